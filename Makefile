@@ -1,0 +1,78 @@
+# Needs Python 3.11+, make and git; everything else is set up here, from pinned versions.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+PIP_FLAGS := --disable-pip-version-check --root-user-action=ignore
+export UV_PYTHON_DOWNLOADS := never
+# Compiled modules make each of the stack's processes start a second or two sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format migrate chaos bench reset clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.complete ## Install everything, tests and linters included, into .venv
+
+demo: .venv/.demo web/dist/.built ## Start the local stack, place a first order, show its trace; stays up until Ctrl-C
+	@.venv/bin/waybill demo
+
+up: .venv/.demo web/dist/.built ## Start the local stack and stream its logs
+	@.venv/bin/waybill up --logs
+
+test: .venv/.complete web/dist/.built ## Run every test and check
+	@.venv/bin/pytest -n 2 --dist loadgroup
+
+lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
+	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
+	@$(NPM) run --silent types
+
+format: .venv/.complete ## Rewrite the code in its one style
+	@.venv/bin/ruff check --fix && .venv/bin/ruff format
+
+migrate: .venv/.demo ## Bring the local stack's databases to their newest form
+	@.venv/bin/waybill migrate
+
+chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
+	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
+
+bench: .venv/.complete ## Measure the local backend
+	@.venv/bin/python bench/backend.py
+
+reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, logs
+	@.venv/bin/waybill reset
+
+clean: ## Remove what was installed and cached; the local stack's data stays
+	rm -rf .venv .uv web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/.demo: uv.lock pyproject.toml | $(UV)
+	@echo "Installing Waybill into .venv ..."
+	@$(UV) sync --quiet --frozen --inexact --no-group test --python $(PYTHON)
+	@touch $@
+
+.venv/.complete: uv.lock pyproject.toml | $(UV)
+	@echo "Installing Waybill, its tests and linters into .venv ..."
+	@$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@touch $@ .venv/.demo
+
+# Node is one of the packages in .venv.
+NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix web --loglevel=error
+
+web/node_modules/.complete: web/package-lock.json web/package.json | .venv/.demo
+	@echo "Installing what builds the pages into web/node_modules ..."
+	@$(NPM) ci --silent
+	@touch $@
+
+web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/src -type f)
+	@echo "Building the pages into web/dist ..."
+	@$(NPM) run --silent build
+	@touch $@
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Waybill needs Python 3.11 or newer. If you have one: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Fetching uv $(UV_VERSION) ..."
+	@$(PYTHON) -m pip install --quiet --target .uv $(PIP_FLAGS) uv==$(UV_VERSION) 2>/dev/null \
+	  || { $(PYTHON) -m venv --clear .uv && .uv/bin/pip install --quiet $(PIP_FLAGS) uv==$(UV_VERSION); } \
+	  || { echo "uv could not be installed. Is the network there? (Debian, Ubuntu: apt install python3-venv)"; exit 1; }

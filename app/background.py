@@ -1,0 +1,55 @@
+"""Work that runs beside the requests of a gunicorn worker, such as driving on what a dead process left."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event, Thread
+
+from flask import Flask
+
+logger = logging.getLogger(__name__)
+
+_stopping = Event()
+_threads: list[Thread] = []
+
+
+@dataclass(frozen=True)
+class Task:
+    """`run` is called every `interval` seconds, and again at once while it returns true.
+
+    It has a thread and an app context of its own; an exception is logged and does not end the task.
+    """
+
+    name: str
+    interval: float
+    run: Callable[[], bool]
+
+
+def start(app: Flask) -> None:
+    """Start the tasks of `app`; gunicorn's configuration does so once a worker has booted."""
+    _stopping.clear()
+    for task in app.extensions["background"]:
+        thread = Thread(target=_loop, args=(app, task), name=task.name, daemon=True)
+        _threads.append(thread)
+        thread.start()
+
+
+def stop(timeout: float) -> None:
+    """Ask the tasks to stop and give them `timeout` seconds in all to finish what they are at."""
+    _stopping.set()
+    ends = time.monotonic() + timeout
+    for thread in _threads:
+        thread.join(max(0.0, ends - time.monotonic()))
+    _threads.clear()
+
+
+def _loop(app: Flask, task: Task) -> None:
+    while not _stopping.wait(task.interval):
+        try:
+            more = True
+            while more and not _stopping.is_set():
+                with app.app_context():
+                    more = task.run()
+        except Exception:
+            logger.exception("background task %s failed; it runs again in %s s", task.name, task.interval)

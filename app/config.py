@@ -1,0 +1,65 @@
+"""Typed settings from the environment; a bad value stops the start with one clear line."""
+
+import sys
+from typing import Annotated, Literal, NoReturn, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+# gunicorn gives up at once on this exit status (Arbiter.APP_LOAD_ERROR); on any other it would start
+# the worker again, and fail again, for ever.
+EXIT_BAD_SETTING = 4
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError("not a database URL; try sqlite:///service.db or postgresql://user@host/name") from None
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ValueError(f"{url.drivername!r} is not supported; use sqlite or postgresql")
+    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("SQLite needs a file: in memory, each connection would have a database of its own")
+    return url.render_as_string(hide_password=False)
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+$", description="scheme, host and port; no path")]
+
+
+class Settings(BaseSettings):
+    """What every service reads from its environment; a service adds its own by inheriting."""
+
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, gt=0, lt=65536)
+    web_concurrency: int = Field(default=1, ge=1, le=64)
+    """gunicorn workers: processes."""
+    threads: int = Field(default=8, ge=1, le=256)
+    """Requests served at once by one worker; also the size of its connection pools."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    database_url: DatabaseUrl
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def load_settings(settings: type[SettingsT]) -> SettingsT:
+    """Read `settings` from the environment; exit with a line that names the variable if one is bad."""
+    try:
+        return settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        state = "missing" if first["type"] == "missing" else "bad"
+        refuse_setting(str(first["loc"][0]).upper(), first["msg"], state)
+
+
+def refuse_setting(variable: str, reason: str, state: str = "bad") -> NoReturn:
+    """Stop the start for an environment variable. The value is not printed: it may hold a password."""
+    print(f"{state} setting {variable}: {reason}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(EXIT_BAD_SETTING)

@@ -1,0 +1,111 @@
+"""Errors become `application/problem+json` (RFC 9457) and a span status here, and nowhere else."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import flask
+from flask import Flask, Response
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
+from pydantic import BaseModel, Field, ValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from app.http_client import PeerError
+from app.problems import InvalidField, ProblemError
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """The body of every error: https://www.rfc-editor.org/rfc/rfc9457.html"""
+
+    type: str = Field(description="`about:blank`, or `urn:problem:` and the problem's name")
+    title: str
+    status: int
+    detail: str
+    trace_id: str | None = Field(description="32 hex digits; open the trace of this very request with it")
+    errors: list[InvalidField] | None = Field(default=None, description="what is wrong, field by field")
+
+
+class InvalidRequest(ProblemError):
+    """A request whose fields do not have the form that the OpenAPI document asks for."""
+
+    name, status, title = "invalid-request", HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"
+
+
+def invalid_request(error: ValidationError) -> InvalidRequest:
+    """What pydantic found, field by field; never the value, which may be a secret."""
+    errors = [
+        InvalidField(field=".".join(map(str, problem["loc"])) or "body", reason=problem["msg"])
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return InvalidRequest("; ".join(f"{error.field}: {error.reason}" for error in errors), errors)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, Any]:
+    """The OpenAPI `responses` of an operation that may answer these statuses with a problem."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["properties"]["errors"]["anyOf"][0]["items"] = schema.pop("$defs")["InvalidField"]
+    return {status: {"content": {CONTENT_TYPE: {"schema": schema}}} for status in statuses}
+
+
+def init_app(app: Flask) -> None:
+    """Map every exception that leaves a view of `app`."""
+    app.register_error_handler(ProblemError, _refusal)
+    app.register_error_handler(HTTPException, _http_exception)
+    for away in (OperationalError, InterfaceError, PoolTimeout, PeerError):
+        app.register_error_handler(away, _unavailable)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _refusal(error: ProblemError) -> Response:
+    return _response(f"urn:problem:{error.name}", error.title, error.status, error.detail, error.errors)
+
+
+def _http_exception(error: HTTPException) -> Response:
+    if error.code is None or error.code < 400:
+        return flask.current_app.make_response(error.get_response())
+    response = _response("about:blank", error.name, error.code, error.description or error.name)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def _unavailable(error: Exception) -> Response:
+    logger.warning("cannot serve now: %s", error)
+    trace.get_current_span().record_exception(error)
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return _response("about:blank", status.phrase, status, "Something this service needs is away; try again.")
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.exception("unexpected error")
+    trace.get_current_span().record_exception(error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _response("about:blank", status.phrase, status, "An error of ours; its trace says more.")
+
+
+def _response(kind: str, title: str, status: int, detail: str, errors: list[InvalidField] | None = None) -> Response:
+    span = trace.get_current_span()
+    context = span.get_span_context()
+    if status >= 500:
+        span.set_status(Status(StatusCode.ERROR, detail))
+    problem = Problem(
+        type=kind,
+        title=title,
+        status=int(status),
+        detail=detail,
+        trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
+        errors=errors,
+    )
+    body = problem.model_dump_json(exclude={"errors"} if errors is None else None)
+    response = Response(body, status=int(status), content_type=CONTENT_TYPE)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "1"
+    return response

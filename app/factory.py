@@ -1,0 +1,134 @@
+"""create_service: the one call that makes a blueprint a service."""
+
+import logging
+import time
+from typing import Any
+
+import flask
+from flask import Flask, Response, request
+from flask.json.provider import DefaultJSONProvider
+from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from pydantic import ValidationError
+from sqlalchemy import MetaData
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from app import database, errors, health, logs, telemetry
+from app.background import Task
+from app.config import Settings
+from app.problems import InvalidField
+
+MAX_BODY = 64 * 1024
+"""Bytes; a longer request body is answered 413."""
+
+logger = logging.getLogger(__name__)
+
+
+class StrictJSONProvider(DefaultJSONProvider):
+    """JSON as RFC 8259 has it: NaN and Infinity are refused, and so is nesting deeper than Python's stack."""
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Decode `s`; raises ValueError."""
+        try:
+            return super().loads(s, parse_constant=_refuse_constant, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def create_service(
+    name: str,
+    blueprint: APIBlueprint,
+    settings: Settings,
+    metadata: MetaData,
+    *,
+    version: str,
+    background: tuple[Task, ...] = (),
+    **extensions: Any,
+) -> Flask:
+    """A Flask app with everything around `blueprint`: logs, telemetry, database, errors, health, OpenAPI.
+
+    `name` is the service.name; `metadata` holds the tables that must exist for it to be ready; `background`
+    tasks run beside the requests of each gunicorn worker; `extensions` are what the views find in
+    `current_app.extensions`.
+    """
+    logs.configure(settings.log_level)
+    telemetry.configure(name, version)
+    telemetry.add_log_export()
+
+    app = OpenAPI(
+        name,
+        info=Info(title=name, version=version),
+        doc_ui=False,
+        security_schemes={},  # left out, the document holds a null where OpenAPI asks for an object
+        validation_error_model=errors.Problem,
+        validation_error_callback=_refuse_fields,
+        static_folder=None,
+    )
+    app.json = StrictJSONProvider(app)
+    # Werkzeug cuts a chunked body off at its limit instead of refusing it: one byte more tells.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
+    telemetry.instrument_app(app)
+    errors.init_app(app)
+
+    service_database = database.Database(
+        settings.database_url, pool_size=settings.threads + len(background), metadata=metadata
+    )
+    database.init_app(app, service_database)
+    health.init_app(app, {"database": service_database.check_ready})
+    app.extensions |= extensions
+    app.extensions["background"] = background
+
+    app.before_request(_start_clock)
+    app.before_request(_check_body)
+    app.after_request(_log_request)
+    app.register_api(blueprint)
+    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
+    return app
+
+
+def _start_clock() -> None:
+    flask.g.started = time.perf_counter()
+
+
+def _check_body() -> None:
+    """Refuse, before any view, a body that is not one JSON object; pydantic then looks at its fields."""
+    if request.method not in ("POST", "PUT", "PATCH") or request.url_rule is None:
+        return
+    if not request.is_json:
+        raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
+    if len(request.get_data()) > MAX_BODY:
+        raise RequestEntityTooLarge
+    try:
+        body = request.get_json()
+    except BadRequest as error:
+        # Flask puts a bare BadRequest before the one that says what is wrong, except in debug mode.
+        cause = error.__cause__ if isinstance(error.__cause__, BadRequest) else error
+        raise BadRequest(cause.description) from None
+    if not isinstance(body, dict):
+        reason = "must be a JSON object"
+        raise errors.InvalidRequest(f"body: {reason}", [InvalidField(field="body", reason=reason)])
+
+
+def _log_request(response: Response) -> Response:
+    if request.blueprint not in ("health", "page"):
+        route = request.url_rule.rule if request.url_rule else "(no route)"
+        logger.info(
+            "%s %s %d",
+            request.method,
+            route,
+            response.status_code,
+            extra={
+                "http.request.method": request.method,
+                "http.route": route,
+                "http.response.status_code": response.status_code,
+                "duration_ms": round((time.perf_counter() - flask.g.started) * 1000, 1),
+            },
+        )
+    return response
+
+
+def _refuse_fields(error: ValidationError) -> Response:
+    raise errors.invalid_request(error)
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,42 @@
+"""gunicorn's settings for every service: `gunicorn -c python:app.gunicorn_conf "services.order:create_app()"`."""
+
+from typing import Any
+
+from app import background, telemetry
+from app.config import Settings, load_settings
+from app.logs import logging_config
+
+
+class _Process(Settings):
+    database_url: str = ""
+
+
+_settings = load_settings(_Process)
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.web_concurrency
+worker_class = "gthread"
+threads = _settings.threads
+# The application is made in each worker: threads and sockets of telemetry do not outlive a fork.
+preload_app = False
+keepalive = 30
+timeout = 30
+# Requests in flight get this long on SIGTERM; then come the background tasks and the last telemetry.
+graceful_timeout = 10
+# Its default path is one for all services of a user.
+control_socket_disable = True
+logconfig_dict = logging_config(_settings.log_level)
+
+
+def post_worker_init(worker: Any) -> None:
+    """A worker has booted: start what runs beside its requests."""
+    background.start(worker.wsgi)
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """A worker is about to go: send what telemetry it still holds.
+
+    It is gone 5 s after SIGTERM, backend or not: gunicorn has waited 2 s for kept connections when this is called.
+    """
+    background.stop(timeout=0.5)
+    telemetry.shutdown(deadline=1.5)

@@ -1,0 +1,26 @@
+"""Refusals with a name: raised anywhere, mapped to an HTTP answer once, in app.errors."""
+
+from http import HTTPStatus
+
+from pydantic import BaseModel
+
+
+class InvalidField(BaseModel):
+    """One field of a request that was refused, e.g. `lines.0.quantity`, and why."""
+
+    field: str
+    reason: str
+
+
+class ProblemError(Exception):
+    """Something the caller may be told and can act on; inherit, and set the three class attributes."""
+
+    name: str
+    """Last part of the problem's type, https://www.rfc-editor.org/rfc/rfc9457.html#name-type"""
+    status: HTTPStatus
+    title: str
+
+    def __init__(self, detail: str, errors: list[InvalidField] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors

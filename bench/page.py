@@ -1,0 +1,117 @@
+"""How heavy and how quick the explorer is: `python -m bench.page`. Chromium, loopback, a backend of its own.
+
+Prints the gzipped weight of each page; for the explorer the time to the first paint with data (list of traces), the
+time until a trace of 10,000 spans stands on the screen, and the times of frames while it is scrolled. Medians of RUNS.
+"""
+
+import gzip
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.conftest import CHROMIUM, DIST, FLAGS
+from tests.browser.otlp import large_trace, send, span
+from tests.local.backend.conftest import Backend, start
+
+RUNS = 5
+SPANS = 10_000
+LIMITS = {"weight": 150, "list": 300, "trace": 1000, "frame": 50}
+"""kB gzipped; milliseconds."""
+WHEN_SEEN = """(selector) => {
+  window.seen = new Promise((done) => {
+    const look = () => {
+      if (document.querySelector(selector)) requestAnimationFrame(() => setTimeout(() => done(performance.now())));
+      else requestAnimationFrame(look);
+    };
+    look();
+  });
+}"""
+SCROLL = """async () => {
+  const list = document.querySelector('[role=treegrid]');
+  const times = [];
+  let before = await new Promise(requestAnimationFrame);
+  for (let frame = 0; frame < 180; frame++) {
+    list.scrollTop += 400;
+    const now = await new Promise(requestAnimationFrame);
+    times.push(now - before);
+    before = now;
+  }
+  return times;
+}"""
+
+
+def weight(page: str) -> float:
+    """Kilobytes of all files a page needs, each gzipped as a server would send it."""
+    files = [file for file in (DIST / page).rglob("*") if file.suffix in (".html", ".js", ".css", ".svg")]
+    return sum(len(gzip.compress(file.read_bytes())) for file in files) / 1000
+
+
+def visits(
+    browser: Browser, url: str, selector: str, then: Callable[[Page], Any] | None = None
+) -> tuple[float, float, list[Any]]:
+    """Milliseconds from a navigation's start to the frame that shows `selector`: on the first visit, again (median).
+
+    The first one starts a renderer and compiles the page's code; later ones find both warm. Last: what `then` gave.
+    """
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.add_init_script(f"({WHEN_SEEN})({json.dumps(selector)})")
+    times, results = [], []
+    for _ in range(1 + RUNS):
+        page.goto(url)
+        times.append(float(page.evaluate("window.seen")))
+        page.wait_for_timeout(500)
+        results.append(then(page) if then else None)
+    context.close()
+    return times[0], statistics.median(times[1:]), results
+
+
+def fill(backend: Backend) -> str:
+    """Store what is looked at: a hundred small traces and a large one, whose id is returned."""
+    stack: Any = SimpleNamespace(url=lambda _: f"http://127.0.0.1:{backend.http_port}")
+    for number in range(100):
+        root = span("POST /orders", ms=10 + number)
+        send(stack, "order-service", [root, *(span(f"step {n}", parent=root["spanId"]) for n in range(20))])
+    return send(stack, "report-service", large_trace(SPANS))
+
+
+def report(name: str, value: float, unit: str, limit: float) -> None:
+    print(f"{name:<44}{value:>8.1f} {unit:<3} {'ok' if value < limit else 'MISSED'}, limit {limit} {unit}")
+
+
+def main() -> None:
+    if os.getloadavg()[0] > (os.cpu_count() or 1):
+        print(f"Other programs keep this machine busy (load {os.getloadavg()[0]:.1f}): times come out too long.")
+    for page in ("explorer", "storefront"):
+        report(f"weight of the {page}, gzipped", weight(page), "kB", LIMITS["weight"])
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        backend = start(Path(folder))
+        executable = next(path for name in CHROMIUM if (path := Path("/usr/bin") / name).exists())
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        try:
+            large, base = fill(backend), f"http://127.0.0.1:{backend.traces_port}"
+            first, again, _ = visits(browser, base, ".trace-list .trace-row")
+            report("first paint with data, first visit", first, "ms", LIMITS["list"])
+            report("first paint with data, again", again, "ms", LIMITS["list"])
+            url = f"{base}/trace/{large}"
+            first, again, scrolls = visits(browser, url, ".row.span .bar", lambda page: page.evaluate(SCROLL))
+            report(f"trace of {SPANS:,} spans opens, first visit", first, "ms", LIMITS["trace"])
+            report(f"trace of {SPANS:,} spans opens, again", again, "ms", LIMITS["trace"])
+            frames = sorted(frame for times in scrolls for frame in times)
+            report("frame while scrolling, P50", statistics.median(frames), "ms", LIMITS["frame"])
+            report("frame while scrolling, P99", frames[len(frames) * 99 // 100], "ms", LIMITS["frame"])
+            report("frame while scrolling, longest", frames[-1], "ms", 2 * LIMITS["frame"])
+        finally:
+            browser.close()
+            backend.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The data folder: every file of the local stack, marked as Waybill's, used by one stack at a time."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MARKER = "THIS_IS_WAYBILL_DATA"
+
+
+class StackError(SystemExit):
+    """Why the local stack cannot do as asked; uncaught, it ends the command with its message and status 1."""
+
+
+def create(data: Path) -> None:
+    """Make `data` a Waybill data folder; raise `StackError` when it is another's or cannot be written."""
+    with _plain_errors(data):
+        data.mkdir(parents=True, exist_ok=True)
+        if not (data / MARKER).exists():
+            # A backend that was started by hand writes here first: its file does not make the folder another's.
+            if foreign := [file.name for file in data.iterdir() if not file.name.startswith("telemetry.db")]:
+                raise StackError(
+                    f"{data} is not a Waybill data folder (it holds {foreign[0]}): "
+                    "set WAYBILL_DATA to a new or empty folder."
+                )
+            (data / MARKER).write_text("The local stack keeps its files here; `waybill reset` removes them all.\n")
+        (data / "logs").mkdir(exist_ok=True)
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold the folder for one stack; raise `StackError` when another holds it. A dead holder holds nothing."""
+    with _plain_errors(data):
+        file = (data / "lock").open("a+")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StackError(
+                f"A local stack already runs on {data} (pid {file.read()}). Stop it with Ctrl-C in its terminal, "
+                "or give this one its own WAYBILL_DATA and ports."
+            ) from None
+        with _plain_errors(data):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        yield
+
+
+def remove(data: Path) -> None:
+    """Delete the folder; raise `StackError` when a stack runs on it or it is not Waybill's."""
+    if not data.exists():
+        return
+    if not (data / MARKER).exists():
+        raise StackError(f"{data} is not a Waybill data folder (no {MARKER} in it): nothing was removed.")
+    with locked(data), _plain_errors(data):
+        shutil.rmtree(data.resolve())
+
+
+@contextmanager
+def _plain_errors(data: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StackError(
+            f"Cannot write in the data folder {data}: {error.strerror}. "
+            "Make room or give access, or choose another folder with WAYBILL_DATA."
+        ) from None

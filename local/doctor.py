@@ -1,0 +1,197 @@
+"""What is up, what is not, and what to do about it."""
+
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+import requests
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from local.client import json_of, new_session
+from local.settings import HOST, LocalSettings
+
+SERVICES = ("order", "inventory", "payment", "notification")
+LATELY_SECONDS = 15 * 60
+LOW_SPACE = 1 << 30
+START = "start the stack with `make demo`"
+MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("✗", "red")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the diagnosis; `fix` is what to do when `state` is not ok."""
+
+    state: Literal["ok", "note", "wrong"]
+    what: str
+    detail: str
+    fix: str = ""
+
+
+def examine(settings: LocalSettings) -> list[Finding]:
+    """Look at everything at once; never raises for what is down."""
+    checks: list[Callable[[], Finding]] = [
+        _python,
+        _packages,
+        lambda: _data_folder(settings),
+        lambda: _backend(settings),
+        lambda: _port("OTLP over gRPC", "OTLP_GRPC_PORT", settings.otlp_grpc_port),
+        lambda: _port("OTLP over HTTP", "OTLP_HTTP_PORT", settings.otlp_http_port),
+        lambda: _port("cache", "CACHE_PORT", settings.cache_port),
+        *(lambda name=name: _service(name, getattr(settings, f"{name}_port")) for name in SERVICES),
+        *(lambda name=name: _telemetry(settings, f"{name}-service") for name in SERVICES),
+    ]
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return list(pool.map(lambda check: check(), checks))
+
+
+def first_fix(findings: Iterable[Finding]) -> str:
+    """The fix to try first, or "": what the others rest on stands first in the list."""
+    ranked = sorted(findings, key=lambda finding: finding.state != "wrong")
+    return next((finding.fix for finding in ranked if finding.fix), "")
+
+
+def print_findings(console: Console, findings: Iterable[Finding]) -> None:
+    """A line per finding and the first thing to try."""
+    findings = list(findings)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark, colour = MARKS[finding.state]
+        detail = Text(finding.detail, "" if finding.state == "ok" else colour)
+        table.add_row(Text(mark, colour), finding.what, detail)
+    console.print(table)
+    if fix := first_fix(findings):
+        console.print(Text("\nFirst: ", "bold").append(fix))
+    else:
+        console.print(Text("\nAll is well.", "bold green"))
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    wanted = metadata.metadata("waybill")["Requires-Python"]
+    least = tuple(map(int, re.findall(r"\d+", wanted)[:2]))
+    if sys.version_info[:2] < least:
+        return Finding("wrong", "Python", f"{version}, needs {wanted}", f"install Python {wanted}, then `make demo`")
+    return Finding("ok", "Python", version)
+
+
+def _packages() -> Finding:
+    """The packages that pyproject.toml pins with `==`, OpenTelemetry's above all, must be exactly those."""
+    pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in metadata.requires("waybill") or []]
+    pinned = {pin[1]: pin[2] for pin in pins if pin}
+    other = [f"{name} {have}, not {want}" for name, want in pinned.items() if (have := _version(name)) != want]
+    if other:
+        fix = "install the locked set again: `rm -rf .venv && make demo`"
+        return Finding("wrong", "pinned packages", "; ".join(other), fix)
+    return Finding("ok", "pinned packages", f"{len(pinned)} as pinned, opentelemetry-sdk {pinned['opentelemetry-sdk']}")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _data_folder(settings: LocalSettings) -> Finding:
+    data = settings.waybill_data
+    there = next(path for path in (data, *data.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    text = f"{data}{'' if data.exists() else ' (not made yet)'}, {free / (1 << 30):.1f} GiB free"
+    if free < LOW_SPACE:
+        return Finding("wrong", "data folder", text, "make room on the disk, or move WAYBILL_DATA to another")
+    return Finding("ok", "data folder", text)
+
+
+def _get(port: int, path: str, **params: Any) -> requests.Response | None:
+    """The answer, or None when nobody answers in HTTP within 2 s."""
+    try:
+        with new_session() as session:
+            return session.get(f"http://{HOST}:{port}{path}", params=params, timeout=2)
+    except requests.RequestException:
+        return None
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _silent(what: str, variable: str, port: int) -> Finding:
+    """Why there is no good answer on a port: nobody is there, or somebody else is."""
+    if not _listens(port):
+        return Finding("wrong", what, f"nothing listens on {HOST}:{port}", START)
+    free = port + 10_000 if port < 50_000 else port - 10_000
+    fix = f"see who has port {port} (`ss -ltnp`), or move this one: `{variable}={free} make demo`"
+    return Finding("wrong", what, f"something else answers on {HOST}:{port}, or it hangs", fix)
+
+
+def _port(what: str, variable: str, port: int) -> Finding:
+    return Finding("ok", what, f"{HOST}:{port}") if _listens(port) else _silent(what, variable, port)
+
+
+def _service(folder: str, port: int) -> Finding:
+    name = f"{folder}-service"
+    alive = _get(port, "/healthz")
+    ready = _get(port, "/readyz") if alive is not None and alive.ok else None
+    if ready is None:
+        return _silent(name, f"{folder.upper()}_PORT", port)
+    if not ready.ok:
+        problem = json_of(ready)
+        why = problem.get("detail", "") if isinstance(problem, dict) else ready.reason
+        return Finding(
+            "wrong", name, f"{HOST}:{port} lives but is not ready: {why}", f"see what {name} logs: `waybill up --logs`"
+        )
+    return Finding("ok", name, f"{HOST}:{port} ready")
+
+
+def _backend(settings: LocalSettings) -> Finding:
+    health, answer = _get(settings.traces_port, "/api/services"), _get(settings.traces_port, "/api/stats")
+    if health is None or not health.ok or not isinstance(json_of(health), dict):
+        return _silent("trace backend", "TRACES_PORT", settings.traces_port)
+    body = json_of(answer) if answer is not None and answer.ok else None
+    stats = body.get("data") if isinstance(body, dict) else None
+    where = f"{HOST}:{settings.traces_port}"
+    if not isinstance(stats, dict):
+        return Finding("ok", "trace backend", f"{where} answers (no statistics: not the local backend)")
+    text = f"{where}  " + ", ".join(f"{stats[key]:,} {key}" for key in ("spans", "logs", "points") if key in stats)
+    if stats.get("refused"):
+        fix = "it was sent more than it can store: lower the load, or look at the disk"
+        return Finding("note", "trace backend", f"{text}, {stats['refused']:,} refused", fix)
+    return Finding("ok", "trace backend", text)
+
+
+def _telemetry(settings: LocalSettings, service: str) -> Finding:
+    what = f"traces of {service.removesuffix('-service')}"
+    names, since = _get(settings.traces_port, "/api/services"), int((time.time() - LATELY_SECONDS) * 1e6)
+    known = json_of(names) if names is not None and names.ok else None
+    if not isinstance(known, dict):
+        return Finding("wrong", what, "unknown: the trace backend does not answer", START)
+    if service not in (known.get("data") or []):
+        return Finding("note", what, "none has ever arrived", "place an order with `waybill order`, then look again")
+    recent = _get(
+        settings.traces_port, "/api/traces", service=service, limit=1, start=since, end=int(time.time() * 1e6)
+    )
+    body = json_of(recent) if recent is not None and recent.ok else None
+    traces = (body.get("data") if isinstance(body, dict) else None) or []
+    starts = [span["startTime"] for trace in traces for span in trace.get("spans", [])]
+    if not starts:
+        minutes = LATELY_SECONDS // 60
+        return Finding(
+            "note", what, f"none in {minutes} minutes", "place an order with `waybill order`, then look again"
+        )
+    return Finding("ok", what, f"the last {max(0, int(time.time() - max(starts) / 1e6))} s ago")

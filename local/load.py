@@ -1,0 +1,251 @@
+"""Open-loop load: orders are sent on a fixed schedule, however slowly they are answered."""
+
+import heapq
+import math
+import random
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from local.client import TIMEOUT, json_of, new_session, order_body, trace_id_of
+
+RETRYABLE = {409, 429, 500, 502, 503, 504}
+REGIONS = ("eu", "us", "ap")
+SLOWEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to send: `rate` orders/s for `duration` s; `tokens` maps payment token to weight; `retry_for` in s."""
+
+    api: str
+    rate: float
+    duration: float
+    concurrency: int
+    skus: Sequence[str]
+    tokens: Mapping[str, float]
+    retry_for: float
+    seed: int
+
+    @property
+    def orders(self) -> int:
+        return max(1, math.floor(self.rate * self.duration))
+
+    def body(self, index: int) -> dict[str, Any]:
+        """The order at `index`, the same for the same seed whichever thread sends it."""
+        rng = random.Random(f"{self.seed}:{index}")  # noqa: S311 - a workload, not a secret
+        skus = rng.sample(self.skus, k=min(len(self.skus), rng.choice((1, 1, 2, 3))))
+        token = rng.choices(list(self.tokens), weights=list(self.tokens.values()))[0]
+        lines = {sku: rng.randint(1, 3) for sku in skus}
+        return order_body(lines, token=token, region=rng.choice(REGIONS), customer=f"cus_{rng.randrange(1000)}")
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it. Latencies are seconds from the moment an order was due, whether or not it could be sent then."""
+
+    planned: int
+    sent: int = 0
+    failed: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    outcomes: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+    slowest: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def answered(self) -> int:
+        return len(self.latencies)
+
+    def percentile(self, percent: float) -> float | None:
+        """Nearest rank, seconds; None before the first answer."""
+        ordered = sorted(self.latencies)
+        return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else None
+
+    def as_json(self, link: str) -> dict[str, Any]:
+        """For scripts; `link` is what a trace id is appended to."""
+        values = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99, 100)}
+        return {
+            "planned": self.planned,
+            "sent": self.sent,
+            "answered": self.answered,
+            "failed": self.failed,
+            "retries": self.retries,
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.answered / self.seconds, 2) if self.seconds else 0.0,
+            "latency_ms": {key: value and round(value * 1000, 1) for key, value in values.items()},
+            "outcomes": [
+                {"status": status, "reason": reason, "count": number}
+                for (status, reason), number in self.outcomes.most_common()
+            ],
+            "errors": dict(self.errors.most_common()),
+            "slowest": [
+                {"trace_id": trace_id, "latency_ms": round(latency * 1000, 1), "link": link + trace_id}
+                for latency, trace_id in sorted(self.slowest, reverse=True)
+            ],
+        }
+
+
+class Load:
+    """One run of a plan; `report` can be read while it runs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.report = Report(plan.orders)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._indexes = count()
+        # Not from the seed: a second run with the same seed must place new orders, not replay the first one's.
+        self._run_id = uuid.uuid4().hex[:12]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        self._began = time.monotonic()
+        number = min(self.plan.concurrency, self.plan.orders)
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def running(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was asked to send no more."""
+        return self._stop.is_set()
+
+    def end(self) -> None:
+        """Send no more."""
+        self._stop.set()
+
+    def stop(self, grace: float = 3.0) -> None:
+        """Send no more; wait up to `grace` s for the answers that are on their way."""
+        self.end()
+        deadline = time.monotonic() + grace
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        with new_session() as session:
+            while not self._stop.is_set():
+                with self._lock:
+                    index = next(self._indexes)
+                due = self._began + index / self.plan.rate
+                if index >= self.plan.orders or self._stop.wait(max(0.0, due - time.monotonic())):
+                    return
+                self._send(session, index, due)
+
+    def _send(self, session: requests.Session, index: int, due: float) -> None:
+        body = self.plan.body(index)
+        headers = {"Idempotency-Key": f"load-{self._run_id}-{index}"}
+        with self._lock:
+            self.report.sent += 1
+        give_up, delay = time.monotonic() + self.plan.retry_for, 0.1
+        while True:
+            again = True
+            try:
+                response = session.post(f"{self.plan.api}/orders", json=body, headers=headers, timeout=TIMEOUT)
+                order = json_of(response)
+                if response.ok and isinstance(order, dict):
+                    self._answered(order, trace_id_of(response), due)
+                    return
+                error, again = f"HTTP {response.status_code}", response.status_code in RETRYABLE
+            except requests.RequestException as exception:
+                error = error_kind(exception)
+            again = again and time.monotonic() + delay < give_up
+            with self._lock:
+                self.report.errors[error] += 1
+                self.report.seconds = time.monotonic() - self._began
+                self.report.retries += again
+                self.report.failed += not again
+            if not again or self._stop.wait(delay):
+                return
+            delay = min(2.0, delay * 2)
+
+    def _answered(self, order: dict[str, Any], trace_id: str | None, due: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self.report.seconds = now - self._began
+            self.report.latencies.append(now - due)
+            self.report.outcomes[str(order.get("status")), order.get("reason")] += 1
+            if trace_id:
+                push = heapq.heappush if len(self.report.slowest) < SLOWEST else heapq.heappushpop
+                push(self.report.slowest, (now - due, trace_id))
+
+
+def error_kind(error: requests.RequestException) -> str:
+    """A few words for a failed request, so that equal failures are counted together."""
+    if isinstance(error, requests.Timeout):
+        return "timeout"
+    for words in ("refused", "reset", "closed", "aborted"):
+        if words in str(error).lower():
+            return f"connection {words}"
+    return type(error).__name__
+
+
+def run(plan: Plan, console: Console) -> Report:
+    """Send the plan's orders with a progress bar on `console`. Ctrl-C ends it early; the report is of what was sent."""
+    load = Load(plan)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(f"{plan.rate:g} orders/s", total=plan.orders, now="")
+        # A handler, not KeyboardInterrupt, which is lost when it strikes inside a callback that ignores exceptions.
+        before = signal.signal(signal.SIGINT, lambda *_: load.end())
+        try:
+            load.start()
+            while load.running() and not load.ended:
+                time.sleep(0.2)
+                report = load.report
+                p95 = report.percentile(95)
+                now = f"{report.answered}/{plan.orders}" + (f"  P95 {p95 * 1000:.0f} ms" if p95 is not None else "")
+                now += f"  {report.retries} retried" * bool(report.retries) + f"  {report.failed} failed" * bool(
+                    report.failed
+                )
+                progress.update(bar, completed=report.answered + report.failed, now=now)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if load.ended:
+            progress.update(bar, description="stopping")
+            load.stop()
+    return load.report
+
+
+def print_report(console: Console, report: Report, link: str) -> None:
+    """The summary as a table: what was sent, how fast it was answered, what came of it, where to look."""
+    data = report.as_json(link)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("orders", f"{report.answered:,} answered of {report.sent:,} sent, {report.planned:,} planned")
+    table.add_row("rate", f"{data['rate']:g}/s over {report.seconds:.1f} s")
+    latency = {"P50": 50, "P95": 95, "P99": 99, "max": 100}
+    values = {name: report.percentile(percent) for name, percent in latency.items()}
+    text = "   ".join(f"{name} {value * 1000:,.0f} ms" for name, value in values.items() if value is not None)
+    table.add_row("latency", text or "-")
+    table.add_row("", Text("from the moment each was due", "dim"))
+    for outcome in data["outcomes"]:
+        reason = f" {outcome['reason']}" if outcome["reason"] else ""
+        table.add_row(Text(outcome["status"]), Text(f"{outcome['count']:,}{reason}"))
+    for error, number in data["errors"].items():
+        table.add_row(Text(error, "red"), f"{number:,}")
+    if report.errors:
+        table.add_row("retried", f"{report.retries:,} times, under the same Idempotency-Key")
+        table.add_row("failed", f"{report.failed:,} for good", style="red" if report.failed else "")
+    console.print(table)
+    if data["slowest"]:
+        console.print(Text("\nThe slowest", "dim"))
+    for slow in data["slowest"]:
+        console.print(Text(f"{slow['latency_ms']:>8,.0f} ms  {slow['link']}"), soft_wrap=True)

@@ -1,0 +1,123 @@
+"""The processes of the local stack: one table, in the order in which they start."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from local.settings import HOST, LocalSettings
+
+PYTHON = sys.executable
+SERVICES = ("notification", "payment", "inventory", "order")
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One row of the table: a process, what it is given and what it needs."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: str | None
+    """http:// answers 200, or tcp:// accepts a connection, once the process is ready; None for a command that must
+    succeed before the rows below it start."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """The variable that moves a port -> the port."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    """Processes that are stopped after this one."""
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
+    """Give the whole local stack: the backend, the cache, and order-service after the peers that it calls."""
+    return (
+        ProcessSpec(
+            name="local-backend",
+            command=(PYTHON, "-m", "local.backend"),
+            ready=f"{_url(settings.traces_port)}/healthz",
+            ports={
+                "OTLP_GRPC_PORT": settings.otlp_grpc_port,
+                "OTLP_HTTP_PORT": settings.otlp_http_port,
+                "TRACES_PORT": settings.traces_port,
+            },
+            environment=settings.as_environment(),
+            links={"Traces": f"{_url(settings.traces_port)}/"},
+        ),
+        ProcessSpec(
+            name="cache",
+            command=(PYTHON, "-m", "local.cache_server"),
+            ready=_url(settings.cache_port, "tcp"),
+            ports={"CACHE_PORT": settings.cache_port},
+            environment=settings.as_environment(),
+        ),
+        ProcessSpec(
+            name="migrations",
+            command=(PYTHON, "-m", "local.migrations"),
+            ready=None,
+            environment=settings.as_environment(),
+        ),
+        _service(settings, "notification"),
+        _service(settings, "payment"),
+        _service(
+            settings, "inventory", {"CACHE_URL": _url(settings.cache_port, "redis") + "/0"}, depends_on=("cache",)
+        ),
+        _service(
+            settings,
+            "order",
+            {
+                "INVENTORY_URL": _url(settings.inventory_port),
+                "PAYMENT_URL": _url(settings.payment_port),
+                "NOTIFICATION_URL": _url(settings.notification_port),
+                "PAGE_OTLP_ENDPOINT": _url(settings.otlp_http_port),
+                "PAGE_TRACES_URL": _url(settings.traces_port),
+            },
+            depends_on=("inventory-service", "payment-service", "notification-service"),
+            links={"Shop": f"{_url(settings.order_port)}/"},
+        ),
+    )
+
+
+def _service(
+    settings: LocalSettings,
+    folder: str,
+    environment: Mapping[str, str] | None = None,
+    depends_on: tuple[str, ...] = (),
+    links: Mapping[str, str] | None = None,
+) -> ProcessSpec:
+    """Give the row of `services/<folder>`, under gunicorn, on its own database."""
+    port: int = getattr(settings, f"{folder}_port")
+    return ProcessSpec(
+        name=f"{folder}-service",
+        command=(PYTHON, "-m", "gunicorn", "-c", "python:app.gunicorn_conf", f"services.{folder}:create_app()"),
+        ready=f"{_url(port)}/readyz",
+        ports={f"{folder.upper()}_PORT": port},
+        environment={
+            **_unless_set_in_the_shell(settings),
+            "HOST": HOST,
+            "PORT": str(port),
+            "DATABASE_URL": settings.database_url(folder),
+            **(environment or {}),
+        },
+        depends_on=("local-backend", *depends_on),
+        links={**(links or {}), f"{folder}-service": f"{_url(port)}/openapi.json"},
+    )
+
+
+def _unless_set_in_the_shell(settings: LocalSettings) -> dict[str, str]:
+    """Give what a service gets by default; the shell's own value wins."""
+    over_http = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").startswith("http")
+    otlp_port = settings.otlp_http_port if over_http else settings.otlp_grpc_port
+    defaults = {
+        "WEB_CONCURRENCY": "1",
+        "THREADS": "8",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": _url(otlp_port),
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=local",
+        # A person waits for the trace here: batches leave every second, not every five.
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+        "OTEL_BLRP_SCHEDULE_DELAY": "1000",
+    }
+    return {name: os.environ.get(name) or default for name, default in defaults.items()}
+
+
+def _url(port: int, scheme: str = "http") -> str:
+    return f"{scheme}://{HOST}:{port}"

@@ -1,0 +1,237 @@
+"""A trace in Jaeger's JSON -> a tree of spans, its critical path and its bottleneck: pure functions, times in µs."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Section = tuple[int, int]
+"""A stretch of time, start and end in µs since the epoch."""
+
+
+class Event(NamedTuple):
+    """Something that happened inside a span at one moment (µs): its name and attributes."""
+
+    timestamp: int
+    name: str
+    attributes: dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Span:
+    """One span; `shift` is what was added to its clock (µs), `links` are the ids of other traces it points at."""
+
+    span_id: str
+    parent_id: str | None
+    service: str
+    name: str
+    start: int
+    duration: int
+    tags: dict[str, Any]
+    events: list[Event]
+    links: list[str]
+    asynchronous: bool
+    process: str
+    shift: int = 0
+    children: list["Span"] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.start + self.duration
+
+    @property
+    def kind(self) -> str:
+        return str(self.tags.get("span.kind", "internal"))
+
+    @property
+    def failed(self) -> bool:
+        return self.tags.get("error") in (True, "true") or self.tags.get("otel.status_code") == "ERROR"
+
+    @property
+    def status_description(self) -> str:
+        return str(self.tags.get("otel.status_description", ""))
+
+
+@dataclass(slots=True, eq=False)
+class Trace:
+    """A trace as a forest, from its first `start` to its last `end`.
+
+    `root` is the request itself, `missing` are the parents that are named but not there.
+    """
+
+    trace_id: str
+    spans: list[Span]
+    roots: list[Span]
+    root: Span
+    missing: set[str]
+    start: int
+    end: int
+
+    @property
+    def services(self) -> list[str]:
+        """Service names in the order in which the request reached them."""
+        return list(dict.fromkeys(span.service for span in walk(self.roots)))
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """Where the request's time went: `time` µs of `total` µs in `name` of `service`; `span` is the one to look at."""
+
+    service: str
+    name: str
+    time: int
+    total: int
+    span: Span
+
+
+def walk(roots: Iterable[Span]) -> Iterator[Span]:
+    """Each span before its children. Iterative: a hostile trace may be deeper than Python's stack."""
+    stack = list(roots)[::-1]
+    while stack:
+        span = stack.pop()
+        yield span
+        stack.extend(reversed(span.children))
+
+
+def read_trace(data: Mapping[str, Any]) -> Trace:
+    """One element of `/api/traces` -> `Trace`, children in order of time. Raises ValueError when it has no span."""
+    processes = data.get("processes", {})
+    spans = {raw["spanID"]: _read_span(raw, processes) for raw in data.get("spans", [])}
+    if not spans:
+        raise ValueError("the trace has no spans")
+    roots: list[Span] = []
+    for span in spans.values():
+        parent = spans.get(span.parent_id or "")
+        (parent.children if parent else roots).append(span)
+    _break_cycles(spans, roots)
+    _align_clocks(roots)
+    for span in spans.values():
+        span.children.sort(key=lambda child: (child.start, -child.duration))
+    return Trace(
+        trace_id=str(data.get("traceID", "")),
+        spans=list(spans.values()),
+        roots=sorted(roots, key=lambda root: root.start),
+        root=min(roots, key=lambda root: (root.parent_id is not None, -root.duration)),
+        missing={root.parent_id for root in roots if root.parent_id and root.parent_id not in spans},
+        start=min(span.start for span in spans.values()),
+        end=max(span.end for span in spans.values()),
+    )
+
+
+def _read_span(raw: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
+    tags = {tag["key"]: tag["value"] for tag in raw.get("tags") or []}
+    references = raw.get("references") or []
+    # Jaeger writes a span link as FOLLOWS_FROM; only a reference inside this trace can be a parent.
+    parents = [ref for ref in references if ref["traceID"] == raw["traceID"]]
+    parents.sort(key=lambda ref: ref["refType"] != "CHILD_OF")
+    return Span(
+        span_id=raw["spanID"],
+        parent_id=parents[0]["spanID"] if parents else None,
+        service=str(processes.get(raw.get("processID", ""), {}).get("serviceName", "unknown")),
+        name=str(raw.get("operationName", "")),
+        start=int(raw["startTime"]),
+        duration=max(0, int(raw["duration"])),
+        tags=tags,
+        events=[_read_event(event) for event in raw.get("logs") or []],
+        links=[ref["traceID"] for ref in references if ref["traceID"] != raw["traceID"]],
+        asynchronous=bool(parents and parents[0]["refType"] != "CHILD_OF") or tags.get("span.kind") == "consumer",
+        process=str(raw.get("processID")),
+    )
+
+
+def _read_event(raw: Mapping[str, Any]) -> Event:
+    attributes = {tag["key"]: tag["value"] for tag in raw.get("fields") or []}
+    return Event(int(raw["timestamp"]), str(attributes.pop("event", "event")), attributes)
+
+
+def _break_cycles(spans: Mapping[str, Span], roots: list[Span]) -> None:
+    reached = {span.span_id for span in walk(roots)}
+    for span in spans.values():
+        if span.span_id not in reached:
+            spans[span.parent_id or ""].children.remove(span)
+            roots.append(span)
+            reached.update(below.span_id for below in walk([span]))
+
+
+def _align_clocks(roots: Iterable[Span]) -> None:
+    """Centre a SERVER span that sticks out of its CLIENT span inside it: an answered call cannot outlast its caller.
+
+    What does not fit (the caller gave up waiting) is left as it is and clipped by the critical path.
+    """
+    for parent in walk(roots):
+        for child in parent.children:
+            if child.process == parent.process:
+                child.shift = parent.shift
+            elif child.kind == "server" and parent.kind == "client" and child.duration <= parent.duration:
+                inside = parent.start <= child.start and child.end <= parent.end
+                centred = parent.start + (parent.duration - child.duration) // 2
+                child.shift = 0 if inside else centred - child.start
+            child.start += child.shift
+
+
+def critical_path(root: Span) -> dict[str, list[Section]]:
+    """Span id -> the sections in which that span itself held the request up; together they cover `root` exactly once.
+
+    The algorithm of Jaeger's UI and of Uber's CRISP (USENIX ATC 2022): walk back from the end through the child
+    that finished last. Children are clipped to their parent; asynchronous ones hold nobody up.
+    """
+    path: dict[str, list[Section]] = {}
+    stack = [(root, root.start, root.end)]
+    while stack:
+        span, start, cursor = stack.pop()
+        windows = [
+            (min(child.end, cursor), max(child.start, start), child)
+            for child in span.children
+            if not child.asynchronous
+        ]
+        own = []
+        for child_end, child_start, child in sorted(windows, key=lambda w: (-w[0], w[1])):
+            # A child still running when its sibling on the path began cannot have caused that beginning.
+            if child_start < child_end <= cursor:
+                own.append((child_end, cursor))
+                stack.append((child, child_start, child_end))
+                cursor = child_start
+        own.append((start, cursor))
+        path[span.span_id] = [section for section in reversed(own) if section[0] < section[1]]
+    return path
+
+
+def total(sections: Iterable[Section]) -> int:
+    """The length of some sections, µs."""
+    return sum(end - start for start, end in sections)
+
+
+def bottleneck(root: Span, path: Mapping[str, list[Section]]) -> Bottleneck | None:
+    """Where most of the critical path was spent, or None when the request took no time.
+
+    One span alone if it held more than half of the total, else the endpoint (the nearest enclosing SERVER span,
+    summed by service and operation) that held most.
+    """
+    if not root.duration:
+        return None
+    held = {span.span_id: total(path.get(span.span_id, ())) for span in walk([root])}
+    owner = {root.span_id: root}
+    by_endpoint: Counter[tuple[str, str]] = Counter()
+    for span in walk([root]):
+        own = owner[span.span_id]
+        by_endpoint[own.service, own.name] += held[span.span_id]
+        owner.update({child.span_id: child if child.kind == "server" else own for child in span.children})
+    worst = max(walk([root]), key=lambda span: held[span.span_id])
+    if held[worst.span_id] * 2 > root.duration:
+        return Bottleneck(worst.service, worst.name, held[worst.span_id], root.duration, worst)
+    endpoint, time = by_endpoint.most_common(1)[0]
+    owners = [span for span in owner.values() if (span.service, span.name) == endpoint]
+    return Bottleneck(*endpoint, time, root.duration, max(owners, key=lambda span: held[span.span_id]))
+
+
+def unfinished(trace: Trace, logged_services: Collection[str] | None) -> tuple[bool, bool]:
+    """What has yet to arrive: (surely, perhaps); `logged_services` is None when the backend keeps no logs.
+
+    Surely: the request's own span, or a parent that spans name. Perhaps: the other side of an answered HTTP call (it
+    may not be traced), or the logs of a service (it may not log).
+    """
+    surely = bool(trace.missing) or trace.root.parent_id is not None or trace.root.kind != "server"
+    unanswered = any(
+        span.kind == "client" and "http.response.status_code" in span.tags and not span.children for span in trace.spans
+    )
+    return surely, unanswered or (logged_services is not None and not set(trace.services) <= set(logged_services))

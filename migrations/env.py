@@ -1,0 +1,45 @@
+"""Alembic's environment, the same for every service: the section of alembic.ini names the service."""
+
+from importlib import import_module
+
+from alembic import context
+from pydantic import create_model
+from pydantic_settings import BaseSettings
+from sqlalchemy import create_engine
+
+from app.config import load_settings
+from app.database import UtcDateTime
+
+service = context.config.config_ini_section
+metadata = import_module(f"services.{service}.models").Base.metadata
+# Of the service's settings only this one: migrating must not ask where the peers are.
+database_url = import_module(f"services.{service}.settings").Settings.model_fields["database_url"]
+DatabaseSettings = create_model(
+    "DatabaseSettings", __base__=BaseSettings, database_url=(database_url.rebuild_annotation(), database_url.default)
+)
+
+
+def render_item(kind: str, item: object, _context: object) -> str | bool:
+    """Write the kit's own column type into a revision as the plain type that the database sees."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def run() -> None:
+    """Apply the revisions in one transaction each."""
+    engine = create_engine(load_settings(DatabaseSettings).database_url)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            render_item=render_item,
+            render_as_batch=connection.dialect.name == "sqlite",
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

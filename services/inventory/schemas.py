@@ -1,0 +1,76 @@
+"""The JSON of inventory-service's API; OpenAPI and validation both come from it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from app.schemas import Request, View
+from services.inventory.models import ReservationStatus
+
+SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
+
+
+class NewReservationLine(Request):
+    """How many of which item."""
+
+    sku: str = Field(pattern=SKU_PATTERN)
+    quantity: int = Field(ge=1, le=1000)
+
+
+def _each_sku_once(lines: list[NewReservationLine]) -> list[NewReservationLine]:
+    if len({line.sku for line in lines}) < len(lines):
+        raise ValueError("each sku may stand in one line only")
+    return lines
+
+
+class NewReservation(Request):
+    """What POST /reservations takes."""
+
+    order_id: UUID = Field(strict=False)
+    lines: Annotated[list[NewReservationLine], AfterValidator(_each_sku_once)] = Field(min_length=1, max_length=20)
+
+
+class NewRelease(Request):
+    """What POST /releases takes."""
+
+    order_id: UUID = Field(strict=False)
+
+
+class ReservationLineView(View):
+    """Pieces of one item; `unit_price` in minor units."""
+
+    sku: str
+    quantity: int
+    unit_price: int
+
+
+class ReservationView(View):
+    """The stock set aside for an order."""
+
+    order_id: UUID
+    status: ReservationStatus
+    currency: str | None
+    lines: list[ReservationLineView]
+
+
+class ItemPath(BaseModel):
+    """The item of a URL."""
+
+    sku: str = Field(pattern=SKU_PATTERN)
+
+
+class ItemView(View):
+    """An item; `price` in minor units of `currency`, `stock` the pieces left."""
+
+    sku: str
+    name: str
+    price: int
+    currency: str
+    stock: int
+
+
+class ItemList(View):
+    """The whole catalogue, by sku."""
+
+    items: list[ItemView]

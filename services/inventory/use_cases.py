@@ -1,0 +1,174 @@
+"""Reserving and releasing stock, each idempotent by order id; reading items through the cache."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from opentelemetry.trace import Span
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.cache import Cache
+from app.problems import ProblemError
+from services.inventory.models import (
+    Item,
+    Reservation,
+    ReservationDiffers,
+    ReservationLine,
+    ReservationReleased,
+    ReservationStatus,
+    UnknownItem,
+)
+from services.inventory.telemetry import releases, reservations, tracer
+
+CATALOGUE_KEY = "items"
+
+
+def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dict[str, int]) -> Reservation:
+    """Set the stock of `quantities` (pieces by sku) aside for the order, or find that this was done before.
+
+    Raises UnknownItem, OutOfStock, ReservationReleased or ReservationDiffers, and then changes nothing.
+    """
+    with tracer.start_as_current_span("reserve_stock", attributes={"order.id": str(order_id)}) as span:
+        span.set_attribute("inventory.line_count", len(quantities))
+        with _counted(span):
+            try:
+                reservation, outcome = _reserve_once(session, order_id, quantities)
+            except IntegrityError:  # the same order, at the same moment
+                reservation, outcome = _reserve_once(session, order_id, quantities)
+        _count_reservation(span, outcome)
+    _forget(cache, quantities)
+    return reservation
+
+
+def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
+    """Put the order's stock back. A reservation that has not arrived yet is barred from being made."""
+    with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
+        try:
+            reservation, outcome = _release_once(session, order_id)
+        except IntegrityError:  # the reservation arrived at the same moment
+            reservation, outcome = _release_once(session, order_id)
+        span.set_attribute("inventory.outcome", outcome)
+        releases.add(1, {"inventory.outcome": outcome})
+    _forget(cache, reservation.quantities())
+    return reservation
+
+
+def get_item(session: Session, cache: Cache, sku: str) -> dict[str, Any] | None:
+    """The item as JSON, from the cache where it can be."""
+
+    def load() -> dict[str, Any] | None:
+        with session.begin():
+            item = session.get(Item, sku)
+        return item_to_dict(item) if item else None
+
+    found: dict[str, Any] | None = cache.get_or_load(_key(sku), load)
+    return found
+
+
+def list_items(session: Session, cache: Cache) -> list[dict[str, Any]]:
+    """All items by sku, as JSON, from the cache where it can be."""
+
+    def load() -> list[dict[str, Any]]:
+        with session.begin():
+            return [item_to_dict(item) for item in session.scalars(select(Item).order_by(Item.sku))]
+
+    found: list[dict[str, Any]] = cache.get_or_load(CATALOGUE_KEY, load)
+    return found
+
+
+def item_to_dict(item: Item) -> dict[str, Any]:
+    """The item in the form that is cached and answered."""
+    return {
+        "sku": item.sku,
+        "name": item.name,
+        "price": item.price,
+        "currency": item.currency,
+        "stock": item.stock,
+    }
+
+
+def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, int]) -> tuple[Reservation, str]:
+    with session.begin():
+        # Looked for under the lock: another attempt of this order may be the one that took the last pieces.
+        items = _lock_items(session, quantities)
+        known = session.get(Reservation, order_id)
+        if known is not None:
+            return _same_reservation(known, quantities), "repeated"
+        for sku, quantity in quantities.items():
+            items[sku].take(quantity)
+        lines = [
+            ReservationLine(sku=sku, quantity=quantity, unit_price=items[sku].price)
+            for sku, quantity in quantities.items()
+        ]
+        reservation = Reservation(
+            order_id=order_id,
+            status=ReservationStatus.HELD,
+            currency=next(iter(items.values())).currency,
+            created_at=datetime.now(UTC),
+            lines=lines,
+        )
+        session.add(reservation)
+    return reservation, "held"
+
+
+def _same_reservation(known: Reservation, quantities: dict[str, int]) -> Reservation:
+    if known.status is ReservationStatus.RELEASED:
+        raise ReservationReleased(f"the reservation of order {known.order_id} was released")
+    if known.quantities() != quantities:
+        raise ReservationDiffers(f"order {known.order_id} has a reservation of other lines")
+    return known
+
+
+def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]:
+    """The items of these skus, locked in the order of their sku, so that two reservations cannot deadlock."""
+    query = select(Item).where(Item.sku.in_(quantities)).order_by(Item.sku).with_for_update()
+    items = {item.sku: item for item in session.scalars(query)}
+    unknown = sorted(quantities.keys() - items.keys())
+    if unknown:
+        raise UnknownItem(f"no item {', '.join(unknown)}")
+    return items
+
+
+def _release_once(session: Session, order_id: uuid.UUID) -> tuple[Reservation, str]:
+    with session.begin():
+        reservation = session.get(Reservation, order_id, with_for_update=True)
+        if reservation is None:
+            reservation = Reservation(
+                order_id=order_id, status=ReservationStatus.RELEASED, created_at=datetime.now(UTC), lines=[]
+            )
+            session.add(reservation)
+            return reservation, "absent"
+        if reservation.status is ReservationStatus.RELEASED:
+            return reservation, "repeated"
+        items = _lock_items(session, reservation.quantities())
+        for line in reservation.lines:
+            items[line.sku].put_back(line.quantity)
+        reservation.status = ReservationStatus.RELEASED
+    return reservation, "released"
+
+
+@contextmanager
+def _counted(span: Span) -> Iterator[None]:
+    try:
+        yield
+    except ProblemError as refusal:
+        _count_reservation(span, refusal.name)
+        raise
+
+
+def _count_reservation(span: Span, outcome: str) -> None:
+    span.set_attribute("inventory.outcome", outcome)
+    reservations.add(1, {"inventory.outcome": outcome})
+
+
+def _key(sku: str) -> str:
+    return f"item:{sku}"
+
+
+def _forget(cache: Cache, quantities: dict[str, int]) -> None:
+    """After a repeated call too: the process that did the work may have died before it came here."""
+    cache.delete(CATALOGUE_KEY, *(_key(sku) for sku in quantities))

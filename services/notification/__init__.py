@@ -1,0 +1,19 @@
+"""notification-service: tells customers what became of their orders."""
+
+from flask import Flask
+
+from app.config import load_settings
+from app.factory import create_service
+from services import VERSION
+from services.notification.channels import LogChannel
+from services.notification.models import Base
+from services.notification.routes import blueprint
+from services.notification.settings import Settings
+
+
+def create_app() -> Flask:
+    """The WSGI application; settings come from the environment."""
+    settings = load_settings(Settings)
+    return create_service(
+        "notification-service", blueprint, settings, Base.metadata, version=VERSION, channel=LogChannel()
+    )

@@ -1,0 +1,25 @@
+"""The JSON of notification-service's API; OpenAPI and validation both come from it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from app.schemas import Request, View
+from services.notification.models import Template
+
+
+class NewNotification(Request):
+    """What POST /notifications takes."""
+
+    order_id: UUID = Field(strict=False)
+    customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    template: Template = Field(strict=False)
+
+
+class NotificationView(View):
+    """A notification and when it was sent."""
+
+    order_id: UUID
+    template: Template
+    sent_at: datetime | None

@@ -1,0 +1,39 @@
+"""Telling a customer something, once for each order and template."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from services.notification.channels import Channel
+from services.notification.models import Notification
+from services.notification.telemetry import sent, tracer
+
+
+def notify(session: Session, channel: Channel, notification: Notification) -> Notification:
+    """Record the notification, send it, record that it was sent; what was sent before is not sent again."""
+    try:
+        recorded = _record(session, notification)
+    except IntegrityError:  # the same notification, at the same moment
+        recorded = _record(session, notification)
+    if recorded.sent_at is None:
+        _deliver(channel, recorded)
+        with session.begin():
+            recorded.sent_at = datetime.now(UTC)
+    return recorded
+
+
+def _record(session: Session, notification: Notification) -> Notification:
+    with session.begin():
+        known = session.get(Notification, (notification.order_id, notification.template))
+        if known is not None:
+            return known
+        session.add(notification)
+    return notification
+
+
+def _deliver(channel: Channel, notification: Notification) -> None:
+    labels = {"notification.template": str(notification.template), "notification.channel": channel.name}
+    with tracer.start_as_current_span("deliver", attributes={"order.id": str(notification.order_id), **labels}):
+        channel.send(notification)
+    sent.add(1, labels)

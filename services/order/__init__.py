@@ -1,0 +1,43 @@
+"""order-service: takes an order and drives it through inventory, payment and notification."""
+
+from flask import Blueprint, Flask
+
+from app.background import Task
+from app.config import load_settings
+from app.database import write_session
+from app.factory import create_service
+from app.page import serve_page
+from services import VERSION
+from services.order.clients import Peers
+from services.order.models import Base
+from services.order.routes import blueprint
+from services.order.settings import Settings
+from services.order.use_cases import recover_orders
+
+
+def create_app() -> Flask:
+    """The WSGI application; settings come from the environment."""
+    settings = load_settings(Settings)
+    peers = Peers(settings)
+    recoveries = tuple(
+        Task(f"recover-orders-{number}", interval=1.0, run=lambda: recover_orders(write_session(), peers))
+        for number in range(settings.recoveries)
+    )
+    app = create_service(
+        "order-service",
+        blueprint,
+        settings,
+        Base.metadata,
+        version=VERSION,
+        background=recoveries,
+        peers=peers,
+    )
+    app.register_blueprint(storefront(settings))
+    return app
+
+
+def storefront(settings: Settings) -> Blueprint:
+    """The page at `/`; the browser needs to be told where telemetry goes and where traces are shown."""
+    endpoint = settings.page_otlp_endpoint
+    config = {"version": VERSION, "otlp_endpoint": endpoint, "traces_url": settings.page_traces_url}
+    return serve_page(settings.page_folder, config, connect=(endpoint,) if endpoint else ())

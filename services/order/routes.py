@@ -1,0 +1,81 @@
+"""HTTP <-> Python for orders, nothing else."""
+
+import hashlib
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask import current_app
+from flask_openapi3 import APIBlueprint
+from werkzeug.exceptions import NotFound
+
+from app.database import read_session, write_session
+from app.errors import problem_responses
+from services.order.models import Order, OrderLine, Status
+from services.order.schemas import (
+    CatalogueView,
+    IdempotencyHeader,
+    NewOrder,
+    OrderPage,
+    OrderPath,
+    OrderQuery,
+    OrderView,
+)
+from services.order.use_cases import get_order, list_items, list_orders, place_order
+
+blueprint = APIBlueprint("orders", __name__)
+
+
+@blueprint.post(
+    "/orders",
+    responses={201: OrderView, 202: OrderView, **problem_responses(400, 413, 415, 422, 503)},
+)
+def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Place an order.
+
+    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being driven.
+    """
+    order = place_order(write_session(), current_app.extensions["peers"], order_from_json(body, header.key))
+    status = HTTPStatus.CREATED if order.settled else HTTPStatus.ACCEPTED
+    return OrderView.of(order), status, {"Location": f"/orders/{order.id}"}
+
+
+@blueprint.get("/orders/<uuid:order_id>", responses={200: OrderView, **problem_responses(404, 422, 503)})
+def read_order(path: OrderPath) -> dict[str, Any]:
+    """One order."""
+    order = get_order(read_session(), path.order_id)
+    if order is None:
+        raise NotFound(f"There is no order {path.order_id}.")
+    return OrderView.of(order)
+
+
+@blueprint.get("/orders", responses={200: OrderPage, **problem_responses(422, 503)})
+def read_orders(query: OrderQuery) -> dict[str, Any]:
+    """Orders, newest first, a page at a time."""
+    orders = list_orders(read_session(), query.limit + 1, query.cursor)
+    page = orders[: query.limit]
+    more = len(orders) > query.limit
+    return OrderPage.of({"orders": page, "next_cursor": page[-1].id if more else None})
+
+
+@blueprint.get("/items", responses={200: CatalogueView, **problem_responses(503)})
+def read_items() -> dict[str, Any]:
+    """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
+    return CatalogueView.of(list_items(current_app.extensions["peers"]))
+
+
+def order_from_json(body: NewOrder, idempotency_key: str) -> Order:
+    """A new order, PENDING, as the request asks for it."""
+    now = datetime.now(UTC)
+    return Order(
+        status=Status.PENDING,
+        attempts=0,
+        idempotency_key=idempotency_key,
+        fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
+        customer_id=body.customer_id,
+        region=body.region,
+        payment_token=body.payment_token,
+        lines=[OrderLine(sku=line.sku, quantity=line.quantity) for line in body.lines],
+        created_at=now,
+        updated_at=now,
+    )

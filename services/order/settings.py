@@ -1,0 +1,25 @@
+"""What order-service reads from its environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from app.config import DatabaseUrl, HttpUrl
+from app.config import Settings as ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """The kit's settings and where the peers are."""
+
+    database_url: DatabaseUrl = "sqlite:///order.db"
+    inventory_url: HttpUrl
+    payment_url: HttpUrl
+    notification_url: HttpUrl
+    recoveries: int = Field(default=4, ge=1, le=64)
+    """Abandoned orders that one worker drives on at once; one alone falls behind when a peer was away under load."""
+    page_folder: Path = Path("web/dist/storefront")
+    """The built storefront, from where the service is started."""
+    page_otlp_endpoint: HttpUrl | None = None
+    """Where the storefront sends its own traces, OTLP/HTTP, as a browser reaches it; without it, it sends none."""
+    page_traces_url: HttpUrl | None = None
+    """Where a trace is shown, at /trace/<id>; without it, the storefront shows the id."""

@@ -1,0 +1,104 @@
+"""A card processor, simulated: real ones too take an idempotency key, keep books, are slow and sometimes away.
+
+Test tokens: `tok_approve` approves; `tok_decline` declines; `tok_slow` approves after two seconds more;
+`tok_fail_then_succeed` is unavailable at the first attempt of each charge. Any other token is declined.
+"""
+
+import random
+import time
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Protocol
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
+from app.problems import ProblemError
+from services.payment.models import EntryKind, ProcessorEntry
+
+SPREAD = 0.5
+"""Sigma of the log-normal latency: the P99 is 3.2 times the median."""
+SLOW = 2.0
+"""Seconds that `tok_slow` takes longer."""
+
+
+class Outcome(StrEnum):
+    """The processor's answer to a charge."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    VOIDED = "voided"
+
+
+class ProcessorUnavailable(ProblemError):
+    """The processor did not answer; the charge may be asked for again."""
+
+    name, status, title = "processor-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Card processor unavailable"
+
+
+class Processor(Protocol):
+    """What payment-service needs of a card processor; both calls are idempotent under `key`."""
+
+    def charge(self, books: Session, key: uuid.UUID, token: str, amount: int, currency: str, attempt: int) -> Outcome:
+        """Take `amount` minor units; raises ProcessorUnavailable."""
+
+    def refund(self, books: Session, key: uuid.UUID) -> EntryKind:
+        """Give the money back, or bar the charge if it has not come yet."""
+
+
+class SimulatedProcessor:
+    """Latency is log-normal around `median` seconds. `books` stands for the processor's own database."""
+
+    def __init__(self, median: float) -> None:
+        self._median = median
+
+    def charge(self, books: Session, key: uuid.UUID, token: str, amount: int, currency: str, attempt: int) -> Outcome:
+        """Take the money once under `key`, as the token says; raises ProcessorUnavailable."""
+        self._wait(SLOW if token == "tok_slow" else 0)  # noqa: S105
+        if token == "tok_fail_then_succeed" and attempt == 1:  # noqa: S105
+            raise ProcessorUnavailable("the card processor did not answer")
+        if token not in ("tok_approve", "tok_slow", "tok_fail_then_succeed"):
+            return Outcome.DECLINED
+        return _capture_once(books, key, amount, currency)
+
+    def refund(self, books: Session, key: uuid.UUID) -> EntryKind:
+        """Give back what was captured under `key`, once; VOID if nothing was."""
+        self._wait()
+        return _refund_once(books, key)
+
+    def _wait(self, extra: float = 0.0) -> None:
+        time.sleep(self._median * random.lognormvariate(0, SPREAD) + extra)
+
+
+# Another call under the same key may write at the same moment; what it wrote decides, so one looks again.
+_look_again = retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
+
+
+@_look_again
+def _capture_once(books: Session, key: uuid.UUID, amount: int, currency: str) -> Outcome:
+    with books.begin():
+        if books.get(ProcessorEntry, (key, EntryKind.VOID)):
+            return Outcome.VOIDED
+        if not books.get(ProcessorEntry, (key, EntryKind.CAPTURE)):
+            books.add(_entry(key, EntryKind.CAPTURE, amount, currency))
+    return Outcome.APPROVED
+
+
+@_look_again
+def _refund_once(books: Session, key: uuid.UUID) -> EntryKind:
+    with books.begin():
+        capture = books.get(ProcessorEntry, (key, EntryKind.CAPTURE))
+        kind = EntryKind.REFUND if capture else EntryKind.VOID
+        if not books.get(ProcessorEntry, (key, kind)):
+            amount, currency = (capture.amount, capture.currency) if capture else (0, "")
+            books.add(_entry(key, kind, amount, currency))
+    return kind
+
+
+def _entry(key: uuid.UUID, kind: EntryKind, amount: int, currency: str) -> ProcessorEntry:
+    return ProcessorEntry(
+        idempotency_key=key, kind=kind, amount=amount, currency=currency, created_at=datetime.now(UTC)
+    )

@@ -1,0 +1,32 @@
+"""The JSON of payment-service's API; OpenAPI and validation both come from it."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from app.schemas import Request, View
+from services.payment.models import ChargeStatus
+
+
+class NewCharge(Request):
+    """What POST /charges takes; `amount` in minor units of `currency`."""
+
+    order_id: UUID = Field(strict=False)
+    payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$")
+    amount: int = Field(ge=1, le=10**12)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+
+
+class NewRefund(Request):
+    """What POST /refunds takes."""
+
+    order_id: UUID = Field(strict=False)
+
+
+class ChargeView(View):
+    """A charge; `amount` in minor units of `currency`, null if it was voided before it came."""
+
+    order_id: UUID
+    status: ChargeStatus
+    amount: int | None
+    currency: str | None

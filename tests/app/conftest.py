@@ -1,0 +1,104 @@
+"""The probe under gunicorn, with everything it can talk to."""
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from fakeredis import TcpFakeServer
+from sqlalchemy import create_engine
+
+from tests.app.probe import Base
+from tests.servers import free_port
+from tests.service_process import ServiceProcess, running_service
+from tests.telemetry_receiver import Receiver, running_receiver
+
+PROBE = "tests.app.probe:create_app()"
+
+
+def make_database(folder: Path) -> str:
+    """A SQLite database with the probe's table; its URL."""
+    url = f"sqlite:///{folder}/probe.db"
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """What the shared probe sends its telemetry to."""
+    with running_receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def own_receiver() -> Iterator[Receiver]:
+    """A receiver for one test alone."""
+    with running_receiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def peer_requests() -> list[dict[str, str]]:
+    """The headers of each request that the shared probe's peer got."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def peer_url(peer_requests: list[dict[str, str]]) -> Iterator[str]:
+    """The shared probe's peer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            peer_requests.append({name.lower(): text for name, text in self.headers.items()})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def session_cache_url() -> Iterator[str]:
+    """The shared probe's cache."""
+    port = free_port()
+    with TcpFakeServer(("127.0.0.1", port), server_type="valkey") as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{port}/0"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def probe(
+    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, peer_url: str, session_cache_url: str
+) -> Iterator[ServiceProcess]:
+    """The probe with two workers and telemetry on, shared by the tests that only ask it something."""
+    folder = tmp_path_factory.mktemp("probe")
+    with running_service(
+        PROBE,
+        folder,
+        DATABASE_URL=make_database(folder),
+        CACHE_URL=session_cache_url,
+        PEER_URL=peer_url,
+        WEB_CONCURRENCY="2",
+        TICK="0.3",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+        OTEL_METRIC_EXPORT_INTERVAL="1000",
+        OTEL_BSP_SCHEDULE_DELAY="100",
+        OTEL_BLRP_SCHEDULE_DELAY="100",
+    ) as service:
+        yield service
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """A database for a probe that one test starts for itself."""
+    return make_database(tmp_path)

@@ -1,0 +1,154 @@
+"""Cache-aside over a real server that is there, goes away, hangs and comes back."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fakeredis import TcpFakeServer
+from redis import Redis
+
+from app import cache as cache_module
+from app.cache import Cache
+from tests.servers import free_port
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The cache.result of each read that the metric counted."""
+    counted: list[str] = []
+
+    class Counter:
+        def add(self, amount: int, attributes: dict[str, str]) -> None:
+            assert amount == 1
+            counted.append(attributes["cache.result"])
+
+    monkeypatch.setattr(cache_module, "operations", Counter())
+    return counted
+
+
+@contextmanager
+def cache_server(port: int) -> Iterator[None]:
+    server = TcpFakeServer(("127.0.0.1", port), server_type="valkey")
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port where connections are accepted by the kernel and never answered."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        yield silent.getsockname()[1]
+
+
+def cache_at(port: int, ttl: int = 60) -> Cache:
+    return Cache(f"redis://127.0.0.1:{port}/0", ttl=ttl, pool_size=4)
+
+
+def test_a_value_is_loaded_once_and_then_comes_from_the_cache(cache_url: str, results: list[str]) -> None:
+    cache = Cache(cache_url, ttl=60, pool_size=4)
+    loads = iter([{"stock": 3}])
+    assert cache.get_or_load("item", lambda: next(loads)) == {"stock": 3}
+    assert cache.get_or_load("item", lambda: next(loads)) == {"stock": 3}
+    assert results == ["miss", "hit"]
+
+
+def test_a_value_that_is_not_there_is_not_remembered_as_absent(cache_url: str) -> None:
+    cache = Cache(cache_url, ttl=60, pool_size=4)
+    loads = iter([None, "now"])
+    assert cache.get_or_load("item", lambda: next(loads)) is None
+    assert cache.get_or_load("item", lambda: next(loads)) == "now"
+
+
+def test_a_deleted_value_is_loaded_again(cache_url: str) -> None:
+    cache = Cache(cache_url, ttl=60, pool_size=4)
+    loads = iter([1, 2])
+    cache.get_or_load("item", lambda: next(loads))
+    cache.delete("item", "another")
+    assert cache.get_or_load("item", lambda: next(loads)) == 2
+
+
+def test_a_value_is_kept_no_longer_than_its_time(cache_url: str) -> None:
+    Cache(cache_url, ttl=7, pool_size=4).get_or_load("item", lambda: 1)
+    with Redis.from_url(cache_url) as server:
+        assert 0 < int(server.ttl("item")) <= 7
+
+
+def test_what_somebody_else_wrote_under_the_key_is_a_miss(cache_url: str, results: list[str]) -> None:
+    with Redis.from_url(cache_url) as server:
+        server.set("item", b"\xff not JSON")
+        assert Cache(cache_url, ttl=60, pool_size=4).get_or_load("item", lambda: "loaded") == "loaded"
+        assert json.loads(server.get("item") or "") == "loaded"
+    assert results == ["miss"]
+
+
+def test_without_a_cache_every_value_is_loaded(results: list[str]) -> None:
+    cache = cache_at(free_port())
+    loads = iter([0, 1, 2])
+    assert [cache.get_or_load("item", lambda: next(loads)) for _ in range(3)] == [0, 1, 2]
+    cache.delete("item")
+    assert results == ["unavailable"] * 3
+
+
+def test_what_load_raises_is_not_taken_for_a_fault_of_the_cache(cache_url: str) -> None:
+    def fail() -> Any:
+        raise ZeroDivisionError
+
+    cache = Cache(cache_url, ttl=60, pool_size=4)
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_load("item", fail)
+    assert cache.get_or_load("item", lambda: 1) == 1
+
+
+def test_a_cache_that_never_answers_costs_one_short_wait_for_many_reads(results: list[str]) -> None:
+    with black_hole() as port:
+        cache = cache_at(port)
+        began = time.monotonic()
+        for n in range(100):
+            assert cache.get_or_load("item", lambda n=n: n) == n  # type: ignore[misc]
+        assert time.monotonic() - began < 2  # a hundred waits of 0.2 s would be 20
+    assert results == ["unavailable"] * 100
+
+
+def test_a_cache_that_dies_is_left_alone_for_a_while_and_then_used_again(
+    results: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "PAUSE", 0.3)
+    port = free_port()
+    cache = cache_at(port)
+    with cache_server(port):
+        cache.get_or_load("item", lambda: 1)
+    assert cache.get_or_load("item", lambda: 2) == 2
+    with cache_server(port):
+        assert cache.get_or_load("item", lambda: 3) == 3, "it was asked before the pause was over"
+        time.sleep(0.3)
+        assert cache.get_or_load("item", lambda: 4) == 4
+        assert cache.get_or_load("item", lambda: 5) == 4
+    assert results == ["miss", "unavailable", "unavailable", "miss", "hit"]
+
+
+def test_more_threads_than_connections_still_get_their_values(cache_url: str) -> None:
+    cache = Cache(cache_url, ttl=60, pool_size=1)
+    values: list[int] = []
+    together = threading.Barrier(8)
+
+    def read(n: int) -> None:
+        together.wait(5)
+        values.append(cache.get_or_load(f"item-{n}", lambda: n))
+
+    threads = [threading.Thread(target=read, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(values) == list(range(8))

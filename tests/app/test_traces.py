@@ -1,0 +1,196 @@
+"""What a request leaves behind as a trace, seen by an OTLP receiver."""
+
+import re
+import secrets
+from typing import Any
+
+import pytest
+import requests
+
+from tests.service_process import ServiceProcess
+from tests.telemetry_receiver import Receiver, Span, matching, until
+
+pytestmark = pytest.mark.xdist_group("probe")
+
+
+def trace_ids(response: requests.Response) -> tuple[str, str]:
+    """(trace id, span id) of the traceresponse header."""
+    matched = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", response.headers["traceresponse"])
+    assert matched
+    return matched[1], matched[2]
+
+
+def trace_of(response: requests.Response, receiver: Receiver) -> list[Span]:
+    """The spans of a request, once its SERVER span (which ends last) has come."""
+    trace_id, span_id = trace_ids(response)
+    until(lambda: matching(receiver.spans, span_id=span_id))
+    return receiver.trace(trace_id)
+
+
+def server_span(response: requests.Response, receiver: Receiver) -> Span:
+    (span,) = matching(trace_of(response, receiver), kind="SERVER")
+    return span
+
+
+def post_thing(probe: ServiceProcess, name: str) -> requests.Response:
+    return requests.post(f"{probe.url}/things", json={"name": name}, timeout=10)
+
+
+def test_a_request_is_a_server_span_with_stable_http_attributes(probe: ServiceProcess, receiver: Receiver) -> None:
+    span = server_span(probe.get("/things/1"), receiver)
+    assert (span.name, span.status) == ("GET /things/<int:thing_id>", "UNSET")
+    expected = {
+        "http.request.method": "GET",
+        "http.route": "/things/<int:thing_id>",
+        "http.response.status_code": 200,
+        "url.path": "/things/1",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+        "server.address": "127.0.0.1",
+        "server.port": probe.port,
+    }
+    assert expected.items() <= span.attributes.items()
+    outdated = {"http.method", "http.status_code", "http.target", "http.url", "http.host", "net.host.name"}
+    assert not outdated & span.attributes.keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "span_status"),
+    [
+        ("/things/1", 200, "UNSET"),
+        ("/taken", 409, "UNSET"),
+        ("/nowhere", 404, "UNSET"),
+        ("/sleep?seconds=soon", 422, "UNSET"),
+        ("/away", 503, "ERROR"),
+        ("/boom", 500, "ERROR"),
+    ],
+)
+def test_each_answer_carries_the_ids_of_its_server_span(
+    path: str, status: int, span_status: str, probe: ServiceProcess, receiver: Receiver
+) -> None:
+    response = probe.get(path)
+    span = server_span(response, receiver)
+    assert trace_ids(response) == (span.trace_id, span.span_id)
+    assert (response.status_code, span.status) == (status, span_status)
+    assert span.attributes["http.response.status_code"] == status
+    if status >= 400:
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["trace_id"] == span.trace_id
+
+
+def test_an_unforeseen_error_is_told_to_the_log_and_the_span_once_and_to_the_client_not_at_all(
+    probe: ServiceProcess, receiver: Receiver
+) -> None:
+    response = probe.get("/boom")
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "An error of ours; its trace says more.",
+        "trace_id": trace_ids(response)[0],
+    }
+    span = server_span(response, receiver)
+    ((name, attributes),) = span.events
+    assert (name, attributes["exception.type"]) == ("exception", "RuntimeError")
+    assert "Traceback" in attributes["exception.stacktrace"]
+    lines = until(lambda: [line for line in probe.log_lines() if line.get("span_id") == span.span_id])
+    assert ["Traceback" in line.get("exc_info", "") for line in lines if line["level"] == "ERROR"] == [True]
+
+
+def test_a_peer_that_is_away_is_recorded_on_the_span(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = probe.get("/away")
+    assert response.headers["Retry-After"] == "1"
+    ((name, attributes),) = server_span(response, receiver).events
+    assert (name, attributes["exception.type"]) == ("exception", "app.http_client.PeerUnavailable")
+
+
+def test_a_statement_is_a_span_with_its_text_and_without_its_values(probe: ServiceProcess, receiver: Receiver) -> None:
+    spans = trace_of(post_thing(probe, "s3cret"), receiver)
+    (insert,) = matching(spans, name="INSERT probe")
+    assert (insert.kind, insert.parent_id) == ("CLIENT", matching(spans, kind="SERVER")[0].span_id)
+    assert insert.attributes["db.system.name"] == "sqlite"
+    assert insert.attributes["db.query.text"].startswith("INSERT INTO things (name, made_at) VALUES (?, ?)")
+    assert not {"db.statement", "db.system", "db.name"} & insert.attributes.keys()
+    assert not [span for span in spans if "s3cret" in repr(span)]
+
+
+def test_waiting_for_the_write_lock_is_a_span_and_taking_a_connection_is_none(
+    probe: ServiceProcess, receiver: Receiver
+) -> None:
+    spans = trace_of(post_thing(probe, "a"), receiver)
+    assert [span.name for span in spans] == ["POST /things", "BEGIN probe", "INSERT probe"]
+
+
+def test_a_failed_statement_does_not_carry_its_values(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = probe.get("/bad-sql")
+    assert response.status_code == 503
+    spans = trace_of(response, receiver)
+    assert matching(spans, name="SELECT probe")[0].status == "ERROR"
+    assert "no such table" in repr(matching(spans, kind="SERVER")[0].events)
+    assert not [span for span in spans if "s3-cret" in repr(span)]
+    assert not [line for line in probe.log_lines() if "s3-cret" in repr(line)]
+
+
+def test_cache_commands_are_spans_without_their_values(probe: ServiceProcess, receiver: Receiver) -> None:
+    thing = post_thing(probe, "s3cret").json()["id"]
+    spans = trace_of(probe.get(f"/things/{thing}"), receiver)
+    assert [span.name for span in spans] == ["GET /things/<int:thing_id>", "GET", "SELECT probe", "SET"]
+    _, get, _, put = spans
+    assert (get.kind, get.attributes["db.system.name"], get.attributes["db.query.text"]) == ("CLIENT", "redis", "GET ?")
+    assert put.attributes["db.query.text"] == "SET ? ? ? ?"
+    assert not [span for span in spans if "s3cret" in repr(span)]
+
+
+def test_a_trace_that_came_in_is_continued_and_goes_on_to_the_peer_with_its_baggage(
+    probe: ServiceProcess, receiver: Receiver, peer_requests: list[dict[str, str]]
+) -> None:
+    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
+    peer_requests.clear()
+    response = probe.get("/call-peer", traceparent=f"00-{trace_id}-{caller}-01", baggage="tenant=blue")
+    spans = trace_of(response, receiver)
+    (server,) = matching(spans, kind="SERVER")
+    (client,) = matching(spans, kind="CLIENT")
+    assert (server.trace_id, server.parent_id, client.parent_id) == (trace_id, caller, server.span_id)
+    assert client.name == "GET"
+    assert client.attributes["http.request.method"] == "GET"
+    assert client.attributes["http.response.status_code"] == 200
+    (headers,) = peer_requests
+    assert headers["traceparent"].split("-")[1:3] == [trace_id, client.span_id]
+    assert headers["baggage"] == "tenant=blue"
+
+
+def test_an_unsampled_caller_is_heeded(probe: ServiceProcess, receiver: Receiver) -> None:
+    trace_id = secrets.token_hex(16)
+    response = probe.get("/things/1", traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-00")
+    assert trace_ids(response)[0] == trace_id
+    trace_of(probe.get("/things/1"), receiver)
+    assert receiver.trace(trace_id) == []
+
+
+def test_health_checks_leave_no_span_no_log_and_no_duration(probe: ServiceProcess, receiver: Receiver) -> None:
+    for path in ("/healthz", "/readyz", "/readyz?verbose=1"):
+        assert probe.get(path).status_code == 200
+    trace_of(probe.get("/things/1"), receiver)
+
+    def of_health(signal: Any) -> bool:
+        return "healthz" in repr(signal) or "readyz" in repr(signal)
+
+    until(lambda: matching(receiver.points, name="http.server.request.duration"))
+    assert not [span for span in receiver.spans if of_health(span)]
+    assert not [span for span in receiver.spans if span.kind != "SERVER" and not span.parent_id]
+    assert not [point for point in receiver.points if of_health(point)]
+    assert not [record for record in receiver.logs if of_health(record)]
+    assert not [line for line in probe.log_lines() if of_health(line)]
+
+
+def test_a_url_that_only_looks_like_a_health_check_is_traced(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = probe.get("/nowhere/healthz")
+    assert server_span(response, receiver).attributes["url.path"] == "/nowhere/healthz"
+
+
+def test_a_field_name_that_is_no_text_is_refused_and_traced(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = requests.post(
+        f"{probe.url}/things", b'{"\\ud800": 1}', headers={"Content-Type": "application/json"}, timeout=10
+    )
+    assert response.status_code == 422
+    assert server_span(response, receiver).status == "UNSET"

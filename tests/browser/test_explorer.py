@@ -1,0 +1,443 @@
+"""The explorer, as a person uses it: traces, one trace, services, metrics, logs, on a real stack's telemetry."""
+
+import json
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, expect
+
+from local.trace_tree import bottleneck, critical_path, read_trace
+from tests.browser.conftest import NewPage, Stack, accessibility_problems
+from tests.browser.otlp import HOSTILE, attributes, large_trace, send, span
+from tests.local.backend.conftest import Backend, start
+from tests.telemetry_receiver import until
+
+SERVICES = ("order-service", "inventory-service", "payment-service")
+VIEWS = ("/", "/trace/{}", "/trace/{}?view=log", "/trace/{}?view=compare", "/services", "/services/order-service")
+VIEWS += ("/metrics?name=orders.processing_time", "/logs")
+
+
+def place(stack: Stack, token: str = "tok_approve") -> str:
+    """Place an order; its trace id, once its spans have arrived."""
+    body = {"customer_id": "cus_1", "region": "eu", "payment_token": token}
+    body["lines"] = [{"sku": "TEA-SENCHA", "quantity": 1}]  # type: ignore[assignment]
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    response = requests.post(f"{stack.shop}/orders", json=body, headers=headers, timeout=30)
+    trace_id = response.headers["traceresponse"].split("-")[1]
+    stack.trace(trace_id, *SERVICES)
+    return trace_id
+
+
+@pytest.fixture(scope="module")
+def declined(stack: Stack) -> str:
+    """The trace of an order whose card was declined; another was approved before."""
+    place(stack)
+    return place(stack, "tok_decline")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Backend]:
+    """A local backend to which nothing was sent."""
+    backend = start(tmp_path)
+    yield backend
+    backend.stop()
+
+
+def rows(page: Page) -> Locator:
+    return page.get_by_role("region", name="Traces found").get_by_role("listitem")
+
+
+def waterfall(page: Page) -> Locator:
+    return page.get_by_role("treegrid")
+
+
+def details(page: Page) -> Locator:
+    return page.get_by_role("complementary", name="Span details")
+
+
+# ------------------------------------------------------------------------------------------------------------ traces
+
+
+@pytest.mark.usefixtures("declined")
+def test_a_new_trace_shows_up_by_itself_and_opens(page: Page, stack: Stack) -> None:
+    page.goto(stack.traces)
+    expect(rows(page).first).to_contain_text("POST /orders")
+    service = f"late-{secrets.token_hex(3)}"
+
+    send(stack, service, [span("GET /late")])
+
+    row = rows(page).filter(has_text=service)
+    expect(row).to_contain_text("GET /late")
+    row.click()
+    expect(page).to_have_url(re.compile(r"/trace/[0-9a-f]{32}$"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("GET /late")
+
+
+def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, stack: Stack, declined: str) -> None:
+    page.goto(stack.traces)
+    page.get_by_label("Service").select_option("payment-service")
+    page.get_by_label("Operation").select_option("POST /charges")
+    page.get_by_label("Errors only").check()
+    page.get_by_label("Search").fill("Payment_Declined")
+    page.get_by_label("Attribute").fill("payment.outcome=declined")
+    page.get_by_label("Attribute").press("Enter")
+    expect(page).to_have_url(re.compile("tag=payment.outcome"))
+    assert all(part in page.url for part in ("service=payment-service", "errors=1", "q=Payment_Declined"))
+    page.reload()
+    expect(page.get_by_label("Search")).to_have_value("Payment_Declined")
+    expect(page.get_by_label("Operation")).to_have_value("POST /charges")
+    page.get_by_role("button", name="Remove the filter payment.outcome=declined").click()
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page).get_by_role("link")).to_have_attribute("href", f"/trace/{declined}")
+
+
+def test_a_duration_filter_is_of_the_whole_trace(page: Page, stack: Stack) -> None:
+    service = f"timed-{secrets.token_hex(3)}"
+    for ms in (5, 50, 500):
+        send(stack, service, [root := span(f"took {ms}", ms=ms), span("step", parent=root["spanId"], ms=1)])
+    page.goto(f"{stack.traces}/?service={service}&min=20&max=100ms")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("took 50")
+    page.get_by_label("At most").fill("")
+    expect(rows(page)).to_have_count(2)
+
+
+def test_a_part_of_the_scatter_can_be_chosen(page: Page, stack: Stack) -> None:
+    service = f"scattered-{secrets.token_hex(3)}"
+    for ms in (1, 1000):
+        send(stack, service, [span(f"took {ms}", ms=ms)])
+    page.goto(f"{stack.traces}/?service={service}")
+    expect(rows(page)).to_have_count(2)
+    plot = page.locator(".u-over")
+    box = plot.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("took 1000")
+    page.go_back()
+    expect(rows(page)).to_have_count(2)
+
+
+# --------------------------------------------------------------------------------------------------------- one trace
+
+
+def test_a_trace_names_its_bottleneck_as_the_command_line_does(page: Page, stack: Stack, declined: str) -> None:
+    data = requests.get(f"{stack.traces}/api/traces/{declined}", timeout=10).json()["data"][0]
+    trace = read_trace(data)
+    worst = bottleneck(trace.root, critical_path(trace.root))
+    page.goto(f"{stack.traces}/trace/{declined}")
+    expect(page.locator(".bottleneck")).to_contain_text(f"in {worst.service if worst else ''} ")
+    expect(waterfall(page).get_by_role("row", name="process_order")).to_contain_text("process_order")
+
+
+def test_the_logs_are_inside_the_trace(page: Page, stack: Stack, declined: str) -> None:
+    until(lambda: requests.get(f"{stack.traces}/api/logs?trace_id={declined}", timeout=9).json()["total"] > 3, 15)
+    page.goto(f"{stack.traces}/trace/{declined}")
+    line = waterfall(page).get_by_role("row", name="the order is refused")
+    expect(line).to_be_visible()
+    assert waterfall(page).locator(".row.span .note-tick").count() > 3
+    page.get_by_label("Log lines").uncheck()
+    expect(line).to_have_count(0)
+
+    page.get_by_role("link", name=re.compile("^Log ")).click()
+    texts = page.locator(".trace-log li").all_inner_texts()
+    assert len(texts) > 3
+    offsets = page.locator(".trace-log .log-time").all_inner_texts()
+    assert offsets == sorted(offsets, key=_offset)
+    page.get_by_role("button", name="the order is refused").click()
+    expect(details(page).get_by_role("heading", level=2)).to_have_text("process_order")
+
+
+def _offset(text: str) -> float:
+    number, unit = text.removeprefix("+").replace("\u202f", " ").split(" ")
+    return float(number) * {"µs": 1, "ms": 1e3, "s": 1e6}[unit]
+
+
+def test_a_span_tells_what_it_knows(page: Page, stack: Stack, declined: str) -> None:
+    page.goto(f"{stack.traces}/trace/{declined}")
+    waterfall(page).get_by_text("charge_payment").click()
+    expect(details(page)).to_contain_text("failed")
+    expect(details(page)).to_contain_text("app.http_client.PeerRefused")
+    expect(details(page).locator(".stack")).to_contain_text("Traceback")
+    expect(page).to_have_url(re.compile("span=[0-9a-f]{16}"))
+
+    waterfall(page).get_by_text("INSERT INTO orders", exact=True).click()
+    expect(details(page).locator(".statement")).to_contain_text(re.compile(r"INSERT INTO orders.*\nVALUES", re.S))
+    attribute = details(page).get_by_role("link", name="sqlite", exact=True)
+    expect(attribute).to_have_attribute("href", "/?tag=db.system.name%3Dsqlite")
+
+
+def test_a_linked_trace_opens(page: Page, stack: Stack) -> None:
+    first = send(stack, "linked", [target := span("first attempt")])
+    link = {"traceId": first, "spanId": target["spanId"]}
+    second = send(stack, "linked", [one := span("second attempt", links=[link])])
+    page.goto(f"{stack.traces}/trace/{second}?span={one['spanId']}")
+    details(page).get_by_role("link", name=re.compile("^trace ")).click()
+    expect(page).to_have_url(f"{stack.traces}/trace/{first}?span={target['spanId']}")
+    expect(details(page).get_by_role("heading", level=2)).to_have_text("first attempt")
+
+
+def test_the_waterfall_is_walked_with_the_keyboard(page: Page, stack: Stack) -> None:
+    root = span("root", ms=100)
+    child = span("child", parent=root["spanId"], at=1, ms=50)
+    grandchild = span("grandchild", parent=child["spanId"], at=2, ms=5)
+    trace_id = send(stack, "walked", [root, child, grandchild, span("last", parent=root["spanId"], at=60)])
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    waterfall(page).focus()
+
+    def active() -> str:
+        current = waterfall(page).get_attribute("aria-activedescendant")
+        return page.locator(f"#{current} .span-name").inner_text()
+
+    visited = [active()]
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Home", "End", "ArrowLeft"):
+        page.keyboard.press(key)
+        visited.append(active())
+    assert visited == ["root", "child", "grandchild", "last", "root", "last", "root"]
+
+    page.keyboard.press("ArrowRight")
+    assert active() == "child"
+    page.keyboard.press("ArrowLeft")
+    expect(waterfall(page).get_by_role("row", name="child", exact=False).first).to_have_attribute(
+        "aria-expanded", "false"
+    )
+    expect(waterfall(page).get_by_text("grandchild")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(details(page)).to_contain_text("child")
+    page.keyboard.press("Escape")
+    expect(details(page)).to_have_count(0)
+
+
+def test_two_traces_of_an_operation_are_compared(page: Page, stack: Stack) -> None:
+    service = f"compared-{secrets.token_hex(3)}"
+    ids = []
+    for ms in (20, 400):
+        root = span("GET /x", ms=ms + 10)
+        ids.append(send(stack, service, [root, span("slow step", parent=root["spanId"], at=2, ms=ms)]))
+    page.goto(f"{stack.traces}/trace/{ids[1]}")
+    page.get_by_role("link", name="Compare").click()
+    expect(page.locator(".verdict")).to_contain_text(f"Grew most: {service} slow step, +380\u202fms")
+    expect(page.get_by_role("row", name="slow step")).to_contain_text("400\u202fms")
+
+
+def test_an_exported_trace_can_be_imported_and_is_the_same(
+    page: Page, stack: Stack, declined: str, alone: Backend, tmp_path: Path
+) -> None:
+    page.goto(f"{stack.traces}/trace/{declined}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+
+    other = f"http://127.0.0.1:{alone.traces_port}"
+    page.goto(other)
+    page.get_by_label("A file of OTLP JSON").set_input_files(file)
+    expect(page).to_have_url(f"{other}/trace/{declined}")
+    expect(waterfall(page)).to_contain_text("the order is refused")
+
+    def stored(base: str, path: str) -> Any:
+        return requests.get(f"{base}{path}", timeout=10).json()["data"]
+
+    for path in (f"/api/traces/{declined}", f"/api/logs?trace_id={declined}"):
+        assert stored(other, path) == stored(stack.traces, path)
+    exported = json.loads(file.read_text())
+    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=10).json()
+    assert _spans(again) == _spans(exported)
+
+
+def _spans(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that is exported of the spans, to the nanosecond."""
+    spans = [s for part in body["resourceSpans"] for scope in part["scopeSpans"] for s in scope["spans"]]
+    return sorted(spans, key=lambda one: str(one["spanId"]))
+
+
+def test_a_file_that_is_no_trace_is_refused_with_a_reason(page: Page, stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "notes.json"
+    file.write_text('{"resourceSpans": []}')
+    page.goto(stack.traces)
+    page.get_by_label("A file of OTLP JSON").set_input_files(file)
+    expect(page.get_by_role("alert")).to_contain_text("notes.json has no OTLP/JSON spans")
+
+
+def test_of_ten_thousand_spans_only_those_in_sight_are_in_the_document(page: Page, stack: Stack) -> None:
+    trace_id = send(stack, "large", large_trace(10_000))
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    expect(waterfall(page)).to_have_attribute("aria-rowcount", "10001")
+    assert waterfall(page).locator(".row").count() < 150
+    waterfall(page).press("End")
+    expect(waterfall(page).locator("#row-9999")).to_be_visible()
+    page.get_by_label("Find in this trace").fill("call 4001")
+    page.get_by_label("Find in this trace").press("Enter")
+    expect(waterfall(page).get_by_text("call 4001", exact=True)).to_be_in_viewport()
+
+
+def test_a_trace_that_has_not_arrived_shows_once_it_does(page: Page, stack: Stack) -> None:
+    trace_id = secrets.token_hex(16)
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    expect(page.get_by_role("heading", name="not here yet")).to_be_visible()
+    send(stack, "late", [span("here at last")], trace_id=trace_id)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("here at last")
+
+
+# ------------------------------------------------------------------------------------------- services, metrics, logs
+
+
+@pytest.mark.usefixtures("declined")
+def test_the_map_shows_who_calls_whom_and_a_service_opens_its_slowest_traces(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.traces}/services")
+    services = page.get_by_role("region", name="Map of services")
+    expect(services).to_contain_text("order-service calls payment-service")
+    services.get_by_role("link", name="payment-service").click()
+    expect(page).to_have_url(f"{stack.traces}/services/payment-service")
+    for chart in ("Rate", "Errors", "Duration"):
+        expect(page.get_by_role("region", name=chart, exact=True)).to_be_visible()
+    expect(page.get_by_role("row", name="POST /charges")).to_contain_text("ms")
+    page.locator(".slowest a").first.click()
+    expect(waterfall(page)).to_be_visible()
+
+
+@pytest.mark.usefixtures("declined")
+def test_an_instrument_is_found_by_typing_and_its_exemplars_open_traces(page: Page, stack: Stack) -> None:
+    def measured() -> bool:
+        answer = requests.get(f"{stack.traces}/api/series?name=orders.processing_time&stat=p95&step=5", timeout=9)
+        return any(one["exemplars"] for one in answer.json()["data"])
+
+    until(measured, 30)
+    page.goto(f"{stack.traces}/metrics")
+    page.get_by_label("Find").fill("orders time")
+    page.get_by_role("link", name="orders.processing_time").click()
+    for panel in ("Percentiles", "Heat map", "Rate"):
+        expect(page.get_by_role("region", name=panel, exact=True)).to_be_visible()
+    page.get_by_text("Exemplars as a list").click()
+    expect(page.locator(".exemplars a").first).to_have_attribute("href", re.compile("/trace/[0-9a-f]{32}"))
+
+    page.get_by_label("By").select_option("service.name")
+    expect(page.get_by_role("region", name="P95 by service.name")).to_contain_text("order-service")
+    page.get_by_label("Find").fill("orders.created")
+    page.get_by_role("link", name="orders.created").click()
+    expect(page.get_by_role("region", name="Rate", exact=True)).to_be_visible()
+
+
+def test_a_log_line_opens_its_trace_at_its_span(page: Page, stack: Stack, declined: str) -> None:
+    until(lambda: requests.get(f"{stack.traces}/api/logs?trace_id={declined}", timeout=9).json()["total"] > 3, 15)
+    page.goto(f"{stack.traces}/logs")
+    page.get_by_label("Level, and above").select_option("WARN")
+    page.get_by_label("Service").select_option("order-service")
+    page.get_by_label("Search").fill("refused")
+    page.get_by_role("textbox", name="Trace").fill(declined)
+    lines = page.get_by_role("list", name=re.compile("log line")).get_by_role("listitem")
+    expect(lines).to_have_count(1)
+    lines.get_by_role("link").click()
+    expect(page).to_have_url(re.compile(rf"/trace/{declined}\?span=[0-9a-f]{{16}}"))
+    expect(details(page)).to_contain_text("the order is refused")
+
+
+def test_a_new_log_line_shows_up_by_itself_unless_paused(page: Page, stack: Stack) -> None:
+    marker = secrets.token_hex(4)
+    page.goto(f"{stack.traces}/logs?q={marker}")
+    expect(page.get_by_role("heading", name="No line fits")).to_be_visible()
+    send(
+        stack, "chatty", [one := span("talk")], [{"spanId": one["spanId"], "body": {"stringValue": f"first {marker}"}}]
+    )
+    expect(page.get_by_text(f"first {marker}")).to_be_visible()
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Paused")).to_be_visible()
+
+
+# ------------------------------------------------------------------------------------------------------- for everybody
+
+
+@pytest.mark.usefixtures("declined")
+def test_keys_search_list_themselves_and_change_the_view(page: Page, stack: Stack) -> None:
+    page.goto(stack.traces)
+    expect(rows(page).first).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    page.keyboard.press("4")
+    expect(page).to_have_url(f"{stack.traces}/logs")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)], ids=lambda value: str(value))
+def test_every_view_is_accessible_and_fits(
+    new_page: NewPage, stack: Stack, declined: str, theme: str, width: int
+) -> None:
+    page = new_page(color_scheme=theme, viewport={"width": width, "height": 844})
+    found = {}
+    for view in VIEWS:
+        page.goto(stack.traces + view.format(declined))
+        expect(page.locator(".chart, .row.span, .trace-log, .compare-table, .map, .log-list").first).to_be_visible()
+        found[view] = accessibility_problems(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == width, view
+    page.goto(f"{stack.traces}/trace/{declined}")
+    waterfall(page).get_by_text("charge_payment").click()
+    expect(details(page)).to_be_visible()
+    found["details"] = accessibility_problems(page)
+    assert {view: problems for view, problems in found.items() if problems} == {}
+
+
+def test_nothing_from_telemetry_is_ever_run(page: Page, stack: Stack) -> None:
+    event = {"name": "exception", "timeUnixNano": str(time.time_ns() - 9_000_000_000)}
+    event["attributes"] = attributes(  # type: ignore[assignment]
+        {"exception.type": HOSTILE, "exception.message": HOSTILE, "exception.stacktrace": HOSTILE}
+    )
+    values = {
+        HOSTILE: HOSTILE,
+        "db.query.text": f"SELECT '{HOSTILE}' FROM {HOSTILE}",
+        "url.full": "javascript:alert(1)",
+    }
+    status = {"code": 2, "message": HOSTILE}
+    one = span(HOSTILE, attributes=values, events=[event], status=status)
+    record = {"spanId": one["spanId"], "body": {"stringValue": HOSTILE}, "attributes": attributes({HOSTILE: HOSTILE})}
+    trace_id = send(stack, HOSTILE, [one], [record])
+    name = requests.utils.quote(HOSTILE, safe="")
+    views = ("/", f"/trace/{trace_id}?span={one['spanId']}", f"/trace/{trace_id}?view=log", "/services", "/logs")
+    for view in (
+        *views,
+        f"/trace/{trace_id}?view=compare",
+        f"/services/{name}",
+        f"/?q={name}",
+        f"/metrics?name={name}",
+    ):
+        page.goto(stack.traces + view)
+        expect(page.get_by_text("onerror", exact=False).first).to_be_attached()
+        assert page.locator("img, iframe, [onerror]").count() == 0
+        assert page.title() != "owned"
+        assert page.locator("a[href^='javascript:']").count() == 0
+
+
+def test_the_page_may_load_and_run_only_its_own_files(stack: Stack) -> None:
+    response = requests.get(f"{stack.traces}/trace/abc", timeout=10)
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert (
+        requests.get(response.url, headers={"If-None-Match": response.headers["ETag"]}, timeout=10).status_code == 304
+    )
+    (script,) = re.findall(r'src="(/assets/[^"]+\.js)"', response.text)
+    asset = requests.get(stack.traces + script, timeout=10)
+    assert (asset.status_code, asset.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+    assert "<style" not in response.text
+
+
+def test_an_empty_stack_says_what_to_do(page: Page, alone: Backend) -> None:
+    for view in ("/", "/services", "/metrics", "/logs"):
+        page.goto(f"http://127.0.0.1:{alone.traces_port}{view}")
+        expect(page.get_by_role("main")).to_contain_text("make demo")
+        expect(page.get_by_role("main")).to_contain_text("waybill order")
+        assert accessibility_problems(page) == []

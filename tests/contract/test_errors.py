@@ -1,0 +1,94 @@
+"""Wrong routes and methods, a database that is away or empty: a problem that says what to do."""
+
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from tests import conftest
+from tests.conftest import RunningService, Shop, start_service
+from tests.contract.conftest import Operation
+
+NOBODY = "http://127.0.0.1:9"
+PEERS = {"INVENTORY_URL": NOBODY, "PAYMENT_URL": NOBODY, "NOTIFICATION_URL": NOBODY}
+
+
+def problem_of(response: requests.Response) -> dict[str, str]:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, str] = response.json()
+    assert problem["detail"]
+    return problem
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/orders/1/2", "/%00", "/%ff%fe", "/..%2f..%2fetc/passwd", "/" + "x" * 5000, "/healthz/x"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_route_that_is_not_there_is_not_found(service: RunningService, method: str, path: str) -> None:
+    response = requests.request(method, service.url + path, timeout=10)
+    assert response.status_code == 404
+    assert problem_of(response)["status"] == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "MADE-UP"])
+def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
+    shop: Shop, operation: Operation, method: str
+) -> None:
+    url = getattr(shop, operation.service).url + operation.path
+    response = requests.request(method, url, json={}, timeout=10)
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+    assert problem_of(response)["status"] == 405
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json"])
+def test_what_is_only_read_takes_no_post(service: RunningService, path: str) -> None:
+    response = requests.post(service.url + path, json={}, timeout=10)
+    assert response.status_code == 405
+    assert "GET" in response.headers["Allow"]
+
+
+def test_a_service_with_its_database_is_alive_and_ready(service: RunningService) -> None:
+    assert requests.get(f"{service.url}/healthz", timeout=10).json() == {"status": "ok"}
+    assert requests.get(f"{service.url}/readyz", timeout=10).json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("order", "/orders"), ("inventory", "/items"), ("payment", "/refunds"), ("notification", "/notifications")],
+)
+def test_a_service_whose_database_is_away_says_to_try_later(
+    name: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conftest, "migrate", lambda _service, _url: None)
+    url = f"postgresql://waybill@127.0.0.1:{conftest.free_port()}/{name}"
+    service = start_service(name, url, **PEERS)
+    if path in ("/orders", "/items"):
+        response = requests.get(service.url + path, timeout=20)
+    else:
+        body = {"order_id": "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"}
+        body |= {"customer_id": "cus_1", "template": "order_confirmed"} if name == "notification" else {}
+        response = requests.post(service.url + path, json=body, timeout=20)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert "try again" in problem_of(response)["detail"]
+    ready = requests.get(f"{service.url}/readyz", timeout=20)
+    assert ready.status_code == 503
+    assert problem_of(ready)["detail"].startswith("database is not ready")
+    assert requests.get(f"{service.url}/healthz", timeout=10).status_code == 200
+    service.close()
+
+
+@pytest.mark.parametrize("name", conftest.SERVICES)
+def test_a_service_that_was_not_migrated_says_what_to_do_and_is_ready_once_it_was(
+    name: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(conftest, "migrate", lambda _service, _url: None)
+        service = start_service(name, url, **PEERS)
+    response = requests.get(f"{service.url}/readyz", timeout=10)
+    assert response.status_code == 503
+    assert "apply the migrations first" in problem_of(response)["detail"]
+    conftest.migrate(name, url)
+    assert requests.get(f"{service.url}/readyz", timeout=10).status_code == 200
+    service.close()

@@ -1,0 +1,77 @@
+"""Logs: found by trace, service, level and text."""
+
+import secrets
+
+import pytest
+
+from .conftest import START, Backend, logs, span, spans
+
+
+def test_the_logs_of_a_trace_are_given_oldest_first_wherever_they_came_from(backend: Backend, service: str) -> None:
+    trace_id = secrets.token_bytes(16)
+    ids = {"trace_id": trace_id, "span_id": b"12345678"}
+    backend.send(
+        logs(service, ids | {"body": "second", "time_unix_nano": START + 2000, "attributes": {"order.id": "o-1"}})
+    )
+    backend.send(logs(service + "-b", ids | {"body": "first", "severity_number": 17}, scope="payment"))
+    backend.send(spans(service, span(trace_id)))  # the spans come after their logs
+    first, second = backend.get("/api/logs", trace_id=trace_id.hex())
+    assert first == {
+        "timestamp": START // 1000,
+        "service": service + "-b",
+        "level": "ERROR",
+        "body": "first",
+        "trace_id": trace_id.hex(),
+        "span_id": b"12345678".hex(),
+        "attributes": {},
+        "logger": "payment",
+    }
+    assert (second["body"], second["attributes"]) == ("second", {"order.id": "o-1"})
+
+
+@pytest.fixture(scope="module")
+def talker(backend: Backend) -> str:
+    """A service with one record of each level, a millisecond apart."""
+    name = f"talker-{secrets.token_hex(4)}"
+    numbers = {"debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
+    backend.send(
+        logs(
+            name,
+            *(
+                {"body": f"This is {level}", "severity_number": number, "time_unix_nano": START + number * 1_000_000}
+                for level, number in numbers.items()
+            ),
+        )
+    )
+    return name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, ["fatal", "error", "warn", "info", "debug"]),
+        ({"limit": 2}, ["fatal", "error"]),
+        ({"level": "WARN"}, ["fatal", "error", "warn"]),
+        ({"level": "critical"}, ["fatal"]),
+        ({"text": "IS ERR"}, ["error"]),
+        ({"text": "100%"}, []),
+        ({"start": START // 1000 + 13_000, "end": START // 1000 + 17_000}, ["error", "warn"]),
+    ],
+)
+def test_logs_are_found_newest_first(backend: Backend, talker: str, parameters: dict, expected: list[str]) -> None:
+    found = backend.get("/api/logs", service=talker, **parameters)
+    assert [record["body"] for record in found] == [f"This is {level}" for level in expected]
+
+
+def test_a_record_with_half_an_id_is_refused_and_the_rest_kept(backend: Backend, service: str) -> None:
+    request = logs(service, {"trace_id": b"short"}, {"body": "kept"})
+    answer = backend.post("logs", request.SerializeToString())
+    assert answer.status_code == 200
+    assert b"is not 16 bytes" in answer.content
+    assert [record["body"] for record in backend.get("/api/logs", service=service)] == ["kept"]
+
+
+def test_a_structured_body_is_given_as_json(backend: Backend, service: str) -> None:
+    backend.send(logs(service, {"body": ["a", 1, True], "event_name": "order.placed"}))
+    (record,) = backend.get("/api/logs", service=service)
+    assert (record["body"], record["attributes"]) == ('["a",1,true]', {"event.name": "order.placed"})

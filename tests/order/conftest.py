@@ -1,0 +1,45 @@
+"""Ways to disturb an order."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app import http_client
+from app.http_client import PeerUnavailable
+from services.order.clients import Peers
+from services.order.models import PATIENCE, Order
+from tests.conftest import Shop
+
+
+@pytest.fixture(autouse=True)
+def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts at an absent peer follow each other at once."""
+    monkeypatch.setattr(http_client, "_jitter", lambda _state: 0.0)
+
+
+@pytest.fixture
+def peers(shop: Shop) -> Peers:
+    """What order-service calls its peers with."""
+    peers: Peers = shop.order.app.extensions["peers"]
+    return peers
+
+
+def grow_old(shop: Shop) -> None:
+    """Let every order be older than the patience of its service."""
+    with shop.order.session() as session, session.begin():
+        for order in session.scalars(select(Order).where(Order.drive_after.is_not(None))):
+            order.created_at -= PATIENCE + timedelta(seconds=1)
+
+
+def lose_answers(patch: pytest.MonkeyPatch, peers: Peers, call: str) -> None:
+    """Let the peer do its work, but its answer never arrive."""
+    real: Callable[[Any], Any] = getattr(peers, call)
+
+    def lose(argument: Any) -> None:
+        real(argument)
+        raise PeerUnavailable("peer", "the answer was lost")
+
+    patch.setattr(peers, call, lose)

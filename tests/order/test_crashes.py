@@ -1,0 +1,171 @@
+"""Any process may die at any moment: whatever it left is driven on to an end in which stock and money agree.
+
+A death is simulated before and after each commit of any of the four services, one per order: the transaction is
+rolled back, or has happened, and the caller loses its connection.
+"""
+
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+from services.notification.models import Notification
+from services.order.clients import Peers
+from services.order.models import Order
+from tests.conftest import RunningService, Shop
+from tests.order.conftest import grow_old, lose_answers
+
+
+class Died(BaseException):
+    """The process is gone: nothing of it that handles exceptions gets to run."""
+
+
+class Fate:
+    """Lets the process die at the n-th place where it could."""
+
+    def __init__(self, place: int) -> None:
+        self._left = place
+
+    def strike(self, _session: Session) -> None:
+        """Called at each place."""
+        self._left -= 1
+        if self._left == 0:
+            raise Died
+
+    @property
+    def struck(self) -> bool:
+        """Whether the place was reached."""
+        return self._left <= 0
+
+
+@contextmanager
+def fated(shop: Shop, place: int) -> Iterator[Fate]:
+    """Within this, the `place`-th beginning or end of a commit kills the service that commits."""
+    fate = Fate(place)
+    services = (shop.order, shop.inventory, shop.payment, shop.notification)
+    with pytest.MonkeyPatch.context() as patch:
+        for service in services:
+            patch.setattr(service.app, "wsgi_app", drop_connection_when_dead(service))
+        makers = [service.app.extensions["database"].write for service in services]
+        for maker in makers:
+            event.listen(maker, "before_commit", fate.strike)
+            event.listen(maker, "after_commit", fate.strike)
+        try:
+            yield fate
+        finally:
+            for maker in makers:
+                event.remove(maker, "before_commit", fate.strike)
+                event.remove(maker, "after_commit", fate.strike)
+
+
+def drop_connection_when_dead(service: RunningService) -> Callable[[Any, Any], Any]:
+    """What a client sees of a dead process; the server itself has to live on."""
+    real = service.app.wsgi_app
+
+    def wsgi_app(environ: Any, start_response: Any) -> Any:
+        try:
+            return real(environ, start_response)
+        except Died:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError from None
+
+    return wsgi_app
+
+
+def order_through_a_death(shop: Shop, place: int, **changes: object) -> tuple[dict[str, Any] | None, bool]:
+    """Place an order while a process dies at `place`; (the order as the books have it, whether one died)."""
+    key = str(uuid.uuid4())
+    with fated(shop, place) as fate:
+        with suppress(requests.ConnectionError):
+            shop.post_order(key, **changes)
+        with suppress(Died):
+            shop.drive_on()
+    shop.drive_on()
+    with shop.order.session() as session, session.begin():
+        order = session.scalar(select(Order).where(Order.idempotency_key == key))
+    if order is None:
+        return None, fate.struck
+    assert order.drive_after is None, f"place {place}: unfinished"
+    return shop.read_order({"id": str(order.id)}), fate.struck
+
+
+def notifications_of(shop: Shop, order: dict[str, Any]) -> int:
+    query = select(Notification).where(Notification.order_id == uuid.UUID(order["id"]))
+    with shop.notification.session() as session, session.begin():
+        return sum(notification.sent_at is not None for notification in session.scalars(query))
+
+
+def test_an_order_is_confirmed_and_charged_once_wherever_a_process_dies(shop: Shop) -> None:
+    for place in count(1):
+        before = shop.stock()
+        order, died = order_through_a_death(shop, place)
+        if order is None:
+            assert shop.stock() == before
+            continue
+        assert order["status"] == "CONFIRMED", f"place {place}"
+        assert shop.stock() == before - 2, f"place {place}"
+        assert shop.money_taken(order) == [2 * 1290], f"place {place}"
+        assert notifications_of(shop, order) == 1, f"place {place}"
+        if not died:
+            break
+    assert place > 18
+
+
+@pytest.mark.parametrize("new_database", ["sqlite"], indirect=True, scope="module")
+def test_a_declined_order_leaves_nothing_wherever_a_process_dies(shop: Shop) -> None:
+    for place in count(1):
+        before = shop.stock()
+        order, died = order_through_a_death(shop, place, payment_token="tok_decline")
+        assert shop.stock() == before, f"place {place}"
+        if order is None:
+            continue
+        assert (order["status"], order["reason"]) == ("CANCELLED", "payment_declined"), f"place {place}"
+        assert shop.money_taken(order) == [], f"place {place}"
+        assert notifications_of(shop, order) == 0, f"place {place}"
+        if not died:
+            break
+    assert place > 14
+
+
+@pytest.mark.parametrize("new_database", ["sqlite"], indirect=True, scope="module")
+def test_an_order_out_of_stock_leaves_nothing_wherever_a_process_dies(shop: Shop) -> None:
+    lines = [{"sku": "TEA-SENCHA", "quantity": 1}, {"sku": "CUP-RAKU", "quantity": 6}]
+    for place in count(1):
+        before = shop.stock()
+        order, died = order_through_a_death(shop, place, lines=lines)
+        assert (shop.stock(), shop.stock("CUP-RAKU")) == (before, 5), f"place {place}"
+        if order is None:
+            continue
+        assert (order["status"], order["reason"]) == ("CANCELLED", "out_of_stock"), f"place {place}"
+        assert shop.money_taken(order) == [], f"place {place}"
+        if not died:
+            break
+    assert place > 6
+
+
+def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, peers: Peers) -> None:
+    """It was charged, but its service does not know: the answer never came."""
+    for place in count(1):
+        before = shop.stock()
+        with pytest.MonkeyPatch.context() as patch:
+            lose_answers(patch, peers, "charge")
+            order = shop.post_order().json()
+        assert (order["status"], shop.money_taken(order)) == ("RESERVED", [2 * 1290])
+        grow_old(shop)
+        with fated(shop, place) as fate, suppress(Died):
+            shop.drive_on()
+        shop.drive_on()
+        over = shop.read_order(order)
+        assert (over["status"], over["reason"]) == ("CANCELLED", "timed_out"), f"place {place}"
+        assert shop.stock() == before, f"place {place}"
+        assert shop.money_taken(over) == [2 * 1290, -2 * 1290], f"place {place}"
+        if not fate.struck:
+            break
+    assert place > 14

@@ -1,0 +1,139 @@
+"""Whoever drives an order holds a lease on it, so two workers never drive the same one."""
+
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+
+from services.inventory.models import Item
+from services.order.clients import Peers
+from services.order.models import LEASE, Order
+from tests.conftest import LONG_AGO, Shop
+
+
+def end_leases(shop: Shop) -> None:
+    """Let every lease and every pause be over."""
+    with shop.order.session() as session, session.begin():
+        session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
+
+
+def test_many_workers_that_recover_at_once_drive_each_order_once(
+    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shop.payment.away():
+        orders = [shop.post_order().json() for _ in range(6)]
+    charged: Counter[str] = Counter()
+    real = peers.charge
+
+    def count(order: Order) -> None:
+        charged[str(order.id)] += 1
+        real(order)
+
+    monkeypatch.setattr(peers, "charge", count)
+    end_leases(shop)
+    with ThreadPoolExecutor(8) as workers:
+        recovered = list(workers.map(lambda _: shop.recover_one(), range(24)))
+    while shop.recover_one():
+        recovered.append(True)
+    assert sum(recovered) == 6
+    assert charged == {order["id"]: 1 for order in orders}
+    assert {shop.read_order(order)["status"] for order in orders} == {"CONFIRMED"}
+
+
+def test_an_order_that_is_being_driven_is_not_recovered(
+    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovered = []
+    real = peers.charge
+    monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_one()), real(order)))
+    assert shop.post_order().json()["status"] == "CONFIRMED"
+    assert recovered == [False]
+
+
+@pytest.mark.parametrize("call", ["reserve", "charge", "notify"])
+def test_a_driver_that_lost_its_lease_leaves_the_order_to_the_other(
+    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The first worker stops for longer than its lease in the middle of a call; another finishes the order."""
+    before = shop.stock()
+    real = getattr(peers, call)
+    slept = []
+
+    def sleep_through_the_lease(order: Order) -> Any:
+        answer = real(order)
+        if not slept:
+            slept.append(order.id)
+            end_leases(shop)
+            assert shop.recover_one()
+        return answer
+
+    monkeypatch.setattr(peers, call, sleep_through_the_lease)
+    response = shop.post_order()
+    assert (response.status_code, response.json()["status"]) == (201, "CONFIRMED")
+    assert response.json() == shop.read_order(response.json())
+    assert shop.stock() == before - 2
+    assert shop.money_taken(response.json()) == [2 * 1290]
+    assert not shop.recover_one()
+
+
+def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(
+    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call may last nearly as long as a lease."""
+    left = {}
+
+    def note(call: str) -> None:
+        real = getattr(peers, call)
+
+        def noting(order_id: object) -> None:
+            with shop.order.session() as session, session.begin():
+                order = session.get_one(Order, order_id)
+                left[call] = order.drive_after - order.updated_at if order.drive_after else None
+                order.drive_after = order.updated_at
+            real(order_id)
+
+        monkeypatch.setattr(peers, call, noting)
+
+    note("refund")
+    note("release")
+    with shop.inventory.session() as session, session.begin():
+        session.execute(update(Item).where(Item.sku == "TEA-ROOIBOS").values(price=2**31 - 1))
+    lines = [{"sku": "TEA-ROOIBOS", "quantity": 1000}]
+    order = shop.post_order(lines=lines).json()
+    assert (order["status"], order["reason"]) == ("CANCELLED", "refused")
+    assert left == {"refund": LEASE, "release": LEASE}
+
+
+def test_an_order_tried_in_vain_for_hours_is_still_tried(shop: Shop) -> None:
+    with shop.notification.away():
+        order = shop.post_order().json()
+        with shop.order.session() as session, session.begin():
+            session.execute(update(Order).where(Order.drive_after.is_not(None)).values(attempts=5000))
+        shop.drive_on()
+    shop.drive_on()
+    with shop.order.session() as session, session.begin():
+        assert session.get_one(Order, uuid.UUID(order["id"])).finished
+
+
+def test_a_database_that_fails_in_the_middle_of_an_order_is_answered_503_and_the_order_driven_on(
+    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = peers.charge
+
+    def fail(order: Order) -> None:
+        real(order)
+        raise OperationalError("COMMIT", {}, Exception("the database went away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(peers, "charge", fail)
+        response = shop.post_order("key-when-the-database-failed")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    shop.drive_on()
+    again = shop.post_order("key-when-the-database-failed")
+    assert (again.status_code, again.json()["status"]) == (201, "CONFIRMED")
+    assert shop.money_taken(again.json()) == [2 * 1290]

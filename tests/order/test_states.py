@@ -1,0 +1,152 @@
+"""The states of an order, and the lease of whoever drives it; no database takes part."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.order.models import (
+    LEASE,
+    LONGEST_PAUSE,
+    PATIENCE,
+    LeaseLost,
+    Order,
+    OrderLine,
+    Reason,
+    Status,
+    WrongTransition,
+)
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+ALLOWED = [
+    (Status.PENDING, Status.RESERVED),
+    (Status.PENDING, Status.CANCELLED),
+    (Status.RESERVED, Status.CHARGED),
+    (Status.RESERVED, Status.CANCELLED),
+    (Status.CHARGED, Status.CONFIRMED),
+]
+REFUSED = [(origin, target) for origin in Status for target in Status if (origin, target) not in ALLOWED]
+
+
+def order_in(status: Status, **fields: object) -> Order:
+    """An order that has got as far as `status`."""
+    values = {"id": uuid.uuid4(), "status": status, "attempts": 0, "created_at": NOW, "updated_at": NOW, **fields}
+    return Order(**values)
+
+
+@pytest.mark.parametrize(("origin", "target"), ALLOWED)
+def test_an_order_goes_where_its_state_leads(origin: Status, target: Status) -> None:
+    order = order_in(origin)
+    order.advance(target)
+    assert order.status is target
+
+
+@pytest.mark.parametrize(("origin", "target"), REFUSED)
+def test_an_order_refuses_to_go_anywhere_else(origin: Status, target: Status) -> None:
+    order = order_in(origin)
+    with pytest.raises(WrongTransition, match=f"cannot go from {origin} to {target}"):
+        order.advance(target)
+    assert order.status is origin
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.RESERVED])
+def test_an_order_that_is_not_paid_can_be_given_up(status: Status) -> None:
+    order = order_in(status)
+    order.give_up(Reason.TIMED_OUT)
+    assert (order.reason, order.status) == (Reason.TIMED_OUT, status)
+
+
+@pytest.mark.parametrize("status", [Status.CHARGED, Status.CONFIRMED, Status.CANCELLED])
+def test_an_order_that_is_paid_or_over_is_not_given_up(status: Status) -> None:
+    order = order_in(status)
+    with pytest.raises(WrongTransition):
+        order.give_up(Reason.TIMED_OUT)
+    assert order.reason is None
+
+
+@pytest.mark.parametrize("status", Status)
+def test_only_a_confirmed_or_cancelled_order_is_settled(status: Status) -> None:
+    assert order_in(status).settled is (status in (Status.CONFIRMED, Status.CANCELLED))
+
+
+def test_a_confirmed_order_is_finished_once_its_customer_was_told() -> None:
+    assert not order_in(Status.CONFIRMED).finished
+    assert order_in(Status.CONFIRMED, notified_at=NOW).finished
+
+
+def test_nobody_has_to_be_told_of_a_cancelled_order() -> None:
+    assert order_in(Status.CANCELLED).finished
+
+
+def test_the_total_is_the_sum_of_its_lines() -> None:
+    lines = [OrderLine(sku="TEA-ASSAM", quantity=2), OrderLine(sku="CUP-RAKU", quantity=1)]
+    order = order_in(Status.PENDING, lines=lines)
+    order.price("EUR", {"CUP-RAKU": 12900, "TEA-ASSAM": 890})
+    assert (order.total, order.currency) == (2 * 890 + 12900, "EUR")
+    assert [line.unit_price for line in lines] == [890, 12900]
+
+
+def test_whoever_takes_an_order_holds_it_for_the_time_of_a_lease() -> None:
+    order = order_in(Status.PENDING)
+    driver = uuid.uuid4()
+    order.take(driver, NOW)
+    assert (order.driver, order.drive_after, order.attempts) == (driver, NOW + LEASE, 1)
+
+
+def test_a_lease_is_renewed_after_each_step() -> None:
+    order = order_in(Status.PENDING)
+    driver = uuid.uuid4()
+    order.take(driver, NOW)
+    later = NOW + timedelta(seconds=3)
+    order.renew(driver, later)
+    assert (order.drive_after, order.updated_at) == (later + LEASE, later)
+
+
+def test_a_lease_that_another_has_taken_cannot_be_renewed() -> None:
+    order = order_in(Status.PENDING)
+    slow, quick = uuid.uuid4(), uuid.uuid4()
+    order.take(slow, NOW)
+    order.take(quick, NOW + LEASE)
+    with pytest.raises(LeaseLost):
+        order.renew(slow, NOW + LEASE)
+    assert (order.driver, order.drive_after) == (quick, NOW + 2 * LEASE)
+
+
+def test_a_lease_that_was_given_back_cannot_be_renewed() -> None:
+    order = order_in(Status.PENDING)
+    driver = uuid.uuid4()
+    order.take(driver, NOW)
+    order.rest(NOW)
+    with pytest.raises(LeaseLost):
+        order.renew(driver, NOW)
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 5), (100, 5), (10_000, 5)])
+def test_an_unfinished_order_rests_longer_after_each_attempt_up_to_a_bound(attempts: int, seconds: int) -> None:
+    order = order_in(Status.RESERVED, attempts=attempts)
+    order.rest(NOW)
+    assert (order.driver, order.drive_after) == (None, NOW + timedelta(seconds=seconds))
+    assert timedelta(seconds=5) == LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("order", [order_in(Status.CANCELLED), order_in(Status.CONFIRMED, notified_at=NOW)])
+def test_a_finished_order_rests_for_good(order: Order) -> None:
+    order.attempts = 1
+    order.rest(NOW)
+    assert order.drive_after is None
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.RESERVED])
+def test_an_order_that_takes_too_long_to_be_paid_is_overdue(status: Status) -> None:
+    order = order_in(status)
+    assert not order.overdue(NOW + PATIENCE)
+    assert order.overdue(NOW + PATIENCE + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("status", [Status.CHARGED, Status.CONFIRMED, Status.CANCELLED])
+def test_an_order_that_is_paid_or_over_is_never_overdue(status: Status) -> None:
+    assert not order_in(status).overdue(NOW + timedelta(days=30))
+
+
+def test_an_order_that_was_given_up_is_not_given_up_again() -> None:
+    assert not order_in(Status.RESERVED, reason=Reason.PAYMENT_DECLINED).overdue(NOW + timedelta(days=30))

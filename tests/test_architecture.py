@@ -1,0 +1,49 @@
+"""The rules of the house, kept by tools."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lint-imports"],
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy"],
+        ["node", "web/node_modules/typescript/bin/tsc", "--project", "web"],
+    ],
+    ids=["imports", "lint", "format", "types", "page-types"],
+)
+def test_the_code_keeps_the_rules(command: list[str]) -> None:
+    result = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_each_service_is_one_name_in_three_folders() -> None:
+    services = {path.parent.name for path in ROOT.glob("services/*/routes.py")}
+    assert services
+    for folder in ("migrations", "tests"):
+        assert services <= {path.name for path in (ROOT / folder).iterdir()}
+
+
+def test_a_service_keeps_its_files_where_every_service_has_them() -> None:
+    promised = {"__init__", "models", "routes", "schemas", "settings", "telemetry", "use_cases"}
+    for service in ROOT.glob("services/*/"):
+        if (service / "routes.py").exists():
+            assert promised <= {path.stem for path in service.glob("*.py")}, service.name
+            assert (service / "README.md").exists(), service.name
+
+
+def test_the_makefile_has_at_most_15_targets_and_explains_each() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = next(line for line in text.splitlines() if line.startswith(".PHONY:")).split()[1:]
+    assert len(phony) <= 15
+    for target in phony:
+        assert any(line.startswith(f"{target}:") and "## " in line for line in text.splitlines()), target

@@ -1,0 +1,111 @@
+"""Migrations make what the models say, on both databases, and only when they are asked to."""
+
+from collections.abc import Callable
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.engine import Engine
+
+from tests.conftest import ROOT, SERVICES, migrate, start_service
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest) -> str:
+    """Each service in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def database_url(service: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database with nothing in it, named by the environment as on the command line."""
+    url = new_database(service)
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+def config(service: str) -> Config:
+    return Config(ROOT / "migrations" / "alembic.ini", ini_section=service)
+
+
+def tables(url: str) -> set[str]:
+    """The tables of a database, without Alembic's own."""
+    engine = create_engine(url)
+    found = set(inspect(engine).get_table_names()) - {"alembic_version"}
+    engine.dispose()
+    return found
+
+
+def catalogue(engine: Engine) -> list[tuple[str, int, int]]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT sku, price, stock FROM items ORDER BY sku"))
+        return [(row.sku, row.price, row.stock) for row in rows]
+
+
+def test_each_service_has_one_line_of_revisions(service: str) -> None:
+    assert len(ScriptDirectory.from_config(config(service)).get_heads()) == 1
+
+
+def test_the_newest_revision_is_what_the_models_say(service: str, database_url: str) -> None:
+    migrate(service, database_url)
+    command.check(config(service))
+
+
+def test_a_database_goes_down_to_nothing_and_up_again(service: str, database_url: str) -> None:
+    migrate(service, database_url)
+    before = tables(database_url)
+    assert before
+    command.downgrade(config(service), "base")
+    assert tables(database_url) == set()
+    migrate(service, database_url)
+    assert tables(database_url) == before
+    command.check(config(service))
+
+
+def test_migrating_twice_changes_nothing(service: str, database_url: str) -> None:
+    migrate(service, database_url)
+    before = tables(database_url)
+    migrate(service, database_url)
+    assert tables(database_url) == before
+
+
+def test_the_seed_is_a_dozen_items_and_leaves_alone_what_is_there(new_database: Callable[[str], str]) -> None:
+    url = new_database("inventory")
+    migrate("inventory", url, "0001")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO items VALUES ('TEA-SENCHA', 'Ours', 1, 'EUR', 7)"))
+    migrate("inventory", url)
+    seeded = catalogue(engine)
+    assert 12 <= len(seeded) <= 14
+    assert ("TEA-SENCHA", 1, 7) in seeded
+    assert ("CUP-RAKU", 12900, 5) in seeded
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE items SET stock = 3 WHERE sku = 'CUP-RAKU'"))
+    migrate("inventory", url)
+    assert ("CUP-RAKU", 12900, 3) in catalogue(engine)
+    engine.dispose()
+
+
+def test_a_service_that_starts_migrates_nothing(
+    service: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.conftest.migrate", lambda _service, _url: None)
+    nobody = "http://127.0.0.1:9"
+    running = start_service(service, database_url, INVENTORY_URL=nobody, PAYMENT_URL=nobody, NOTIFICATION_URL=nobody)
+    running.close()
+    assert tables(database_url) == set()
+
+
+def test_a_url_that_is_none_stops_the_migration_with_a_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://user:secret@host/name")
+    with pytest.raises(SystemExit):
+        command.upgrade(config("order"), "head")
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("bad setting DATABASE_URL:")
+    assert "secret" not in line

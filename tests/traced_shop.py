@@ -1,0 +1,160 @@
+"""The four services as real processes, sending to a receiver and to the local backend: the runs that tests look at."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import requests
+from fakeredis import TcpFakeServer
+
+from tests.conftest import migrate
+from tests.local.backend.conftest import Backend, start
+from tests.servers import free_port
+from tests.service_process import ServiceProcess, running_service
+from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until
+
+CUSTOMER = "cus_4711"
+
+
+@dataclass
+class TracedShop:
+    """Three orders, and every signal that they and some refused calls left behind."""
+
+    receiver: Receiver
+    backend: Backend
+    processes: list[ServiceProcess]
+    approved: requests.Response
+    declined: requests.Response
+    recovered: requests.Response
+
+    def trace(self, response: requests.Response) -> list[Span]:
+        """The spans of the request that was answered with this."""
+        return self.receiver.trace(trace_id(response))
+
+    def recovery(self) -> list[Span]:
+        """The spans of the last of the drives that brought the recovered order home."""
+        order_id = self.recovered.json()["id"]
+        drives = [
+            span
+            for span in matching(self.receiver.spans, name="process_order")
+            if span.attributes.get("order.id") == order_id and span.attributes.get("order.status") == "CONFIRMED"
+        ]
+        return self.receiver.trace(drives[-1].trace_id)
+
+
+def trace_id(response: requests.Response) -> str:
+    """The trace of the request that was answered with this."""
+    return response.headers["traceresponse"].split("-")[1]
+
+
+def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
+    """Bring about what the tests look at, and stop the services, so that everything has been flushed."""
+    with ExitStack() as stack:
+        cache_url = stack.enter_context(_cache())
+
+        processes: list[ServiceProcess] = []
+
+        def service(name: str, **environment: str) -> ServiceProcess:
+            processes.append(stack.enter_context(_service(folder, receiver, name, **environment)))
+            return processes[-1]
+
+        inventory = service("inventory", CACHE_URL=cache_url)
+        payment = service("payment", PROCESSOR_LATENCY_MS="1")
+        notification = service("notification")
+        order = service(
+            "order", INVENTORY_URL=inventory.url, PAYMENT_URL=payment.url, NOTIFICATION_URL=notification.url
+        )
+        for process in (inventory, payment, notification, order):
+            until(process.ready, 30)
+
+        approved, declined = _order(order, "approved"), _order(order, "declined", payment_token="tok_decline")
+        _other_calls(order, inventory, payment)
+        # The first attempt finds payment-service away; later, a recovery does not.
+        payment.terminate()
+        recovered = _order(order, "recovered")
+        assert recovered.status_code == 202, recovered.text
+        payment = service("payment", PORT=str(payment.port), PROCESSOR_LATENCY_MS="1")
+        location = recovered.headers["Location"]
+        until(lambda: order.get(location).json()["status"] == "CONFIRMED", 30)
+        for process in processes:
+            process.process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.process.wait(20)
+    return TracedShop(receiver, backend, processes, approved, declined, recovered)
+
+
+def _order(order: ServiceProcess, key: str, **changes: Any) -> requests.Response:
+    body = {
+        "customer_id": CUSTOMER,
+        "region": "eu",
+        "payment_token": "tok_approve",
+        "lines": [{"sku": "TEA-SENCHA", "quantity": 2}],
+        **changes,
+    }
+    return requests.post(f"{order.url}/orders", json=body, headers={"Idempotency-Key": key}, timeout=30)
+
+
+def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: ServiceProcess) -> None:
+    """What the orders above do not bring about: other outcomes, pages, repeated calls, refusals."""
+    _order(order, "approved")
+    _order(order, "sold-out", lines=[{"sku": "CUP-RAKU", "quantity": 6}])
+    _order(order, "unknown", lines=[{"sku": "NO-SUCH-ITEM", "quantity": 1}])
+    _order(order, "flaky", payment_token="tok_fail_then_succeed")
+    _order(order, "approved", region="us")
+    order.get("/orders")
+    for _ in range(2):
+        inventory.get("/items")
+        inventory.get("/items/TEA-SENCHA")
+    body = {"order_id": "0b9ff5f2-6d3f-4a43-9d3f-6f0e2a1f2f10"}
+    charge = {**body, "payment_token": "tok_approve", "amount": 1290, "currency": "EUR"}
+    for process, path, json in (
+        (payment, "/charges", charge),
+        (payment, "/refunds", body),
+        (payment, "/charges", charge),
+        (inventory, "/releases", body),
+        (inventory, "/releases", body),
+    ):
+        requests.post(process.url + path, json=json, timeout=10)
+
+
+@contextmanager
+def _service(folder: Path, receiver: Receiver, name: str, **environment: str) -> Iterator[ServiceProcess]:
+    url = f"sqlite:///{folder}/{name}.db"
+    migrate(name, url)
+    with running_service(
+        f"services.{name}:create_app()",
+        folder / f"{name}-{time.monotonic_ns()}",
+        wait=False,
+        DATABASE_URL=url,
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+        OTEL_METRIC_EXPORT_INTERVAL="1000",
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
+        **environment,
+    ) as process:
+        yield process
+
+
+@contextmanager
+def _cache() -> Iterator[str]:
+    port = free_port()
+    with TcpFakeServer(("127.0.0.1", port), server_type="valkey") as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{port}/0"
+        server.shutdown()
+
+
+@contextmanager
+def traced_shop_in(folder: Path) -> Iterator[TracedShop]:
+    """The shop after its runs, its services stopped; the local backend, which got it all too, is still up."""
+    (folder / "backend").mkdir()
+    backend = start(folder / "backend")
+    try:
+        with running_receiver(forward_to=f"http://127.0.0.1:{backend.http_port}") as receiver:
+            yield run_shop(folder, receiver, backend)
+    finally:
+        backend.stop()

@@ -1,0 +1,70 @@
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import { Masthead } from "../shared/masthead.tsx";
+import "../shared/tokens.css";
+import "./explorer.css";
+import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
+import { Logs } from "./logs.tsx";
+import { Metrics } from "./metrics.tsx";
+import { Empty } from "./parts.tsx";
+import { url } from "./router.ts";
+import { ServicePage, Services } from "./services.tsx";
+import { TracePage } from "./trace-page.tsx";
+import { Traces } from "./traces.tsx";
+
+function App() {
+  const [, view = "", name] = url.value.pathname.split("/").map(decode);
+  useEffect(() => {
+    document.title = `${name ?? (VIEWS.find(([path]) => path === `/${view}`)?.[1] || "Explorer")} · Waybill`;
+  }, [view, name]);
+  return (
+    <>
+      <a class="skip" href="#view">
+        Skip to the view
+      </a>
+      <Masthead name="Waybill">
+        <nav class="views" aria-label="Views">
+          {VIEWS.map(([path, title]) => (
+            <a key={path} href={path} aria-current={isIn(path, view) ? "page" : undefined}>
+              {title}
+            </a>
+          ))}
+        </nav>
+        <KeysButton />
+      </Masthead>
+      <div id="view" class={`view view-${view || "traces"}`}>
+        <View view={view} name={name} />
+      </div>
+      <KeyList />
+    </>
+  );
+}
+
+function View({ view, name }: { view: string; name: string | undefined }) {
+  if (view === "trace" && name) return <TracePage key={name} traceId={name.toLowerCase()} />;
+  if (view === "services") return name ? <ServicePage key={name} name={name} /> : <Services />;
+  if (view === "metrics") return <Metrics />;
+  if (view === "logs") return <Logs />;
+  if (view === "") return <Traces />;
+  return (
+    <main class="page">
+      <Empty title="There is no such page">
+        <p>
+          <a href="/">All traces</a>
+        </p>
+      </Empty>
+    </main>
+  );
+}
+
+const isIn = (path: string, view: string): boolean => path === `/${view === "trace" ? "" : view}`;
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+render(<App />, document.querySelector("#app")!);

@@ -1,0 +1,265 @@
+import { useMemo } from "preact/hooks";
+import { number, percent, time } from "../shared/format.ts";
+import { type HeatStep, type Instrument, live, type Series, useQuery } from "./api.ts";
+import { type Cell, Chart, type Dot, type Line } from "./chart.tsx";
+import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet } from "./parts.tsx";
+import { Panel } from "./services.tsx";
+import { address, setParams, traceLink, url } from "./router.ts";
+import { lookbackOf, Since } from "./since.tsx";
+import { measured } from "./titles.ts";
+
+const REFRESH_MS = 5000;
+const MOST_LINES = 8;
+const PERCENTILES = [
+  ["p50", "P50", "var(--service-3)"],
+  ["p95", "P95", "var(--service-2)"],
+  ["p99", "P99", "var(--service-4)"],
+] as const;
+
+/** Every instrument, found by typing, and the chart of the one that is chosen. */
+export function Metrics() {
+  const params = url.value.searchParams;
+  const text = params.get("q") ?? "";
+  const asked = useQuery<Instrument[]>("/api/instruments", live.value ? 2 * REFRESH_MS : 0);
+  const all = asked.data ?? [];
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = all.filter((one) => {
+    const about = `${one.name} ${one.description} ${one.services.join(" ")}`.toLowerCase();
+    return words.every((word) => about.includes(word));
+  });
+  const name = params.get("name") ?? "";
+  const chosen = all.find((one) => one.name === name) ?? (name ? undefined : (shown.find((one) => one.type === "histogram") ?? shown[0]));
+  return (
+    <main class="page metrics">
+      <div class="page-head">
+        <h1>Metrics</h1>
+        <Since />
+        <LiveSwitch />
+      </div>
+      {asked.error && <Failure error={asked.error} />}
+      {asked.data && !all.length && <NothingYet what="metrics" />}
+      {all.length > 0 && (
+        <div class="metrics-body">
+          <nav class="card instruments" aria-label="Instruments">
+            <Field label="Find" isSearch value={text} placeholder="orders, http duration, cpu …" onChange={(q) => setParams({ q })} />
+            <ul>
+              {shown.map((one) => (
+                <li key={`${one.name} ${one.type}`}>
+                  <a href={address("/metrics", { q: text, name: one.name, since: params.get("since") })} aria-current={one === chosen || undefined}>
+                    <span class="instrument-name">{one.name}</span>
+                    <span class="muted">{kindOf(one)}</span>
+                  </a>
+                </li>
+              ))}
+            </ul>
+            {!shown.length && <p class="muted card-note">No instrument has these words.</p>}
+          </nav>
+          {chosen ? (
+            <InstrumentView key={chosen.name} instrument={chosen} />
+          ) : (
+            <Empty title="Choose an instrument">
+              <p>{name ? `${name} has not been measured here.` : "Type a part of its name."}</p>
+            </Empty>
+          )}
+        </div>
+      )}
+    </main>
+  );
+}
+
+const isHistogram = (one: Instrument): boolean => one.type === "histogram" || one.type === "exponential_histogram";
+const isCounter = (one: Instrument): boolean => one.type === "sum" && one.monotonic !== false;
+const kindOf = (one: Instrument): string =>
+  isHistogram(one) ? "histogram" : isCounter(one) ? "counter" : one.type === "sum" ? "up-down counter" : one.type;
+
+function InstrumentView({ instrument }: { instrument: Instrument }) {
+  const params = url.value.searchParams;
+  const by = params.get("by") ?? "";
+  const service = params.get("service") ?? "";
+  const keys = [...new Set(["service.name", ...instrument.attributes])];
+  return (
+    <article class="instrument">
+      <header class="card instrument-head">
+        <h2>{instrument.name}</h2>
+        <p>{instrument.description || "No description."}</p>
+        <div class="instrument-choices">
+          <Choice label="By" all="all together" value={by} options={keys} onChange={(key) => setParams({ by: key })} />
+          <Choice label="Service" all="all services" value={service} options={instrument.services} onChange={(name) => setParams({ service: name })} />
+          <p class="muted">
+            {kindOf(instrument)}
+            {instrument.unit && instrument.unit !== "1" ? `, in ${instrument.unit}` : ""}
+          </p>
+        </div>
+      </header>
+      {isHistogram(instrument) ? (
+        <>
+          {by ? (
+            <SeriesPanel instrument={instrument} stat="p95" title={`P95 by ${by}`} by={by} />
+          ) : (
+            <PercentilesPanel instrument={instrument} />
+          )}
+          <HeatPanel instrument={instrument} />
+          <SeriesPanel instrument={instrument} stat="rate" title="Rate" by={by} />
+        </>
+      ) : (
+        <SeriesPanel instrument={instrument} stat={isCounter(instrument) ? "rate" : "value"} title={isCounter(instrument) ? "Rate" : "Value"} by={by} />
+      )}
+    </article>
+  );
+}
+
+function seriesPath(route: string, instrument: Instrument, stat: string, by = ""): string {
+  const lookback = lookbackOf(url.value);
+  return address(route, {
+    name: instrument.name,
+    stat,
+    by,
+    service: url.value.searchParams.get("service"),
+    lookback: String(lookback),
+    step: String(Math.max(5, Math.ceil(lookback / 90))),
+  });
+}
+
+const useSeries = (instrument: Instrument, stat: string, by = "") =>
+  useQuery<Series[]>(seriesPath("/api/series", instrument, stat, by), live.value ? REFRESH_MS : 0);
+
+const rangeOf = (series: readonly Series[]): [number, number] => {
+  const points = series[0]?.points ?? [];
+  return points.length > 1 ? [2 * points[0]![0] - points[1]![0], points.at(-1)![0]] : [0, 1];
+};
+
+const exemplarDots = (series: readonly Series[], unit: string, place: (value: number) => number): Dot[] =>
+  series.flatMap((one) =>
+    one.exemplars
+      .filter((exemplar) => exemplar.trace_id && exemplar.value !== null)
+      .map((exemplar) => ({
+        x: exemplar.timestamp,
+        y: place(exemplar.value!),
+        label: () => `${measured(exemplar.value!, unit)} at ${time(exemplar.timestamp, 0)}\nclick: its trace`,
+        href: traceLink(exemplar.trace_id, exemplar.span_id),
+        colour: "var(--ink)",
+        isSmall: true,
+      })),
+  );
+
+function PercentilesPanel({ instrument }: { instrument: Instrument }) {
+  const asked = [useSeries(instrument, "p50"), useSeries(instrument, "p95"), useSeries(instrument, "p99")];
+  const datas = asked.map((one) => one.data);
+  const lines = useMemo(
+    () => PERCENTILES.map(([, label, colour], i): Line => ({ label, colour, points: datas[i]?.[0]?.points ?? [] })),
+    datas,
+  );
+  const dots = useMemo(() => exemplarDots(datas[1] ?? [], instrument.unit, (value) => value), [datas[1]]);
+  return (
+    <Panel title="Percentiles" legend={lines} {...(dots.length ? { note: "dots are single requests: click for the trace" } : {})}>
+      <Chart
+        label={`Percentiles of ${instrument.name}; ${dots.length} exemplars`}
+        height={210}
+        range={rangeOf(datas[1] ?? [])}
+        lines={lines}
+        dots={dots}
+        format={(value) => measured(value, instrument.unit)}
+      />
+      <Exemplars dots={dots} />
+    </Panel>
+  );
+}
+
+/** The same as the dots, for the keyboard and for screen readers. */
+const Exemplars = ({ dots }: { dots: readonly Dot[] }) =>
+  dots.length > 0 && (
+    <details class="exemplars">
+      <summary class="muted">Exemplars as a list</summary>
+      <ul>
+        {dots.slice(0, 20).map((dot) => (
+          <li key={`${dot.x} ${dot.href}`}>
+            <a href={dot.href}>{dot.label().split("\n")[0]}</a>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+
+interface SeriesPanelProps {
+  instrument: Instrument;
+  stat: string;
+  title: string;
+  by: string;
+}
+
+function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
+  const asked = useSeries(instrument, stat, by);
+  const all = asked.data ?? [];
+  const unit = instrument.unit;
+  const lines = useMemo(() => linesOf(all, by), [asked.data]);
+  const dots = useMemo(() => (stat === "p95" ? exemplarDots(all, unit, (value) => value) : []), [asked.data]);
+  const format = (value: number): string => (stat === "rate" ? `${measured(value, unit === "By" ? unit : "1")}/s` : measured(value, unit));
+  return (
+    <Panel title={title} legend={by ? lines : []} {...(stat === "rate" ? { note: "per second" } : {})}>
+      {asked.error && <Failure error={asked.error} />}
+      <Chart label={`${title} of ${instrument.name}`} height={by ? 210 : 150} range={rangeOf(all)} lines={lines} dots={dots} format={format} />
+      {all.length > MOST_LINES && <p class="muted card-note">The {MOST_LINES} largest of {all.length}.</p>}
+    </Panel>
+  );
+}
+
+function linesOf(series: readonly Series[], by: string): Line[] {
+  const sum = (one: Series): number => one.points.reduce((total, [, value]) => total + (value ?? 0), 0);
+  const largest = series.toSorted((a, b) => sum(b) - sum(a)).slice(0, MOST_LINES);
+  return largest.map((one, i) => ({
+    label: by ? String(one.attributes[by] ?? "") || "(none)" : "all",
+    colour: by ? `var(--service-${(i % 8) + 1})` : "var(--accent)",
+    points: one.points,
+  }));
+}
+
+function HeatPanel({ instrument }: { instrument: Instrument }) {
+  const heat = useQuery<HeatStep[]>(seriesPath("/api/heatmap", instrument, "count"), live.value ? REFRESH_MS : 0);
+  const exemplars = useSeries(instrument, "p95");
+  const steps = heat.data ?? [];
+  const unit = instrument.unit;
+  const { cells, ticks, place } = useMemo(() => heatOf(steps, unit), [heat.data]);
+  const dots = useMemo(() => exemplarDots(exemplars.data ?? [], unit, place), [exemplars.data, place]);
+  const range: [number, number] = steps.length > 1 ? [2 * steps[0]!.time - steps[1]!.time, steps.at(-1)!.time] : [0, 1];
+  if (heat.data && !cells.length) return null;
+  return (
+    <Panel title="Heat map" note="how many fell into each bucket">
+      <Chart
+        label={`Heat map of ${instrument.name}`}
+        height={Math.max(120, Math.min(260, 40 + ticks.length * 18))}
+        range={range}
+        cells={cells}
+        dots={dots}
+        ticks={ticks}
+        format={number}
+      />
+    </Panel>
+  );
+}
+
+/** Buckets stand one above the other, each as high as the next, from the lowest that was ever hit to the highest. */
+function heatOf(steps: readonly HeatStep[], unit: string) {
+  const bounds = [...new Set(steps.flatMap((step) => step.buckets.flatMap(([low, high]) => [low ?? -Infinity, high ?? Infinity])))];
+  bounds.sort((a, b) => a - b);
+  const level = new Map(bounds.map((bound, i) => [bound, i]));
+  const most = Math.max(1, ...steps.flatMap((step) => step.buckets.map(([, , n]) => n)));
+  const width = steps.length > 1 ? steps[1]!.time - steps[0]!.time : 1;
+  const text = (bound: number): string => (Number.isFinite(bound) ? measured(bound, unit) : "∞");
+  const cells = steps.flatMap((step) =>
+    step.buckets.map(([lowest, highest, n]): Cell => {
+      const [from, to] = [lowest ?? -Infinity, highest ?? Infinity];
+      const label = `${number(n)} between ${from === -Infinity ? "–∞" : text(from)} and ${text(to)}\n${percent(n / step.buckets.reduce((sum, b) => sum + b[2], 0))} of this step, ${time(step.time, 0)}`;
+      return { from: step.time - width, to: step.time, low: level.get(from)!, high: level.get(to)!, share: n / most, label };
+    }),
+  );
+  const every = Math.ceil(bounds.length / 12);
+  const ticks = bounds.map((bound, at) => ({ at, label: at % every || bound === -Infinity ? "" : text(bound) }));
+  const place = (value: number): number => {
+    const above = bounds.findIndex((bound) => bound >= value);
+    if (above < 0) return bounds.length - 1;
+    const [low, high] = [bounds[above - 1] ?? 0, bounds[above]!];
+    const share = Number.isFinite(low) && Number.isFinite(high) && high > low ? (value - low) / (high - low) : 0.5;
+    return Math.max(0, above - 1 + share);
+  };
+  return { cells, ticks, place };
+}

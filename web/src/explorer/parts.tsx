@@ -1,0 +1,166 @@
+// What several views share: a service's name with its colour, empty states, the live switch, search boxes.
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { serviceColour } from "../shared/services.ts";
+import { type ApiError, live } from "./api.ts";
+
+export function Service({ name, isShort = false }: { name: string; isShort?: boolean }) {
+  return (
+    <span class="service" title={name}>
+      <span class="dot" style={{ background: serviceColour(name) }} />
+      <span class="service-name">{isShort ? name.replace(/-service$/, "") || name : name}</span>
+    </span>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <h2>{title}</h2>
+      <div class="empty-text">{children}</div>
+    </div>
+  );
+}
+
+/** What to do when nothing has arrived at all. */
+export function NothingYet({ what }: { what: string }) {
+  return (
+    <Empty title={`No ${what} yet`}>
+      <p>Whatever sends OpenTelemetry to this machine shows up here as it arrives.</p>
+      <dl class="commands">
+        <dt>
+          <code>make demo</code>
+        </dt>
+        <dd>starts the stack and places a first order</dd>
+        <dt>
+          <code>.venv/bin/waybill order</code>
+        </dt>
+        <dd>places another one</dd>
+        <dt>
+          <code>.venv/bin/waybill load</code>
+        </dt>
+        <dd>sends orders for half a minute</dd>
+      </dl>
+    </Empty>
+  );
+}
+
+export const Failure = ({ error }: { error: ApiError }) => (
+  <div class="failure" role="alert">
+    {error.message}
+  </div>
+);
+
+export function LiveSwitch() {
+  return (
+    <button
+      type="button"
+      class={`button small live ${live.value ? "on" : ""}`}
+      aria-pressed={live.value}
+      title={live.value ? "Stop following what arrives (p)" : "Follow what arrives (p)"}
+      onClick={() => (live.value = !live.value)}
+    >
+      <span class="live-dot" aria-hidden="true" />
+      {live.value ? "Live" : "Paused"}
+    </button>
+  );
+}
+
+interface FieldProps {
+  label: string;
+  value: string;
+  onChange: (value: string) => void;
+  placeholder?: string;
+  class?: string;
+  isSearch?: boolean;
+  list?: string;
+}
+
+/** A text box that says what it holds a moment after the last key. */
+export function Field({ label, value, onChange, placeholder, class: name = "", isSearch = false, list }: FieldProps) {
+  const [text, setText] = useState(value);
+  const timer = useRef(0);
+  useEffect(() => setText(value), [value]);
+  const commit = (now: string): void => {
+    clearTimeout(timer.current);
+    if (now !== value) onChange(now);
+  };
+  return (
+    <label class={`field ${name}`}>
+      <span class="eyebrow">{label}</span>
+      <input
+        class="input"
+        type={isSearch ? "search" : "text"}
+        value={text}
+        placeholder={placeholder}
+        spellcheck={false}
+        autocomplete="off"
+        list={list}
+        {...(isSearch ? { "data-search": "", "aria-keyshortcuts": "/" } : {})}
+        onInput={(event) => {
+          const now = event.currentTarget.value;
+          setText(now);
+          clearTimeout(timer.current);
+          timer.current = setTimeout(() => commit(now), 300);
+        }}
+        onKeyDown={(event) => event.key === "Enter" && commit(event.currentTarget.value)}
+        onBlur={(event) => commit(event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+interface ChoiceProps {
+  label: string;
+  value: string;
+  options: readonly string[];
+  all: string;
+  onChange: (value: string) => void;
+  isDisabled?: boolean;
+}
+
+export function Choice({ label, value, options, all, onChange, isDisabled = false }: ChoiceProps) {
+  const listed = value && !options.includes(value) ? [value, ...options] : options;
+  return (
+    <label class="field">
+      <span class="eyebrow">{label}</span>
+      <select class="input" value={value} disabled={isDisabled} onChange={(event) => onChange(event.currentTarget.value)}>
+        <option value="">{all}</option>
+        {listed.map((option) => (
+          <option key={option} value={option}>
+            {option}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+interface Tab {
+  id: string;
+  label: ComponentChildren;
+  href: string;
+}
+
+export const Tabs = ({ tabs, current, label }: { tabs: readonly Tab[]; current: string; label: string }) => (
+  <nav class="tabs" aria-label={label}>
+    {tabs.map((tab) => (
+      <a key={tab.id} href={tab.href} aria-current={tab.id === current ? "page" : undefined}>
+        {tab.label}
+      </a>
+    ))}
+  </nav>
+);
+
+export const Icon = ({ path }: { path: string }) => (
+  <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+    <path d={path} />
+  </svg>
+);
+export const ICONS = {
+  close: "M6 6l12 12M18 6 6 18",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  down: "M12 4v12m-5-5 5 5 5-5M5 20h14",
+  up: "M12 16V4m-5 5 5-5 5 5M5 20h14",
+  compare: "M8 4v16M16 4v16M4 8h4m8 8h4",
+};

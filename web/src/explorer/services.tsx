@@ -1,0 +1,248 @@
+import { useMemo } from "preact/hooks";
+import { ago, duration, number, percent, plural } from "../shared/format.ts";
+import { serviceColour } from "../shared/services.ts";
+import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "./api.ts";
+import { Chart, type Line } from "./chart.tsx";
+import { Failure, LiveSwitch, NothingYet, Service } from "./parts.tsx";
+import { address, serviceLink, traceLink, url } from "./router.ts";
+import { layOut, NODE } from "./map-layout.ts";
+import { isNarrow } from "./screen.ts";
+import { lookbackOf, Since } from "./since.tsx";
+import { rate, shortService } from "./titles.ts";
+
+const REFRESH_MS = 5000;
+
+/** Who calls whom, how often, with what success and how fast. */
+export function Services() {
+  const lookback = lookbackOf(url.value);
+  const asked = useQuery<ServiceMap>(address("/api/map", { lookback: String(lookback) }), live.value ? REFRESH_MS : 0);
+  const map = asked.data;
+  return (
+    <main class="page">
+      <div class="page-head">
+        <h1>Services</h1>
+        <Since />
+        <LiveSwitch />
+      </div>
+      {asked.error && <Failure error={asked.error} />}
+      {map && !map.services.length && <NothingYet what={lookback ? "requests in this time" : "requests"} />}
+      {map && map.services.length > 0 && (
+        <>
+          <Map map={map} />
+          <section class="card table-scroll" tabIndex={0} aria-label="Services in figures">
+            <RequestsTable
+              first="Service"
+              rows={map.services.map((one) => ({ ...one, key: one.service, name: <a href={serviceLink(one.service)}><Service name={one.service} /></a> }))}
+            />
+          </section>
+        </>
+      )}
+    </main>
+  );
+}
+
+function Map({ map }: { map: ServiceMap }) {
+    const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
+  const places = new globalThis.Map(nodes.map((node) => [node.service, node]));
+  return (
+    <section class="card map-card" aria-label="Map of services">
+      <div class="map" style={{ width: `${width}px`, height: `${height}px` }}>
+        <svg width={width} height={height} aria-hidden="true">
+          <defs>
+            <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="10" markerHeight="10" markerUnits="userSpaceOnUse" orient="auto-start-reverse">
+              <path d="M0 0.5 8 4 0 7.5z" />
+            </marker>
+          </defs>
+          {edges.map(({ call, path }) => (
+            <path
+              key={`${call.parent} ${call.child}`}
+              class={`edge ${call.errors > 0 ? "failing" : ""}`}
+              d={path}
+              marker-end="url(#arrow)"
+              style={{ strokeWidth: `${1.25 + Math.min(3, Math.log10(1 + call.count))}px` }}
+            />
+          ))}
+        </svg>
+        {edges.map(({ call, label }) => (
+          <span key={`${call.parent} ${call.child}`} class="edge-label" style={{ left: `${label[0]}px`, top: `${label[1]}px` }}>
+            <span class="visually-hidden">
+              {call.parent} calls {call.child}:{" "}
+            </span>
+            {rate(call.rate)}
+            <span class={call.errors ? "bad-text" : ""}> · {percent(call.errors)}</span> · {duration(call.p95 ?? 0)}
+          </span>
+        ))}
+        {map.services.map((one) => {
+          const place = places.get(one.service)!;
+          return (
+            <a
+              key={one.service}
+              class={`map-node ${one.errors > 0 ? "failing" : ""}`}
+              href={serviceLink(one.service)}
+              style={{ left: `${place.x}px`, top: `${place.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px`, "--service": serviceColour(one.service) }}
+            >
+              <b>{one.service}</b>
+              <span class="map-figures">
+                <span>{rate(one.rate)}</span>
+                <span class={one.errors ? "bad-text" : ""}>{percent(one.errors)} errors</span>
+                <span>P95 {duration(one.p95 ?? 0)}</span>
+              </span>
+            </a>
+          );
+        })}
+      </div>
+      <p class="muted map-key">Requests, share of errors and P95: inside a box of all that reached the service, beside an arrow of those calls.</p>
+    </section>
+  );
+}
+
+interface Named extends Requests {
+  key: string;
+  name: preact.ComponentChildren;
+}
+const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] }) => (
+  <table class="figures-table">
+    <thead>
+      <tr>
+        <th scope="col">{first}</th>
+        {["Requests", "Rate", "Errors", "P50", "P95", "P99"].map((name) => (
+          <th key={name} scope="col" class="number">
+            {name}
+          </th>
+        ))}
+      </tr>
+    </thead>
+    <tbody>
+      {rows.map((row) => (
+        <tr key={row.key}>
+          <th scope="row">{row.name}</th>
+          <td class="number">{number(row.count)}</td>
+          <td class="number">{rate(row.rate)}</td>
+          <td class={`number ${row.errors ? "bad-text" : ""}`}>{percent(row.errors)}</td>
+          {[row.p50, row.p95, row.p99].map((us, i) => (
+            <td key={i} class="number">
+              {us === null ? "–" : duration(us)}
+            </td>
+          ))}
+        </tr>
+      ))}
+    </tbody>
+  </table>
+);
+
+/** One service: rate, errors, duration over time; its operations; its slowest traces. */
+export function ServicePage({ name }: { name: string }) {
+  const lookback = lookbackOf(url.value);
+  const step = Math.max(5, Math.ceil(lookback / 90));
+  const asked = useQuery<ServiceDetail>(
+    address(`/api/services/${encodeURIComponent(name)}/requests`, { lookback: String(lookback), step: String(step) }),
+    live.value ? REFRESH_MS : 0,
+  );
+  const detail = asked.data;
+  const points = detail?.points ?? [];
+  const range: [number, number] = points.length ? [points[0]!.time - step * 1e6, points.at(-1)!.time] : [0, 1];
+  const line = (label: string, colour: string, value: (one: Requests) => number | null): Line => ({
+    label,
+    colour,
+    points: points.map((one) => [one.time, value(one)]),
+  });
+  const lines = useMemo(
+    () => ({
+      rate: [line("rate", serviceColour(name), (one) => one.rate)],
+      errors: [line("errors", "var(--bad)", (one) => (one.count ? one.errors : null))],
+      duration: [
+        line("P50", "var(--service-3)", (one) => one.p50),
+        line("P95", "var(--service-2)", (one) => one.p95),
+        line("P99", "var(--service-4)", (one) => one.p99),
+      ],
+    }),
+    [detail, name],
+  );
+  return (
+    <main class="page">
+      <div class="page-head">
+        <h1>
+          <Service name={name} />
+        </h1>
+        <a href={address("/", { service: name })}>Its traces</a>
+        <a href={address("/logs", { service: name })}>Its logs</a>
+        <Since />
+        <LiveSwitch />
+      </div>
+      {asked.error && <Failure error={asked.error} />}
+      {detail && !detail.operations.length && <NothingYet what={`requests to ${name} in this time`} />}
+      {detail && detail.operations.length > 0 && (
+        <>
+          <div class="chart-grid">
+            <Panel title="Rate" note="requests per second">
+              <Chart label={`Requests per second of ${name}`} height={150} range={range} lines={lines.rate} format={(n) => rate(n)} />
+            </Panel>
+            <Panel title="Errors" note="share of requests">
+              <Chart label={`Share of errors of ${name}`} height={150} range={range} lines={lines.errors} format={percent} />
+            </Panel>
+            <Panel title="Duration" legend={lines.duration}>
+              <Chart label={`Duration of requests to ${name}`} height={150} range={range} lines={lines.duration} format={duration} />
+            </Panel>
+          </div>
+          <section class="card table-scroll" tabIndex={0} aria-label="Operations">
+            <RequestsTable
+              first="Operation"
+              rows={detail.operations
+                .toSorted((a, b) => b.count - a.count)
+                .map((one) => ({
+                  ...one,
+                  key: one.operation,
+                  name: <a href={address("/", { service: name, operation: one.operation })}>{one.operation}</a>,
+                }))}
+            />
+          </section>
+          <section class="card">
+            <h2 class="card-title">Slowest traces</h2>
+            <ol class="slowest">
+              {detail.slowest.map((one) => (
+                <li key={one.traceID}>
+                  <a href={traceLink(one.traceID)}>
+                    <span class="bar-track" aria-hidden="true">
+                      <span class={`bar ${one.failed ? "failed" : ""}`} style={{ width: `${(one.duration / detail.slowest[0]!.duration) * 100}%` }} />
+                    </span>
+                    <b class="number">{duration(one.duration)}</b>
+                    <span>
+                      in {one.operation} {one.failed && <span class="badge bad">failed</span>}
+                    </span>
+                    <span class="muted">{ago(one.startTime)}</span>
+                  </a>
+                </li>
+              ))}
+            </ol>
+            <p class="muted card-note">{plural(detail.slowest.length, "trace")} in which {shortService(name)} took longest</p>
+          </section>
+        </>
+      )}
+    </main>
+  );
+}
+
+interface PanelProps {
+  title: string;
+  note?: string;
+  legend?: readonly Line[];
+  children: preact.ComponentChildren;
+}
+export const Panel = ({ title, note, legend, children }: PanelProps) => (
+  <section class="card panel" aria-label={title}>
+    <p class="chart-caption">
+      <span class="eyebrow">{title}</span>
+      {note && <span class="muted">{note}</span>}
+      {legend && legend.length > 0 && (
+        <span class="legend">
+          {legend.map((line) => (
+            <span key={line.label} class="legend-item">
+              <i style={{ background: line.colour }} /> {line.label}
+            </span>
+          ))}
+        </span>
+      )}
+    </p>
+    {children}
+  </section>
+);

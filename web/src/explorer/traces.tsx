@@ -1,0 +1,296 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { ago, duration, plural, time } from "../shared/format.ts";
+import { live, POLL_MS, type Summary, useQuery } from "./api.ts";
+import { Chart, type Dot } from "./chart.tsx";
+import { importFile } from "./otlp-file.ts";
+import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Service } from "./parts.tsx";
+import { address, navigate, setParams, traceLink, url } from "./router.ts";
+import { goDuration } from "./titles.ts";
+
+const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "start", "end"];
+const PAGE = 100;
+const SCREENFUL = 24;
+const MOST = 1500;
+
+/** Traces, newest first and live, with filters that stand in the address. */
+export function Traces() {
+  const params = url.value.searchParams;
+  const of = (name: string): string => params.get(name) ?? "";
+  const tags = params.getAll("tag");
+  const limit = Math.min(MOST, Number(of("limit")) || PAGE);
+  const found = useQuery<Summary[]>(summariesPath(params, limit), live.value ? POLL_MS : 0);
+  const traces = useMemo(() => (found.data ?? []).toSorted((a, b) => b.startTime - a.startTime), [found.data]);
+  const isFiltered = FILTERS.some((name) => params.has(name));
+  return (
+    <main class="page">
+      <h1 class="visually-hidden">Traces</h1>
+      <Filters />
+      {(tags.length > 0 || of("start")) && (
+        <ul class="chips" aria-label="Filters">
+          {tags.map((tag) => (
+            <Chip key={tag} text={tag} onRemove={() => setParams({ tag: tags.filter((other) => other !== tag) })} />
+          ))}
+          {of("start") && (
+            <Chip
+              text={`${time(Number(of("start")), 0)} to ${time(Number(of("end")), 0)}`}
+              onRemove={() => setParams({ start: null, end: null })}
+            />
+          )}
+        </ul>
+      )}
+      {found.error && <Failure error={found.error} />}
+      {found.data && !traces.length && (isFiltered ? <NoneFits /> : <NothingYet what="traces" />)}
+      {traces.length > 0 && (
+        <>
+          <Scatter traces={traces} />
+          <TraceList traces={traces} />
+          {traces.length === limit && limit < MOST && (
+            <button type="button" class="button more" onClick={() => setParams({ limit: String(limit * 3) })}>
+              Show older traces
+            </button>
+          )}
+        </>
+      )}
+    </main>
+  );
+}
+
+function summariesPath(params: URLSearchParams, limit: number): string {
+  const of = (name: string): string => params.get(name) ?? "";
+  const tags = Object.fromEntries(params.getAll("tag").map(splitTag));
+  return address("/api/summaries", {
+    text: of("q"),
+    service: of("service"),
+    operation: of("service") && of("operation"),
+    minTotal: withUnit(of("min")),
+    maxTotal: withUnit(of("max")),
+    failed: of("errors"),
+    tags: Object.keys(tags).length ? JSON.stringify(tags) : "",
+    start: of("start"),
+    end: of("end"),
+    limit: String(limit),
+  });
+}
+
+function splitTag(tag: string): [string, string] {
+  const at = tag.indexOf("=");
+  return at < 0 ? [tag, ""] : [tag.slice(0, at).trim(), tag.slice(at + 1).trim()];
+}
+
+/** A bare number is milliseconds. */
+const withUnit = (text: string): string => (/^[\d.]+$/.test(text.trim()) ? `${text.trim()}ms` : text.replaceAll(" ", ""));
+
+function Filters() {
+  const params = url.value.searchParams;
+  const of = (name: string): string => params.get(name) ?? "";
+  const service = of("service");
+  const services = useQuery<string[]>("/api/services", live.value ? 5 * POLL_MS : 0).data ?? [];
+  const operations = useQuery<string[]>(service ? `/api/services/${encodeURIComponent(service)}/operations` : null);
+  const tags = params.getAll("tag");
+  return (
+    <search class="filters">
+      <Field
+        label="Search"
+        class="wide"
+        isSearch
+        value={of("q")}
+        placeholder="name, attribute, log line or trace id"
+        onChange={(q) => setParams({ q })}
+      />
+      <Choice
+        label="Service"
+        all="All services"
+        value={service}
+        options={services}
+        onChange={(name) => setParams({ service: name, operation: null })}
+      />
+      <Choice
+        label="Operation"
+        all="All operations"
+        value={of("operation")}
+        options={service ? (operations.data ?? []) : []}
+        isDisabled={!service}
+        onChange={(operation) => setParams({ operation })}
+      />
+      <Field label="At least" class="narrow" value={of("min")} placeholder="100ms" onChange={(min) => setParams({ min })} />
+      <Field label="At most" class="narrow" value={of("max")} placeholder="2s" onChange={(max) => setParams({ max })} />
+      <form
+        class="field"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const input = event.currentTarget.querySelector("input")!;
+          if (input.value.includes("=")) setParams({ tag: [...new Set([...tags, input.value.trim()])] });
+          input.value = "";
+        }}
+      >
+        <label class="field">
+          <span class="eyebrow">Attribute</span>
+          <input class="input" placeholder="order.id=…  ⏎" pattern=".+=.*" title="key=value, then Enter" spellcheck={false} />
+        </label>
+      </form>
+      <div class="filter-end">
+        <label class="toggle">
+          <input
+            type="checkbox"
+            checked={of("errors") === "1"}
+            onChange={(event) => setParams({ errors: event.currentTarget.checked ? "1" : null })}
+          />
+          Errors only
+        </label>
+        <LiveSwitch />
+        <Import />
+      </div>
+    </search>
+  );
+}
+
+function Import() {
+  const input = useRef<HTMLInputElement>(null);
+  const [problem, setProblem] = useState("");
+  const take = async (file: File | undefined): Promise<void> => {
+    if (!file) return;
+    try {
+      navigate(traceLink(await importFile(file)));
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  };
+  return (
+    <>
+      <button type="button" class="button small" onClick={() => input.current?.click()} title="Open a trace from a file of OTLP JSON">
+        <Icon path={ICONS.up} />
+        Import
+      </button>
+      <input
+        ref={input}
+        class="visually-hidden"
+        type="file"
+        accept="application/json,.json"
+        aria-label="A file of OTLP JSON"
+        tabIndex={-1}
+        onChange={(event) => void take(event.currentTarget.files?.[0])}
+      />
+      {problem && (
+        <p class="failure" role="alert">
+          {problem}
+        </p>
+      )}
+    </>
+  );
+}
+
+const Chip = ({ text, onRemove }: { text: string; onRemove: () => void }) => (
+  <li class="chip">
+    <span>{text}</span>
+    <button type="button" aria-label={`Remove the filter ${text}`} onClick={onRemove}>
+      <Icon path={ICONS.close} />
+    </button>
+  </li>
+);
+
+const NoneFits = () => (
+  <Empty title="No trace fits">
+    <p>
+      Loosen a filter, or <a href="/">clear them all</a>.
+    </p>
+  </Empty>
+);
+
+function Scatter({ traces }: { traces: readonly Summary[] }) {
+  const dots = useMemo(
+    () =>
+      traces.map(
+        (trace): Dot => ({
+          x: trace.startTime,
+          y: Math.max(1, trace.duration),
+          label: () =>
+            `${trace.service} ${trace.operation}\n${duration(trace.duration)} at ${time(trace.startTime)}${trace.errors ? `\n${plural(trace.errors, "error")}` : ""}`,
+          href: traceLink(trace.traceID),
+          colour: trace.errors ? "var(--bad)" : "var(--accent)",
+          isFailed: trace.errors > 0,
+        }),
+      ),
+    [traces],
+  );
+  const times = traces.map((trace) => trace.startTime);
+  const [first, last] = [Math.min(...times), Math.max(...times)];
+  const margin = Math.max(500_000, (last - first) * 0.02);
+  return (
+    <section class="card scatter" aria-label="Duration over time">
+      <p class="chart-caption">
+        <span class="eyebrow">Duration over time</span>
+        <span class="muted">drag to choose, click a dot to open it</span>
+        <span class="key">
+          <i class="key-ok" /> ok <i class="key-bad" /> with errors
+        </span>
+      </p>
+      <Chart
+        label={`${traces.length} traces: duration over time. The list below has the same traces.`}
+        height={132}
+        range={[first - margin, last + margin]}
+        dots={dots}
+        format={duration}
+        isLogarithmic
+        onBrush={({ from, to, low, high }) =>
+          setParams({ start: String(Math.round(from)), end: String(Math.round(to)), min: goDuration(low), max: goDuration(high) }, false)
+        }
+      />
+    </section>
+  );
+}
+
+function TraceList({ traces }: { traces: readonly Summary[] }) {
+  const longest = Math.max(...traces.map((trace) => trace.duration), 1);
+  // What fills a screen is painted first.
+  const [isWhole, setWhole] = useState(false);
+  useEffect(() => setWhole(true), []);
+  return (
+    <section aria-label="Traces found">
+      <div class="trace-row head" aria-hidden="true">
+        <span>Started</span>
+        <span>Request</span>
+        <span>Services</span>
+        <span class="number">Spans</span>
+        <span class="number">Errors</span>
+        <span>Duration</span>
+      </div>
+      <ol class="trace-list card">
+        {traces.slice(0, isWhole ? undefined : SCREENFUL).map((trace) => (
+          <li key={trace.traceID}>
+            <TraceRow trace={trace} longest={longest} />
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
+  <a class="trace-row" href={traceLink(trace.traceID)}>
+    <span class="when">
+      <time class="mono">{time(trace.startTime)}</time>
+      <span class="muted"> {ago(trace.startTime)}</span>
+    </span>
+    <span class="request">
+      <b>{trace.operation}</b> <span class="muted">{trace.service}</span>
+    </span>
+    <span class="services">
+      {trace.services.map((name) => (
+        <Service key={name} name={name} isShort />
+      ))}
+    </span>
+    <span class="number spans">
+      {trace.spans}
+      <span class="narrow-only"> spans</span>
+    </span>
+    <span class="number">
+      {trace.errors > 0 ? <span class="badge bad">{plural(trace.errors, "error")}</span> : <span class="muted dash">–</span>}
+    </span>
+    <span class="duration">
+      <span class="bar-track" aria-hidden="true">
+        <span class={`bar ${trace.errors ? "failed" : ""}`} style={{ width: `${Math.max(0.5, (trace.duration / longest) * 100)}%` }} />
+      </span>
+      <span class="number">{duration(trace.duration)}</span>
+    </span>
+  </a>
+);

@@ -1,0 +1,65 @@
+// A trace as the rows of its waterfall: spans, and under each its log lines and events in order of time.
+import type { Log } from "./api.ts";
+import { isFailed, type Span, type Tags, type Trace } from "./trace-tree.ts";
+
+/** A log record or an event at its moment (µs), its span's clock correction applied. */
+export interface Note {
+  at: number;
+  level: string;
+  text: string;
+  span: Span;
+  log: Log | null;
+}
+export type Row = { kind: "span"; span: Span; depth: number } | { kind: "note"; note: Note; depth: number };
+
+/** The notes of each span; a record without a span of this trace belongs to its root. */
+export function notesOf(trace: Trace, logs: readonly Log[]): Map<Span, Note[]> {
+  const notes = new Map<Span, Note[]>();
+  const add = (note: Note): void => {
+    const those = notes.get(note.span);
+    if (those) those.push(note);
+    else notes.set(note.span, [note]);
+  };
+  for (const log of logs) {
+    const span = trace.spans.get(log.span_id) ?? trace.root;
+    add({ at: log.timestamp + span.shift, level: log.level || "INFO", text: log.body, span, log });
+  }
+  for (const span of trace.spans.values()) {
+    for (const event of span.events) {
+      const isException = event.name === "exception";
+      const text = isException ? exceptionOf(event.attributes) : event.name;
+      add({ at: event.timestamp + span.shift, level: isException ? "ERROR" : "EVENT", text, span, log: null });
+    }
+  }
+  for (const those of notes.values()) those.sort((a, b) => a.at - b.at);
+  return notes;
+}
+
+export const exceptionOf = (attributes: Tags): string =>
+  ["exception.type", "exception.message"].map((key) => attributes.get(key)).filter(Boolean).join(": ") || "exception";
+
+/** What is to be seen when the children of `collapsed` are not. Iterative: a hostile trace may be deeper than the stack. */
+export function rowsOf(trace: Trace, collapsed: ReadonlySet<Span>, notes: ReadonlyMap<Span, Note[]> | null): Row[] {
+  const rows: Row[] = [];
+  const stack: Row[] = trace.roots.map((span): Row => ({ kind: "span", span, depth: 0 })).reverse();
+  for (let row = stack.pop(); row; row = stack.pop()) {
+    rows.push(row);
+    if (row.kind === "note" || collapsed.has(row.span)) continue;
+    const depth = row.depth + 1;
+    const below: Row[] = row.span.children.map((span) => ({ kind: "span", span, depth }));
+    for (const note of notes?.get(row.span) ?? []) below.push({ kind: "note", note, depth });
+    if (notes) below.sort((a, b) => momentOf(a) - momentOf(b));
+    for (let i = below.length - 1; i >= 0; i--) stack.push(below[i]!);
+  }
+  return rows;
+}
+
+const momentOf = (row: Row): number => (row.kind === "span" ? row.span.start : row.note.at);
+
+/** Whether a span, its tags or its notes have a text in them; `text` in lower case. */
+export function hasText(span: Span, notes: readonly Note[] | undefined, text: string): boolean {
+  const has = (value: unknown): boolean => String(value).toLowerCase().includes(text);
+  if (has(span.name) || has(span.service) || has(span.spanId) || (text === "error" && isFailed(span))) return true;
+  for (const [key, value] of span.tags) if (has(key) || has(value)) return true;
+  return notes?.some((note) => has(note.text)) ?? false;
+}

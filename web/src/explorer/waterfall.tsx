@@ -1,0 +1,340 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { duration, plural } from "../shared/format.ts";
+import { serviceColour } from "../shared/services.ts";
+import { setParams } from "./router.ts";
+import { peer, title } from "./titles.ts";
+import { type CriticalPath, endOf, isFailed, type Section, type Span, total, type Trace } from "./trace-tree.ts";
+import { reveal, VirtualList } from "./virtual-list.tsx";
+import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
+
+const ROW = 26;
+const HEAD = 30;
+const MAX_INDENT = 20;
+const TICKS = [0, 0.25, 0.5, 0.75, 1];
+const ALIKE = 1_000;
+
+interface Props {
+  trace: Trace;
+  path: CriticalPath;
+  notes: ReadonlyMap<Span, Note[]>;
+  worst: Span | undefined;
+  selected: Span | undefined;
+}
+
+/** The tree of spans over time. A treegrid: arrows walk it, left and right fold and unfold, Enter opens the details. */
+export function Waterfall({ trace, path, notes, worst, selected }: Props) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [collapsed, setCollapsed] = useState<ReadonlySet<Span>>(new Set());
+  const [hasNotes, setNotes] = useState(true);
+  const [active, setActive] = useState<Span | Note>(selected ?? trace.root);
+  const [zoom, setZoom] = useState<Section | null>(null);
+  const [search, setSearch] = useState("");
+  const rows = useMemo(() => rowsOf(trace, collapsed, hasNotes ? notes : null), [trace, collapsed, hasNotes, notes]);
+  const places = useMemo(() => new Map(rows.map((row, i) => [itemOf(row), i])), [rows]);
+  const matches = useMemo(() => findSpans(trace, notes, search), [trace, notes, search]);
+  const window: Section = zoom ?? [trace.start, Math.max(trace.end, trace.start + 1)];
+  const at = places.get(active) ?? 0;
+
+  const show = (item: Span | Note, centre = false): void => {
+    setActive(item);
+    const place = places.get(item);
+    if (scroller.current && place !== undefined) reveal(scroller.current, place, ROW, HEAD, centre);
+  };
+  const open = (span: Span | undefined): void => setParams({ span: span?.spanId ?? null });
+  const fold = (span: Span, isFolded: boolean): void => {
+    const next = new Set(collapsed);
+    if (isFolded) next.add(span);
+    else next.delete(span);
+    setCollapsed(next);
+  };
+
+  useEffect(() => {
+    if (!selected) return;
+    // A linked span may lie in a folded part.
+    const above = ancestors(trace, selected).filter((span) => collapsed.has(span));
+    if (above.length) setCollapsed(new Set([...collapsed].filter((span) => !above.includes(span))));
+    const place = places.get(selected);
+    const element = scroller.current;
+    setActive(selected);
+    if (element && place !== undefined) {
+      const isInSight = place * ROW >= element.scrollTop && place * ROW < element.scrollTop + element.clientHeight - 2 * HEAD;
+      if (!isInSight) reveal(element, place, ROW, HEAD, true);
+    }
+  }, [selected?.spanId, trace.traceId]);
+
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const row = rows[at];
+    if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
+    const span = row.kind === "span" ? row.span : null;
+    const page = Math.max(1, Math.floor((scroller.current!.clientHeight - HEAD) / ROW) - 1);
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length }[event.key];
+    if (step) show(itemOf(rows[Math.min(rows.length - 1, Math.max(0, at + step))]!));
+    else if (event.key === "ArrowRight" && span && collapsed.has(span)) fold(span, false);
+    else if (event.key === "ArrowRight" && span && isFoldable(span, hasNotes ? notes : null)) show(itemOf(rows[at + 1]!));
+    else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span)) fold(span, true);
+    else if (event.key === "ArrowLeft") show(parentOf(trace, row) ?? active);
+    else if (event.key === "Enter" || event.key === " ") open(row.kind === "span" ? row.span : row.note.span);
+    else if (event.key === "z") setZoom(zoom ? null : zoomTo(span ?? (row.kind === "note" ? row.note.span : null)));
+    else if (event.key === "Escape" && zoom) setZoom(null);
+    else if (event.key === "Escape" && selected) open(undefined);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const nextMatch = (step: 1 | -1): void => {
+    const order = rows.filter((row) => row.kind === "span" && matches.has(row.span)).map(itemOf);
+    const current = order.indexOf(active);
+    const next = order.at(current < 0 ? 0 : (current + step) % order.length);
+    if (next) show(next, true);
+  };
+
+  return (
+    <section class="waterfall-card card">
+      <div class="waterfall-bar">
+        <input
+          class="input find"
+          type="search"
+          data-search=""
+          aria-label="Find in this trace"
+          placeholder="Find in this trace"
+          value={search}
+          onInput={(event) => setSearch(event.currentTarget.value.trim().toLowerCase())}
+          onKeyDown={(event) => event.key === "Enter" && nextMatch(event.shiftKey ? -1 : 1)}
+        />
+        <span class="muted matches" aria-live="polite">
+          {search && (matches.size ? `${plural(matches.size, "match", "matches")}, Enter goes on` : "no match")}
+        </span>
+        <label class="toggle">
+          <input type="checkbox" checked={hasNotes} onChange={(event) => setNotes(event.currentTarget.checked)} />
+          Log lines
+        </label>
+        <button type="button" class="button small quiet" onClick={() => setCollapsed(new Set())} disabled={!collapsed.size}>
+          Unfold all
+        </button>
+        <button type="button" class="button small quiet" onClick={() => setCollapsed(inner(trace))}>
+          Fold all
+        </button>
+        {zoom && (
+          <button type="button" class="button small" onClick={() => setZoom(null)}>
+            Whole trace
+          </button>
+        )}
+      </div>
+      <div
+        class="waterfall"
+        ref={scroller}
+        role="treegrid"
+        tabIndex={0}
+        aria-label="Spans of this trace"
+        aria-rowcount={rows.length + 1}
+        aria-colcount={2}
+        aria-activedescendant={`row-${at}`}
+        onKeyDown={onKeyDown}
+      >
+        <div role="rowgroup" class="waterfall-head">
+          <div role="row" class="row head" aria-rowindex={1}>
+            <div role="columnheader" class="cell-name">
+              <span class="eyebrow">Span</span>
+            </div>
+            <div role="columnheader" class="cell-track">
+              <span class="visually-hidden">Time</span>
+              {TICKS.map((share) => (
+                <span key={share} class="tick" aria-hidden="true" style={{ left: `${share * 100}%` }}>
+                  {duration(window[0] - trace.start + share * (window[1] - window[0]))}
+                </span>
+              ))}
+            </div>
+          </div>
+        </div>
+        <VirtualList
+          items={rows}
+          rowHeight={ROW}
+          scroller={scroller}
+          render={(row, i) =>
+            row.kind === "note" ? (
+              <NoteRow
+                key={`note ${i}`}
+                row={row}
+                index={i}
+                trace={trace}
+                window={window}
+                isActive={i === at}
+                onOpen={() => (setActive(row.note), open(row.note.span))}
+              />
+            ) : (
+              <SpanRow
+                key={row.span.spanId}
+                row={row}
+                index={i}
+                trace={trace}
+                window={window}
+                critical={path.get(row.span) ?? []}
+                notes={notes.get(row.span) ?? []}
+                isFolded={isFoldable(row.span, hasNotes ? notes : null) ? collapsed.has(row.span) : undefined}
+                state={[
+                  i === at ? "active" : "",
+                  row.span === selected ? "selected" : "",
+                  row.span === worst ? "worst" : "",
+                  search ? (matches.has(row.span) ? "match" : "no-match") : "",
+                ].join(" ")}
+                onFold={() => fold(row.span, !collapsed.has(row.span))}
+                onOpen={() => (setActive(row.span), open(row.span === selected ? undefined : row.span))}
+              />
+            )
+          }
+        />
+      </div>
+      <p class="waterfall-key muted" aria-hidden="true">
+        <i class="key-critical" /> critical path <i class="key-rest" /> rest of a span <i class="key-tick" /> log line
+        <i class="key-tick bad" /> error <span class="wide-only">· arrows walk, Enter opens, z zooms, ? lists all keys</span>
+      </p>
+    </section>
+  );
+}
+
+const itemOf = (row: Row): Span | Note => (row.kind === "span" ? row.span : row.note);
+const isFoldable = (span: Span, notes: ReadonlyMap<Span, Note[]> | null): boolean =>
+  span.children.length > 0 || (notes?.get(span)?.length ?? 0) > 0;
+const parentOf = (trace: Trace, row: Row): Span | undefined =>
+  row.kind === "note" ? row.note.span : trace.spans.get(row.span.parentId ?? "");
+const zoomTo = (span: Span | null): Section | null => (span?.duration ? [span.start, endOf(span)] : null);
+
+function ancestors(trace: Trace, span: Span): Span[] {
+  const found = new Set<Span>();
+  for (let up = trace.spans.get(span.parentId ?? ""); up && !found.has(up); up = trace.spans.get(up.parentId ?? "")) found.add(up);
+  return [...found];
+}
+
+/** Everything that has children, but the root: folded, the request's own steps remain. */
+const inner = (trace: Trace): Set<Span> =>
+  new Set([...trace.spans.values()].filter((span) => span !== trace.root && span.children.length));
+
+function findSpans(trace: Trace, notes: ReadonlyMap<Span, Note[]>, text: string): Set<Span> {
+  return new Set(text ? [...trace.spans.values()].filter((span) => hasText(span, notes.get(span), text)) : []);
+}
+
+interface SpanRowProps {
+  row: Row & { kind: "span" };
+  index: number;
+  trace: Trace;
+  window: Section;
+  critical: readonly Section[];
+  notes: readonly Note[];
+  isFolded: boolean | undefined;
+  state: string;
+  onFold: () => void;
+  onOpen: () => void;
+}
+
+function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
+  const colour = serviceColour(span.service);
+  const isNewService = trace.spans.get(span.parentId ?? "")?.service !== span.service;
+  const failed = isFailed(span);
+  const status = Number(span.tags.get("http.response.status_code") ?? 0);
+  const where = peer(span);
+  return (
+    <div
+      role="row"
+      id={`row-${index}`}
+      class={`row span ${state}`}
+      aria-rowindex={index + 2}
+      aria-level={depth + 1}
+      aria-expanded={isFolded === undefined ? undefined : !isFolded}
+      aria-selected={state.includes("selected")}
+      style={{ "--service": colour, "--depth": Math.min(depth, MAX_INDENT) }}
+      onClick={onOpen}
+    >
+      <div role="gridcell" class="cell-name">
+        <span class="indent" />
+        {isFolded === undefined ? (
+          <span class="twisty" />
+        ) : (
+          <span
+            class={`twisty ${isFolded ? "folded" : "unfolded"}`}
+            aria-hidden="true"
+            onClick={(event) => (event.stopPropagation(), onFold())}
+          />
+        )}
+        {failed && <span class="cross" role="img" aria-label="failed" />}
+        {isNewService && <span class="service-tag">{span.service}</span>}
+        <span class={`span-name ${failed ? "failed" : ""}`}>{title(span)}</span>
+        {where && <span class="peer">{where}</span>}
+        {status >= 400 && <span class="status">{status}</span>}
+        {isFolded && <span class="badge">{span.children.length}</span>}
+        {state.includes("worst") && <span class="badge warn">bottleneck</span>}
+      </div>
+      <div role="gridcell" class="cell-track">
+        <span class="visually-hidden">
+          {duration(span.duration)}, starts at {duration(span.start - trace.start)}
+          {critical.length ? `, ${duration(total(critical))} on the critical path` : ""}
+          {notes.length ? `, ${plural(notes.length, "log line")}` : ""}
+        </span>
+        <Bar span={span} critical={critical} notes={notes} window={window} />
+      </div>
+    </div>
+  );
+}
+
+/** The span's time; filled where it itself held the request up; a mark for each log line. */
+function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | "notes" | "window"> & { span: Span }) {
+  const share = (at: number): number => ((at - window[0]) / (window[1] - window[0])) * 100;
+  const clip = (at: number): number => Math.min(100, Math.max(0, share(at)));
+  const [left, right] = [clip(span.start), clip(endOf(span))];
+  const isOutside = share(endOf(span)) < 0 || share(span.start) > 100;
+  if (isOutside) return null;
+  return (
+    <span aria-hidden="true">
+      <span class="bar" style={{ left: `${left}%`, width: `${right - left}%` }} />
+      {critical.slice(0, ALIKE).map(([from, to]) => (
+        <span key={from} class="bar critical" style={{ left: `${clip(from)}%`, width: `${clip(to) - clip(from)}%` }} />
+      ))}
+      {notes.slice(0, ALIKE).map((note, i) => (
+        <span key={i} class={`note-tick ${levelClass(note.level)}`} style={{ left: `${clip(note.at)}%` }} title={note.text.slice(0, 200)} />
+      ))}
+      <span class="bar-label" style={{ left: `calc(${right}% + 6px)` }}>
+        {duration(span.duration)}
+      </span>
+    </span>
+  );
+}
+
+interface NoteRowProps {
+  row: Row & { kind: "note" };
+  index: number;
+  trace: Trace;
+  window: Section;
+  isActive: boolean;
+  onOpen: () => void;
+}
+
+function NoteRow({ row: { note, depth }, index, trace, window, isActive, onOpen }: NoteRowProps) {
+  const left = Math.min(100, Math.max(0, ((note.at - window[0]) / (window[1] - window[0])) * 100));
+  return (
+    <div
+      role="row"
+      id={`row-${index}`}
+      class={`row note ${isActive ? "active" : ""} ${levelClass(note.level)}`}
+      aria-rowindex={index + 2}
+      aria-level={depth + 1}
+      style={{ "--depth": Math.min(depth, MAX_INDENT), "--service": serviceColour(note.span.service) }}
+      onClick={onOpen}
+    >
+      <div role="gridcell" class="cell-name" title={note.text.slice(0, 1000)}>
+        <span class="indent" />
+        <span class="twisty" />
+        <span class={`level ${levelClass(note.level)}`}>{note.level}</span>
+        <span class="note-text">{note.text}</span>
+      </div>
+      <div role="gridcell" class="cell-track">
+        <span class={`note-tick ${levelClass(note.level)}`} aria-hidden="true" style={{ left: `${left}%` }} />
+        <span class="bar-label" style={{ left: `calc(${left}% + 6px)` }}>
+          +{duration(Math.max(0, note.at - trace.start))}
+        </span>
+      </div>
+    </div>
+  );
+}
+
+/** A class for the levels that have a look of their own. */
+export const levelClass = (level: string): string =>
+  /^(ERROR|FATAL|CRITICAL)/.test(level) ? "level-error" : level.startsWith("WARN") ? "level-warn" : "";

@@ -1,0 +1,17 @@
+import { render } from "preact";
+import "../shared/tokens.css";
+import "./storefront.css";
+import { App } from "./app.tsx";
+import { call, type PageConfig } from "./api.ts";
+import { config, loadCatalogue, loadRecent } from "./shop.ts";
+import { startTelemetry } from "./telemetry.ts";
+
+render(<App />, document.querySelector("#app")!);
+
+try {
+  config.value = (await call<PageConfig>("/page-config.json")).body;
+  if (config.value.otlp_endpoint) startTelemetry(config.value.otlp_endpoint, config.value.version);
+} finally {
+  void loadCatalogue();
+  void loadRecent();
+}
