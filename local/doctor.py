@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from local.client import json_of, new_session
+from local.processes import SERVICES
 from local.settings import HOST, LocalSettings
 
-SERVICES = ("order", "inventory", "payment", "notification")
 LATELY_SECONDS = 15 * 60
 LOW_SPACE = 1 << 30
 START = "start the stack with `make demo`"

@@ -30,9 +30,9 @@ from rich.progress import track
 from rich.table import Table
 from sqlalchemy import Engine, Row, create_engine, text
 
+from local.processes import SERVICES
 from tests.servers import create_database, free_port, postgresql_server
 
-SERVICES = ("order", "inventory", "payment", "notification")
 PORTS = (*(f"{service.upper()}_PORT" for service in SERVICES), "CACHE_PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT")
 WAYBILL = str(Path(sys.executable).with_name("waybill"))
 PATIENCE = 30.0

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from local.processes import SERVICES
 from tests.telemetry_receiver import LogRecord, Point, Span
 from tests.traced_shop import CUSTOMER, TracedShop
 
 pytestmark = pytest.mark.xdist_group("traced_shop")
 
-SERVICES = ["order", "inventory", "payment", "notification"]
 PREFIXES = ("order.", "payment.", "inventory.", "notification.")
 PLAIN_LABELS = {"status", "region"}
 """The attributes of orders.* whose names were promised without a prefix."""

@@ -9,7 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Engine
 
-from tests.conftest import ROOT, SERVICES, migrate, start_service
+from local.processes import SERVICES
+from tests.conftest import ROOT, migrate, start_service
 
 
 @pytest.fixture(params=SERVICES)

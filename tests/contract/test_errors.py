@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from local.processes import SERVICES
 from tests import conftest
 from tests.conftest import RunningService, Shop, start_service
 from tests.contract.conftest import Operation
@@ -78,7 +79,7 @@ def test_a_service_whose_database_is_away_says_to_try_later(
     service.close()
 
 
-@pytest.mark.parametrize("name", conftest.SERVICES)
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_that_was_not_migrated_says_what_to_do_and_is_ready_once_it_was(
     name: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
