@@ -106,6 +106,10 @@ def test_orders_are_counted_once_each_and_none_is_in_progress_at_the_end(traced_
     assert active == {"eu": 0}
 
 
+# Its digits and dashes can look like a card number.
+UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+
+
 def texts(value: Any) -> Iterator[str]:
     """Every string in a value."""
     if isinstance(value, dict):
@@ -125,6 +129,6 @@ def test_no_signal_holds_a_card_an_address_a_customer_or_a_payment_token(traced_
         for text in texts(vars(signal)):
             if CUSTOMER in text or "tok_" in text or re.search(r"[\w.]+@[\w-]+\.\w", text):
                 found.add(text)
-            if re.search(r"(?<![\w.])(\d[ -]?){13,19}(?![\w.])", text) and not text.isdigit():
+            if re.search(r"(?<![\w.])(\d[ -]?){13,19}(?![\w.])", UUID.sub("", text)) and not text.isdigit():
                 found.add(text)
     assert found == set()
