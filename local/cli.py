@@ -94,7 +94,6 @@ def _url_option(name: str, variable: str, what: str) -> Any:
 
 
 Api = Annotated[str, _url_option("--api", "ORDER_PORT", "order-service")]
-Inventory = Annotated[str, _url_option("--inventory", "INVENTORY_PORT", "inventory-service")]
 Traces = Annotated[str, _url_option("--traces", "TRACES_PORT", "the trace backend or a Jaeger")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Everything = Annotated[bool, typer.Option("--all", help="Print every span, however many, deep or alike.")]
@@ -119,7 +118,6 @@ def order(
     *,
     api: Api,
     traces: Traces,
-    inventory: Inventory,
 ) -> None:
     """Place an order and print its trace as a waterfall.
 
@@ -127,7 +125,7 @@ def order(
     """
     lines = _pairs(line or [], int, "SKU=QUANTITY, such as TEA-SENCHA=2")
     if sku or not lines:
-        name = sku or client.skus_in_stock(inventory)[0]
+        name = sku or client.skus_in_stock(api)[0]
         lines[name] = lines.get(name, 0) + quantity
     body = client.order_body(lines, token=token, region=region, customer=customer)
     taken = place(api, TraceApi(traces), body, key=key, wait=wait, everything=everything, as_json=as_json)
@@ -259,7 +257,6 @@ def load_command(
     *,
     api: Api,
     traces: Traces,
-    inventory: Inventory,
 ) -> None:
     """Send orders at a fixed rate and sum up how they fared. Exit status 1 if any failed for good.
 
@@ -273,7 +270,7 @@ def load_command(
         rate=rate,
         duration=duration,
         concurrency=concurrency,
-        skus=sku or client.skus_in_stock(inventory),
+        skus=sku or client.skus_in_stock(api),
         tokens=_pairs(tokens.split(","), float, "TOKEN=WEIGHT, such as tok_approve=9,tok_decline=1"),
         retry_for=retry_for,
         seed=random.getrandbits(32) if seed is None else seed,
@@ -314,7 +311,7 @@ def demo(logs: Annotated[bool, typer.Option("--logs", help="Show what the servic
 
 def _first_order(at: LocalSettings) -> None:
     try:
-        skus = client.skus_in_stock(f"http://{HOST}:{at.inventory_port}")
+        skus = client.skus_in_stock(f"http://{HOST}:{at.order_port}")
         lines = {sku: quantity for quantity, sku in enumerate(skus[:2], start=1)}
         body = client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
         out.print("\nA first order:")

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,15 +75,18 @@ def place_order(api: str, body: dict[str, Any], key: str | None = None) -> reque
         return request(session, "POST", f"{api}/orders", who="order-service", json=body, headers=headers)
 
 
-def skus_in_stock(inventory: str) -> list[str]:
-    """The SKUs that inventory-service can sell now, most plentiful first. Raises ClientError when there are none."""
+def skus_in_stock(api: str) -> list[str]:
+    """The SKUs that can be ordered now, most plentiful first. Raises ClientError when there are none."""
     with new_session() as session:
-        answer = json_of(request(session, "GET", f"{inventory}/items", who="inventory-service"))
+        response = request(session, "GET", f"{api}/items", who="order-service")
+    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        raise ClientError("order-service gets no catalogue from inventory-service: look with `waybill doctor`")
+    answer = json_of(response)
     try:
         plentiful_first = sorted(answer["items"], key=lambda item: -item["stock"])
         skus = [item["sku"] for item in plentiful_first if item["stock"] > 0]
     except (TypeError, KeyError) as error:
-        raise ClientError(f"{inventory}/items is not inventory-service: something else has its port") from error
+        raise ClientError(f"{api}/items is not order-service's catalogue: something else has its port") from error
     if not skus:
         raise ClientError("every item is out of stock: start afresh with `waybill reset`, or name one with --sku")
     return skus

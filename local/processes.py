@@ -52,9 +52,9 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
         ),
         ProcessSpec(
             name="migrations",
-            command=(PYTHON, "-m", "local.migrations"),
+            command=(PYTHON, "-m", "migrations"),
             ready=None,
-            environment=settings.as_environment(),
+            environment={f"{service.upper()}_DATABASE_URL": settings.database_url(service) for service in SERVICES},
         ),
         _service(settings, "notification"),
         _service(settings, "payment"),

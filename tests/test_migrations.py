@@ -1,5 +1,8 @@
 """Migrations make what the models say, on both databases, and only when they are asked to."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -110,3 +113,16 @@ def test_a_url_that_is_none_stops_the_migration_with_a_line_that_names_the_varia
     line = capsys.readouterr().err.strip()
     assert line.startswith("bad setting DATABASE_URL:")
     assert "secret" not in line
+
+
+def test_all_databases_are_migrated_by_one_command_that_names_the_variable_it_misses(
+    new_database: Callable[[str], str],
+) -> None:
+    urls = {f"{service.upper()}_DATABASE_URL": new_database(service) for service in SERVICES}
+    missing, its_url = urls.popitem()
+    command_line = [sys.executable, "-m", "migrations"]
+    failed = subprocess.run(command_line, cwd=ROOT, env={**os.environ, **urls}, capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith(f"missing setting {missing}")
+    subprocess.run(command_line, cwd=ROOT, env={**os.environ, **urls, missing: its_url}, check=True)
+    assert all(tables(url) for url in (*urls.values(), its_url))

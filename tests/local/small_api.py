@@ -1,4 +1,4 @@
-"""A small order API, inventory and trace backend over real HTTP, which remembers what it was asked."""
+"""A small order API and trace backend over real HTTP, which remembers what it was asked."""
 
 import threading
 from collections.abc import Iterator

@@ -193,9 +193,9 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments: list[str], message: 
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("command", "who"), [("order", "inventory-service"), ("trace", "the trace backend")])
+@pytest.mark.parametrize(("command", "who"), [("order", "order-service"), ("trace", "the trace backend")])
 def test_when_nothing_is_up_the_way_to_start_it_is_said(command: str, who: str) -> None:
-    where = ["--inventory", "127.0.0.1:1"] if command == "order" else [TRACE_ID, "--traces", "127.0.0.1:1"]
+    where = ["--api", "127.0.0.1:1"] if command == "order" else [TRACE_ID, "--traces", "127.0.0.1:1"]
 
     result = waybill(command, *where)
 
