@@ -1,6 +1,6 @@
 # Needs Python 3.11+, make and git; everything else is set up here, from pinned versions.
 PYTHON ?= python3
-UV_VERSION := 0.13.9
+UV_REQUIREMENT := uv$(shell sed -n 's/^required-version = "\(.*\)"/\1/p' pyproject.toml)
 UV := .uv/bin/uv
 PIP_FLAGS := --disable-pip-version-check --root-user-action=ignore
 export UV_PYTHON_DOWNLOADS := never
@@ -72,7 +72,7 @@ web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Waybill needs Python 3.11 or newer. If you have one: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Fetching uv $(UV_VERSION) ..."
-	@$(PYTHON) -m pip install --quiet --target .uv $(PIP_FLAGS) uv==$(UV_VERSION) 2>/dev/null \
-	  || { $(PYTHON) -m venv --clear .uv && .uv/bin/pip install --quiet $(PIP_FLAGS) uv==$(UV_VERSION); } \
+	@echo "Fetching $(UV_REQUIREMENT) ..."
+	@$(PYTHON) -m pip install --quiet --target .uv $(PIP_FLAGS) $(UV_REQUIREMENT) 2>/dev/null \
+	  || { $(PYTHON) -m venv --clear .uv && .uv/bin/pip install --quiet $(PIP_FLAGS) $(UV_REQUIREMENT); } \
 	  || { echo "uv could not be installed. Is the network there? (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
