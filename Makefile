@@ -8,21 +8,27 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format migrate chaos bench reset clean
+.PHONY: help setup demo up down test test-stack lint format migrate chaos bench reset clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.complete ## Install everything, tests and linters included, into .venv
 
 demo: .venv/.demo web/dist/.built ## Start the local stack, place a first order, show its trace; stays up until Ctrl-C
 	@.venv/bin/waybill demo
 
-up: .venv/.demo web/dist/.built ## Start the local stack and stream its logs
-	@.venv/bin/waybill up --logs
+up: .venv/.demo ## Start the container stack (docker compose), place a first order, show its trace
+	@.venv/bin/waybill containers
+
+down: ## Stop the container stack; its data stays (docker compose down -v removes that too)
+	@docker compose down
 
 test: .venv/.complete web/dist/.built ## Run every test and check
 	@.venv/bin/pytest -n 2 --dist loadgroup
+
+test-stack: .venv/.complete ## Test the container stack that `make up` has started
+	@.venv/bin/pytest tests/stack
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports

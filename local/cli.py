@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from local import client, doctor, load, terminal, trace_tree
 from local.client import ClientError, Fetched, TraceApi
 from local.settings import HOST, LocalSettings
 
+SettingsT = TypeVar("SettingsT", bound=LocalSettings)
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -43,8 +44,13 @@ errors = Console(stderr=True, highlight=False)
 
 def settings() -> LocalSettings:
     """The settings, or a ClientError that names the variable."""
+    return read(LocalSettings)
+
+
+def read(kind: type[SettingsT]) -> SettingsT:
+    """Settings of a kind, or a ClientError that names the variable."""
     try:
-        return LocalSettings()
+        return kind()
     except ValidationError as error:
         first = error.errors()[0]
         raise ClientError(f"{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}") from error
@@ -309,13 +315,16 @@ def demo(logs: Annotated[bool, typer.Option("--logs", help="Show what the servic
     raise typer.Exit(supervisor.up(at, logs=logs, after_ready=lambda: _first_order(at)))
 
 
+def _first_order_body(api: str) -> dict[str, Any]:
+    lines = {sku: quantity for quantity, sku in enumerate(client.skus_in_stock(api)[:2], start=1)}
+    return client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
+
+
 def _first_order(at: LocalSettings) -> None:
     try:
-        skus = client.skus_in_stock(f"http://{HOST}:{at.order_port}")
-        lines = {sku: quantity for quantity, sku in enumerate(skus[:2], start=1)}
-        body = client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
         out.print("\nA first order:")
-        place(f"http://{HOST}:{at.order_port}", TraceApi(f"http://{HOST}:{at.traces_port}"), body)
+        api = f"http://{HOST}:{at.order_port}"
+        place(api, TraceApi(f"http://{HOST}:{at.traces_port}"), _first_order_body(api))
     except ClientError as error:
         out.print(Text(f"The first order failed: {terminal.clean(error)}", "red"), soft_wrap=True)
     out.print(Text("\nTry next, in another terminal:", "bold"))
@@ -323,6 +332,16 @@ def _first_order(at: LocalSettings) -> None:
     hints = {"order --token tok_decline": "a declined card", "load": "traffic", "doctor": "what is up, what is not"}
     for command, meaning in hints.items():
         out.print(Text(f"  {name} {command:<28}").append(meaning, "dim"))
+
+
+@app.command("containers")
+def containers_command() -> None:
+    """Start the container stack with `docker compose`, place a first order and print its trace."""
+    from local import containers
+
+    at = read(containers.ContainerSettings)
+    api, traces = f"http://{HOST}:{at.order_port}", TraceApi(f"http://{HOST}:{at.traces_port}")
+    raise typer.Exit(containers.up(at, lambda: place(api, traces, _first_order_body(api))))
 
 
 @app.command()

@@ -61,8 +61,18 @@ def text(value: Any) -> str:
 
 
 STRING = r'("(?:[^"\\]|\\.)*"|`[^`]*`)'
-MATCHERS = {"=": str.__eq__, "!=": str.__ne__, "=~": lambda a, b: bool(re.fullmatch(b, a)), "!~": lambda a, b: not re.fullmatch(b, a)}
-FILTERS = {"|=": lambda line, b: b in line, "!=": lambda line, b: b not in line, "|~": lambda line, b: bool(re.search(b, line)), "!~": lambda line, b: not re.search(b, line)}
+MATCHERS = {
+    "=": str.__eq__,
+    "!=": str.__ne__,
+    "=~": lambda a, b: bool(re.fullmatch(b, a)),
+    "!~": lambda a, b: not re.fullmatch(b, a),
+}
+FILTERS = {
+    "|=": lambda line, b: b in line,
+    "!=": lambda line, b: b not in line,
+    "|~": lambda line, b: bool(re.search(b, line)),
+    "!~": lambda line, b: not re.search(b, line),
+}
 
 
 def unquote(quoted: str) -> str:
@@ -82,7 +92,9 @@ def log_query(query: str) -> Callable[[Labels, str], bool]:
         if stage := re.match(rf"(\|=|!=|\|~|!~)\s*{STRING}", rest):
             compare, operand = FILTERS[stage[1]], unquote(stage[2])
             tests.append(lambda _labels, line, compare=compare, operand=operand: compare(line, operand))
-        elif stage := re.match(rf"\|\s*(\w+\s*(?:=~|!~|!=|=)\s*{STRING}(?:\s+or\s+\w+\s*(?:=~|!~|!=|=)\s*{STRING})*)", rest):
+        elif stage := re.match(
+            rf"\|\s*(\w+\s*(?:=~|!~|!=|=)\s*{STRING}(?:\s+or\s+\w+\s*(?:=~|!~|!=|=)\s*{STRING})*)", rest
+        ):
             any_of = [label_test(part) for part in re.split(r"\s+or\s+", stage[1])]
             tests.append(lambda labels, line, any_of=any_of: any(test(labels, line) for test in any_of))
         else:
@@ -115,10 +127,16 @@ def streams(query: str, start: int, end: int, limit: int) -> dict[str, Any]:
         if count == limit:
             break
         grouped[json.dumps(labels, sort_keys=True)].append([str(at), body])
-    return {"resultType": "streams", "result": [{"stream": json.loads(key), "values": values} for key, values in grouped.items()]}
+    return {
+        "resultType": "streams",
+        "result": [{"stream": json.loads(key), "values": values} for key, values in grouped.items()],
+    }
 
 
-METRIC = re.compile(r"\s*sum\s*(?:by\s*\(([\w\s,]*)\))?\s*\(\s*(count_over_time|rate)\s*\((.*)\[(\d+)(ms|s|m|h|d)\]\s*\)\s*\)\s*(?:by\s*\(([\w\s,]*)\))?\s*", re.S)
+METRIC = re.compile(
+    r"\s*sum\s*(?:by\s*\(([\w\s,]*)\))?\s*\(\s*(count_over_time|rate)\s*\((.*)\[(\d+)(ms|s|m|h|d)\]\s*\)\s*\)\s*(?:by\s*\(([\w\s,]*)\))?\s*",
+    re.S,
+)
 
 
 def samples(query: str, times: list[float]) -> list[tuple[Labels, list[tuple[float, float]]]]:
@@ -209,4 +227,4 @@ if __name__ == "__main__":
     if "-health" in sys.argv:
         sys.exit(0 if healthy() else 1)
     database().close()
-    ThreadingHTTPServer(("0.0.0.0", PORT), Handler).serve_forever()
+    ThreadingHTTPServer(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104 (in a container)

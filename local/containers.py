@@ -1,0 +1,79 @@
+"""The container stack, by `docker compose`: starts it, waits until all of it is healthy, places a first order."""
+
+import subprocess
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.text import Text
+
+from local.client import ClientError
+from local.ports import taken_ports
+from local.settings import HOST, ROOT, LocalSettings
+
+NO_COMPOSE = (
+    "`docker compose` does not answer: start Docker, or Podman with a docker command, or run `make demo`, "
+    "which needs neither"
+)
+
+
+class ContainerSettings(LocalSettings):
+    """The further ports that the container stack publishes."""
+
+    prometheus_port: int
+    grafana_port: int
+    loki_port: int
+
+
+PUBLISHED = ("ORDER_PORT", "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT")
+LINKS = {
+    "order-service": ("Shop", "order_port"),
+    "jaeger": ("Traces", "traces_port"),
+    "grafana": ("Dashboards", "grafana_port"),
+    "prometheus": ("Metrics", "prometheus_port"),
+}
+
+
+def up(settings: ContainerSettings, first_order: Callable[[], bool]) -> int:
+    """Start what is not up, show Compose's own progress, then links and times; returns an exit status."""
+    out = Console(highlight=False)
+    if not _running():
+        _check_ports(settings)
+    began = time.monotonic()
+    if _compose("up", "--detach", "--build", "--wait").returncode:
+        raise ClientError(
+            "the stack is not healthy: `docker compose ps -a` says which part, `docker compose logs NAME` why"
+        )
+    healthy = time.monotonic() - began
+    out.print("\nA first order:")
+    taken = first_order()
+    traced = time.monotonic() - began
+    out.print()
+    for service in _running():
+        if service in LINKS:
+            title, port = LINKS[service]
+            out.print(f"  {title:<12}", Text(f"http://{HOST}:{getattr(settings, port)}/", "cyan"))
+    out.print(f"\nHealthy after {healthy:.1f} s, the first trace read after {traced:.1f} s.", soft_wrap=True)
+    out.print("`make down` stops it all, `docker compose logs --follow` shows what it says.", soft_wrap=True)
+    return 0 if taken else 1
+
+
+def _running() -> list[str]:
+    listed = _compose("ps", "--services", "--status=running", capture_output=True)
+    if listed.returncode:
+        raise ClientError(f"{NO_COMPOSE}\n{listed.stderr.strip()}")
+    return sorted(listed.stdout.split())
+
+
+def _check_ports(settings: ContainerSettings) -> None:
+    taken = taken_ports({variable: getattr(settings, variable.lower()) for variable in PUBLISHED})
+    if taken:
+        raise ClientError("\n  ".join(["cannot start:", *(f"port {line}" for line in taken)]))
+
+
+def _compose(*arguments: str, capture_output: bool = False) -> subprocess.CompletedProcess[str]:
+    command = ["docker", "compose", *arguments]
+    try:
+        return subprocess.run(command, cwd=ROOT, check=False, text=True, capture_output=capture_output)  # noqa: S603
+    except FileNotFoundError as error:
+        raise ClientError(NO_COMPOSE) from error

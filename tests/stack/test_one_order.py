@@ -1,0 +1,102 @@
+"""One order, followed through every backend of the container stack."""
+
+import math
+import time
+
+import pytest
+import requests
+
+from tests.stack.conftest import PATIENCE, Order, loki, place_order, prometheus, services_in, span_rows, trace, url
+from tests.telemetry_receiver import until
+from tests.test_trace_flow import APPROVED
+
+SERVICES = {"order", "inventory", "payment", "notification"}
+EDGES = {(parent, child) for parent, child in APPROVED if not child[2].startswith("BEGIN")}
+"""As in the local stack, but for SQLite's BEGIN IMMEDIATE."""
+
+
+@pytest.fixture(scope="module")
+def order() -> Order:
+    """An order that was confirmed."""
+    placed = place_order()
+    assert (placed.status, placed.state) == (201, "CONFIRMED")
+    return placed
+
+
+def edges(trace_id: str) -> set[tuple[object, object]]:
+    found = trace(trace_id)
+    if found is None:
+        return set()
+    rows = span_rows(found)
+    parents = {span["spanID"]: ref["spanID"] for span in found["spans"] for ref in span["references"]}
+    return {(rows[parent], rows[child]) for child, parent in parents.items() if parent in rows}
+
+
+def test_jaeger_has_the_trace_with_all_services_and_edges(order: Order) -> None:
+    until(lambda: services_in(trace(order.trace_id)) == SERVICES, PATIENCE)
+    until(lambda: edges(order.trace_id) >= EDGES, PATIENCE)
+
+
+def test_the_spans_say_in_which_environment_they_were_made(order: Order) -> None:
+    found = until(lambda: trace(order.trace_id), PATIENCE)
+    tags = [tag for process in found["processes"].values() for tag in process["tags"]]
+    assert {tag["value"] for tag in tags if tag["key"] == "deployment.environment.name"} == {"compose"}
+
+
+def test_loki_has_the_logs_of_the_trace_from_all_services(order: Order) -> None:
+    def names() -> set[str]:
+        streams = loki(f'{{service_name=~".+"}} | trace_id="{order.trace_id}"')
+        return {stream["stream"]["service_name"].removesuffix("-service") for stream in streams}
+
+    until(lambda: names() == SERVICES, PATIENCE)
+
+
+def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> None:
+    def exemplars() -> list[str]:
+        now = time.time()
+        series = prometheus(
+            "orders_processing_time_milliseconds_bucket", path="query_exemplars", start=now - 60, end=now
+        )
+        return [exemplar["labels"]["trace_id"] for entry in series for exemplar in entry["exemplars"]]
+
+    assert order.trace_id
+    newest = until(exemplars, PATIENCE)[-1]
+    assert services_in(until(lambda: trace(newest), PATIENCE)) == SERVICES
+
+
+def test_prometheus_has_the_service_graph(order: Order) -> None:
+    expected = {
+        ("order-service", "inventory-service"),
+        ("order-service", "payment-service"),
+        ("order-service", "notification-service"),
+        ("inventory-service", "valkey"),
+        *((f"{service}-service", "postgres") for service in SERVICES),
+    }
+
+    def graph() -> set[tuple[str, str]]:
+        found = prometheus("sum by (service_name, server_address) (traces_service_graph_calls_total) > 0")
+        return {(entry["metric"]["service_name"], entry["metric"]["server_address"]) for entry in found}
+
+    assert order.trace_id
+    until(lambda: graph() == expected, PATIENCE)
+
+
+@pytest.mark.parametrize("metric", ["latencies", "calls", "errors"])
+def test_jaegers_monitor_tab_has_its_metrics(minute_of_load: list[Order], metric: str) -> None:
+    assert minute_of_load
+
+    def values() -> list[float]:
+        params = {
+            "service": "order-service",
+            "quantile": 0.95,
+            "endTs": int(time.time() * 1000),
+            "lookback": 300_000,
+            "step": 5_000,
+            "ratePer": 600_000,
+        }
+        answer = requests.get(f"{url('TRACES_PORT')}/api/metrics/{metric}", params, timeout=30).json()
+        points = [point for entry in answer.get("metrics") or [] for point in entry["metricPoints"]]
+        numbers = [float(point["gaugeValue"]["doubleValue"]) for point in points]
+        return [number for number in numbers if math.isfinite(number)]
+
+    until(lambda: any(value >= 0 for value in values()), PATIENCE)
