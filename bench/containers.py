@@ -1,4 +1,4 @@
-"""What the container stack takes: memory at rest and under load, how soon an order is seen, and whether telemetry is lost.
+"""What the container stack takes: memory at rest and under load, how soon an order is seen, whether telemetry is lost.
 
 Run it against a stack that `make up` has started: `.venv/bin/python bench/containers.py`. It prints Markdown.
 """
