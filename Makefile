@@ -8,10 +8,10 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format migrate chaos bench reset clean
+.PHONY: help setup demo up test lint format migrate chaos dashboards bench reset clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.complete ## Install everything, tests and linters included, into .venv
 
@@ -36,6 +36,9 @@ migrate: .venv/.demo ## Bring the local stack's databases to their newest form
 
 chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
 	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
+
+dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
+	@.venv/bin/python -m grafana.dashboards
 
 bench: .venv/.complete ## Measure the local backend
 	@.venv/bin/python bench/backend.py
