@@ -258,14 +258,15 @@ def test_metrics_logs_and_traces_lead_to_each_other() -> None:
         promql_parser.parse(re.sub(r"\$\{__span\.[^}]*\}", "x", query.query))
 
 
-def test_links_to_the_logs_name_a_dashboard_and_a_variable_of_it() -> None:
-    (logs,) = (dashboard for dashboard in DASHBOARDS if dashboard.uid == "logs")
-    assert logs.templating is not None
-    variables = {variable.name for variable in logs.templating.list_val or []}
-    links = re.findall(r"/d/(\w+)\?\S*var-(\w+)=", "".join(path.read_text() for path in GRAFANA.rglob("*.yaml")))
-    assert links
-    assert {uid for uid, _ in links} == {logs.uid}
-    assert {variable for _, variable in links} <= variables
+def test_links_between_dashboards_name_one_and_a_variable_of_it() -> None:
+    variables = {
+        dashboard["uid"]: {variable["name"] for variable in dashboard["templating"].get("list", [])}
+        for dashboard, _ in PANELS
+    }
+    files = [*GRAFANA.rglob("*.yaml"), *FOLDER.glob("*.json")]
+    links = {link for path in files for link in re.findall(r"/d/(\w+)\?\S*?var-(\w+)=", path.read_text())}
+    assert {"logs", "resources"} <= {uid for uid, _ in links}
+    assert [link for link in links if link[1] not in variables[link[0]]] == []
 
 
 def test_grafana_starts_offline_for_viewers_and_with_a_dashboard_that_there_is() -> None:

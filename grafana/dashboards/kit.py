@@ -7,16 +7,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any, TypeAlias, TypeVar
 
-from grafana_foundation_sdk.builders import (
-    common,
-    logs,
-    loki,
-    nodegraph,
-    prometheus,
-    stat,
-    table,
-    timeseries,
-)
+from grafana_foundation_sdk.builders import common, logs, loki, nodegraph, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
@@ -48,6 +39,8 @@ LOKI = DataSourceRef(type_val="loki", uid="loki")
 ALL = ".+"
 EVERYTHING = VariableOption(selected=True, text=["All"], value=["$__all"])
 TAG = "waybill"
+MORE = (("logs", "Its logs"), ("resources", "Its resources"))
+"""Dashboards that a service's name in a table leads to."""
 GRID_WIDTH = 24
 
 Query: TypeAlias = prometheus.Dataquery | loki.Dataquery
@@ -56,32 +49,22 @@ PanelKind = TypeVar("PanelKind", timeseries.Panel, stat.Panel, table.Panel, logs
 Variable: TypeAlias = builders.QueryVariable | builders.CustomVariable | builders.TextBoxVariable
 
 
-def prom(expr: str, legend: str = "", *, exemplars: bool = False) -> prometheus.Dataquery:
+def promql(expr: str, legend: str = "", *, exemplars: bool = False) -> prometheus.Dataquery:
     """PromQL over the time shown; with exemplars, dots on the lines lead to the traces behind them."""
     return prometheus.Dataquery().datasource(PROMETHEUS).expr(expr).legend_format(legend).range().exemplar(exemplars)
 
 
-def prom_now(expr: str) -> prometheus.Dataquery:
+def promql_now(expr: str) -> prometheus.Dataquery:
     """PromQL at the end of the time shown."""
     return prometheus.Dataquery().datasource(PROMETHEUS).expr(expr).instant()
 
 
-def prom_column(expr: str, ref_id: str) -> prometheus.Dataquery:
-    """PromQL at the end of the time shown, as a table whose last column is called `Value #<ref_id>`."""
-    return prom_now(expr).format(PromQueryFormat.TABLE).ref_id(ref_id)
-
-
-def loki_lines(expr: str) -> loki.Dataquery:
-    """LogQL that gives log lines."""
-    return loki.Dataquery().datasource(LOKI).expr(expr).query_type("range")
-
-
-def loki_rate(expr: str, legend: str = "") -> loki.Dataquery:
-    """LogQL that gives numbers over the time shown."""
+def logql(expr: str, legend: str = "") -> loki.Dataquery:
+    """LogQL over the time shown: lines or numbers."""
     return loki.Dataquery().datasource(LOKI).expr(expr).query_type("range").legend_format(legend)
 
 
-def loki_now(expr: str) -> loki.Dataquery:
+def logql_now(expr: str) -> loki.Dataquery:
     """LogQL that gives a number at the end of the time shown."""
     return loki.Dataquery().datasource(LOKI).expr(expr).query_type("instant")
 
@@ -97,9 +80,9 @@ def percentile(
 def percentiles(histogram: str, selector: str = "") -> list[prometheus.Dataquery]:
     """P50, P95 and P99 of a histogram, the dots of its exemplars once."""
     return [
-        prom(percentile(0.50, histogram, selector), "P50"),
-        prom(percentile(0.95, histogram, selector), "P95"),
-        prom(percentile(0.99, histogram, selector), "P99", exemplars=True),
+        promql(percentile(0.50, histogram, selector), "P50"),
+        promql(percentile(0.95, histogram, selector), "P95"),
+        promql(percentile(0.99, histogram, selector), "P99", exemplars=True),
     ]
 
 
@@ -131,7 +114,7 @@ def number(
     query: Query,
     levels: Mapping[float, str] | None = None,
 ) -> stat.Panel:
-    """One number, before its course if the query gives one; `levels` maps a value to the colour from there on."""
+    """One number, before its course if the query gives one; `levels`, ascending: from this value on this colour."""
     panel = stat.Panel().title(title).description(description).unit(unit).height(4).color_mode(BigValueColorMode.VALUE)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     base, *others = (levels or {0: "text"}).items()
@@ -149,14 +132,18 @@ def grid(
     panel.with_transformation(_renamed({**labels, **{f"Value #{heading}": heading for heading in columns}}))
     for heading, (_, unit) in columns.items():
         panel.override_by_name(heading, [DynamicConfigValue(id_val="unit", value=unit)])
-    return _with_queries(panel, [prom_column(expr, heading) for heading, (expr, _) in columns.items()])
+    links = [
+        {"title": title, "url": f"/d/{uid}?${{__url_time_range}}&var-service=${{__value.raw}}"} for uid, title in MORE
+    ]
+    panel.override_by_name("Service", [DynamicConfigValue(id_val="links", value=links)])
+    return _with_queries(panel, [_promql_column(expr, heading) for heading, (expr, _) in columns.items()])
 
 
 def log_lines(title: str, description: str, expr: str, *, height: int = 14) -> logs.Panel:
     """Log lines, newest first; each opens to its fields and the links to its trace."""
     panel = logs.Panel().title(title).description(description).height(height)
     panel.show_time(True).wrap_log_message(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
-    return _with_queries(panel, [loki_lines(expr)])
+    return _with_queries(panel, [logql(expr)])
 
 
 def graph(title: str, description: str, nodes: Mapping[str, str], edges: Mapping[str, str]) -> nodegraph.Panel:
@@ -172,7 +159,7 @@ def graph(title: str, description: str, nodes: Mapping[str, str], edges: Mapping
     names: dict[str, str] = {}
     for kind, fields in (("nodes", nodes), ("edges", edges)):
         for field, expr in fields.items():
-            queries.append(prom_column(expr, f"{kind}_{field}"))
+            queries.append(_promql_column(expr, f"{kind}_{field}"))
             names[f"Value #{kind}_{field}"] = field
         own = MatcherConfig(id_val="byRefId", options=f"/^{kind}_/")
         panel.with_transformation(DataTransformerConfig(id_val="merge", filter_val=own, options={}))
@@ -193,7 +180,7 @@ def dashboard(
     """A dashboard of rows (heading -> panels side by side) that links to all the others."""
     board = builders.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly()
     board.time("now-15m", "now").refresh("10s").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
-    others = builders.DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG])
+    others = builders.DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG]).placement("")
     board.link(others.keep_time(True).include_vars(True))
     for variable in variables:
         board.with_variable(variable)
@@ -202,9 +189,14 @@ def dashboard(
         for panel in panels:
             board.with_panel(panel.span(GRID_WIDTH // len(panels)))
     made = board.build()
-    for number_, panel_ in enumerate(made.panels or [], start=1):
-        panel_.id_val = number_
+    for id_val, placed in enumerate(made.panels or [], start=1):
+        placed.id_val = id_val
     return made
+
+
+def _promql_column(expr: str, ref_id: str) -> prometheus.Dataquery:
+    """PromQL at the end of the time shown, as a table whose last column is called `Value #<ref_id>`."""
+    return promql_now(expr).format(PromQueryFormat.TABLE).ref_id(ref_id)
 
 
 def _renamed(names: Mapping[str, str]) -> DataTransformerConfig:

@@ -25,13 +25,13 @@ def now() -> list[kit.Panel]:
             "Orders per minute",
             "Orders settled, confirmed and cancelled alike. None at all? Look at Services: are requests coming in?",
             "none",
-            kit.prom("sum(rate(orders_created_total[$__rate_interval])) * 60"),
+            kit.promql("sum(rate(orders_created_total[$__rate_interval])) * 60"),
         ),
         kit.number(
             "Success",
             "Share of the settled orders that were confirmed, in the time shown. Low? Row 'Why orders fail' says why.",
             "percentunit",
-            kit.prom_now(
+            kit.promql_now(
                 'sum(increase(orders_created_total{status="success"}[$__range]))'
                 " / sum(increase(orders_created_total[$__range]))"
             ),
@@ -41,20 +41,20 @@ def now() -> list[kit.Panel]:
             "P95",
             "95 of 100 orders, in the time shown, were settled within this. High? Row 'The saga' has the slow step.",
             "ms",
-            kit.prom_now(kit.percentile(0.95, "orders_processing_time_milliseconds", window="$__range")),
+            kit.promql_now(kit.percentile(0.95, "orders_processing_time_milliseconds", window="$__range")),
             {0: "green", 500: "yellow", 1000: "red"},
         ),
         kit.number(
             "In progress",
             "Orders that a worker drives at this moment. Does it only grow? Then a peer hangs: see Services.",
             "none",
-            kit.prom("sum(orders_active)"),
+            kit.promql("sum(orders_active)"),
         ),
         kit.number(
             "Compensations",
             "Reservations given back and charges returned in the time shown; each belongs to a cancelled order.",
             "none",
-            kit.prom_now(
+            kit.promql_now(
                 f"round(sum(increase(traces_span_metrics_calls_total{{{COMPENSATIONS}}}[$__range]))) or vector(0)"
             ),
         ),
@@ -62,7 +62,7 @@ def now() -> list[kit.Panel]:
             "Notifications per minute",
             "Customers told. It follows the confirmed orders; less means that customers wait for news.",
             "none",
-            kit.prom("sum(rate(notification_sent_total[$__rate_interval])) * 60"),
+            kit.promql("sum(rate(notification_sent_total[$__rate_interval])) * 60"),
         ),
     ]
 
@@ -74,7 +74,7 @@ def rate_and_duration() -> list[kit.Panel]:
             "Orders settled",
             "By outcome: success is CONFIRMED, failed is CANCELLED. 'failed' rises? Go to row 'Why orders fail'.",
             "ops",
-            kit.prom("sum by (status) (rate(orders_created_total[$__rate_interval]))", "{{status}}"),
+            kit.promql("sum by (status) (rate(orders_created_total[$__rate_interval]))", "{{status}}"),
             stacked=True,
         ),
         kit.lines(
@@ -87,7 +87,7 @@ def rate_and_duration() -> list[kit.Panel]:
             "By region",
             "Orders by the customer's region. One falls alone? The cause lies before this service.",
             "ops",
-            kit.prom("sum by (region) (rate(orders_created_total[$__rate_interval]))", "{{region}}"),
+            kit.promql("sum by (region) (rate(orders_created_total[$__rate_interval]))", "{{region}}"),
         ),
     ]
 
@@ -99,7 +99,7 @@ def saga() -> list[kit.Panel]:
             "P95 of each step",
             "The line on top is the step to look at; a dot is one order's.",
             "ms",
-            kit.prom(
+            kit.promql(
                 kit.percentile(0.95, "traces_span_metrics_duration_milliseconds", STEPS, by="span_name"),
                 "{{span_name}}",
                 exemplars=True,
@@ -109,7 +109,7 @@ def saga() -> list[kit.Panel]:
             "Compensations",
             "Stock given back (release_inventory) and money returned (refund_payment). They follow cancelled orders.",
             "ops",
-            kit.prom(
+            kit.promql(
                 "sum by (span_name) "
                 f"(rate(traces_span_metrics_calls_total{{{COMPENSATIONS}}}[$__rate_interval])) or on() vector(0)",
                 "{{span_name}}",
@@ -119,7 +119,7 @@ def saga() -> list[kit.Panel]:
             "Card processor",
             "P95 of the processor's answers, by what it answered. High? It is outside of our hands; retries will rise.",
             "ms",
-            kit.prom(
+            kit.promql(
                 kit.percentile(0.95, "payment_processor_duration_milliseconds", by="payment_outcome"),
                 "{{payment_outcome}}",
                 exemplars=True,
@@ -135,14 +135,16 @@ def failures() -> list[kit.Panel]:
             "Charges",
             "Answers to charges: declined is the customer's bank, unavailable the processor (tried again).",
             "ops",
-            kit.prom("sum by (payment_outcome) (rate(payment_charges_total[$__rate_interval]))", "{{payment_outcome}}"),
+            kit.promql(
+                "sum by (payment_outcome) (rate(payment_charges_total[$__rate_interval]))", "{{payment_outcome}}"
+            ),
             stacked=True,
         ),
         kit.lines(
             "Reservations",
             "Answers to reservations: out-of-stock needs a delivery; repeated is a retry that was answered before.",
             "ops",
-            kit.prom(
+            kit.promql(
                 "sum by (inventory_outcome) (rate(inventory_reservations_total[$__rate_interval]))",
                 "{{inventory_outcome}}",
             ),

@@ -26,20 +26,20 @@ def now() -> list[kit.Panel]:
             "Accepted",
             "Spans, metric points and log records per second. Zero? The services do not reach the Collector.",
             "cps",
-            kit.prom(_sum("otelcol_receiver_accepted_{}")),
+            kit.promql(_sum("otelcol_receiver_accepted_{}")),
         ),
         kit.number(
             "Refused",
             "Turned away in the time shown, as memory ran short; senders try again for a while. Give it more memory.",
             "none",
-            kit.prom_now(_sum("otelcol_receiver_refused_{}", "increase", "$__range")),
+            kit.promql_now(_sum("otelcol_receiver_refused_{}", "increase", "$__range")),
             {0: "green", 1: "red"},
         ),
         kit.number(
             "Lost",
             "Not sent or not queued in the time shown, for good. Which backend it was, row 'Waiting and lost' shows.",
             "none",
-            kit.prom_now(
+            kit.promql_now(
                 f"{_sum('otelcol_exporter_send_failed_{}', 'increase', '$__range')}"
                 f" + {_sum('otelcol_exporter_enqueue_failed_{}', 'increase', '$__range')}"
             ),
@@ -49,7 +49,7 @@ def now() -> list[kit.Panel]:
             "Fullest queue",
             "What waits to be sent, of the most there can be. Grows? A backend is away or slow; at 100 % data is lost.",
             "percentunit",
-            kit.prom(f"max({QUEUE} / {CAPACITY})"),
+            kit.promql(f"max({QUEUE} / {CAPACITY})"),
             {0: "green", 0.5: "yellow", 0.9: "red"},
         ),
     ]
@@ -63,7 +63,7 @@ def flow() -> list[kit.Panel]:
             "What the services sent, by signal.",
             "cps",
             *(
-                kit.prom(f"sum(rate(otelcol_receiver_accepted_{signal}[$__rate_interval]))", name)
+                kit.promql(f"sum(rate(otelcol_receiver_accepted_{signal}[$__rate_interval]))", name)
                 for signal, name in SIGNALS.items()
             ),
         ),
@@ -72,7 +72,7 @@ def flow() -> list[kit.Panel]:
             "What was turned away, by signal. Should be flat at zero.",
             "cps",
             *(
-                kit.prom(f"sum(rate(otelcol_receiver_refused_{signal}[$__rate_interval]))", name)
+                kit.promql(f"sum(rate(otelcol_receiver_refused_{signal}[$__rate_interval]))", name)
                 for signal, name in SIGNALS.items()
             ),
         ),
@@ -81,7 +81,7 @@ def flow() -> list[kit.Panel]:
             "What the backends took. Less than accepted for long? The queue fills.",
             "cps",
             *(
-                kit.prom(
+                kit.promql(
                     f"sum by (exporter) (rate(otelcol_exporter_sent_{signal}[$__rate_interval]))",
                     f"{{{{exporter}}}} {name}",
                 )
@@ -98,13 +98,13 @@ def waiting_and_lost() -> list[kit.Panel]:
             "Queues",
             "Waiting to be sent; on disk, so a restart keeps it. Falls again after an outage? Nothing was lost.",
             "none",
-            kit.prom(QUEUE, "{{exporter}}"),
+            kit.promql(QUEUE, "{{exporter}}"),
         ),
         kit.lines(
             "How full the queues are",
             "At 100 % what comes is lost. Bring the backend back, or enlarge the queue in otel-collector-config.yaml.",
             "percentunit",
-            kit.prom(f"{QUEUE} / {CAPACITY}", "{{exporter}}"),
+            kit.promql(f"{QUEUE} / {CAPACITY}", "{{exporter}}"),
             top=1,
         ),
         kit.lines(
@@ -112,7 +112,7 @@ def waiting_and_lost() -> list[kit.Panel]:
             "Given up on by an exporter, or refused by its full queue, by signal. Should be flat at zero.",
             "cps",
             *(
-                kit.prom(
+                kit.promql(
                     f"({_rate(f'otelcol_exporter_send_failed_{signal}')})"
                     f" + ({_rate(f'otelcol_exporter_enqueue_failed_{signal}')})",
                     name,
@@ -130,20 +130,20 @@ def collector() -> list[kit.Panel]:
             "Memory",
             "Near the limit of the memory_limiter in otel-collector-config.yaml it begins to refuse.",
             "bytes",
-            kit.prom("otelcol_process_memory_rss", "resident"),
-            kit.prom("otelcol_process_runtime_heap_alloc_bytes", "heap"),
+            kit.promql("otelcol_process_memory_rss", "resident"),
+            kit.promql("otelcol_process_runtime_heap_alloc_bytes", "heap"),
         ),
         kit.lines(
             "CPU",
             "Cores in use.",
             "none",
-            kit.prom("rate(otelcol_process_cpu_seconds[$__rate_interval])", "cores"),
+            kit.promql("rate(otelcol_process_cpu_seconds[$__rate_interval])", "cores"),
         ),
         kit.lines(
             "Series in Prometheus",
             "Time series held now. Rises without an end? Some attribute of a metric has no end of values.",
             "none",
-            kit.prom("prometheus_tsdb_head_series", "series"),
+            kit.promql("prometheus_tsdb_head_series", "series"),
         ),
     ]
 

@@ -31,21 +31,21 @@ def machine() -> list[kit.Panel]:
             "CPU busy",
             "Share of all cores that works, for whomever. Near 100 %? All wait for CPU: no service is to blame.",
             "percentunit",
-            kit.prom(f"1 - {idle} / sum(rate(system_cpu_time_seconds_total[$__rate_interval]))"),
+            kit.promql(f"1 - {idle} / sum(rate(system_cpu_time_seconds_total[$__rate_interval]))"),
             {0: "green", 0.7: "yellow", 0.9: "red"},
         ),
         kit.number(
             "Load per core",
             "Processes that run or want to, per core, over a minute. Above 1 some of them wait for their turn.",
             "none",
-            kit.prom("avg(system_cpu_load_average_1m) / count(count by (cpu) (system_cpu_time_seconds_total))"),
+            kit.promql("avg(system_cpu_load_average_1m) / count(count by (cpu) (system_cpu_time_seconds_total))"),
             {0: "green", 1: "yellow", 2: "red"},
         ),
         kit.number(
             "Waiting for disks",
             "Share of the cores' time that passed in waiting for a disk. More than a few per cent slow the databases.",
             "percentunit",
-            kit.prom(
+            kit.promql(
                 'sum(rate(system_cpu_time_seconds_total{state="wait"}[$__rate_interval]))'
                 " / sum(rate(system_cpu_time_seconds_total[$__rate_interval]))"
             ),
@@ -55,7 +55,7 @@ def machine() -> list[kit.Panel]:
             "Memory in use",
             "Share of the machine's memory that is not free and not a cache. Near 100 %? It swaps or kills processes.",
             "percentunit",
-            kit.prom('sum(system_memory_usage_bytes{state="used"}) / sum(system_memory_usage_bytes)'),
+            kit.promql('sum(system_memory_usage_bytes{state="used"}) / sum(system_memory_usage_bytes)'),
             {0: "green", 0.8: "yellow", 0.95: "red"},
         ),
     ]
@@ -68,7 +68,7 @@ def processes() -> list[kit.Panel]:
             "CPU",
             "Cores in use, all workers together. A worker is a Python process: full at 1 core. Then add workers.",
             "none",
-            kit.prom(
+            kit.promql(
                 f"sum by (job) (rate(process_cpu_time_seconds_total{{{OF_SERVICE}}}[$__rate_interval]))", "{{job}}"
             ),
         ),
@@ -76,13 +76,13 @@ def processes() -> list[kit.Panel]:
             "Memory",
             "Resident memory, all workers together. Grows without an end? A leak: the container's limit will end it.",
             "bytes",
-            kit.prom(f"sum by (job) (process_memory_usage_bytes{{{OF_SERVICE}}})", "{{job}}"),
+            kit.promql(f"sum by (job) (process_memory_usage_bytes{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Pushed off the CPU",
             "Involuntary context switches: another process took over. High on a busy machine: too little CPU.",
             "ops",
-            kit.prom(
+            kit.promql(
                 "sum by (job) "
                 f'(rate(process_context_switches_total{{{OF_SERVICE}, type="involuntary"}}[$__rate_interval]))',
                 "{{job}}",
@@ -92,7 +92,9 @@ def processes() -> list[kit.Panel]:
             "Garbage collections",
             "Of all generations. Far more than usual? Something makes many objects.",
             "ops",
-            kit.prom(f"sum by (job) (rate(cpython_gc_collections_total{{{OF_SERVICE}}}[$__rate_interval]))", "{{job}}"),
+            kit.promql(
+                f"sum by (job) (rate(cpython_gc_collections_total{{{OF_SERVICE}}}[$__rate_interval]))", "{{job}}"
+            ),
         ),
     ]
 
@@ -104,25 +106,25 @@ def gunicorn() -> list[kit.Panel]:
             "Workers",
             "Processes that report; one that ended counts for five more minutes. Up and down? They restart: see Logs.",
             "none",
-            kit.prom(f"count by (job) (process_thread_count{{{OF_SERVICE}}})", "{{job}}"),
+            kit.promql(f"count by (job) (process_thread_count{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Threads",
             "Of all workers: THREADS each for requests, and a few for telemetry and background tasks.",
             "none",
-            kit.prom(f"sum by (job) (process_thread_count{{{OF_SERVICE}}})", "{{job}}"),
+            kit.promql(f"sum by (job) (process_thread_count{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Requests in progress",
             "Each occupies a thread. As many as workers x THREADS? Others queue: add threads or find what hangs.",
             "none",
-            kit.prom(f"sum by (job) (http_server_active_requests{{{OF_SERVICE}}})", "{{job}}"),
+            kit.promql(f"sum by (job) (http_server_active_requests{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Open files",
             "File descriptors, sockets among them. Grows without an end? Connections are not closed.",
             "none",
-            kit.prom(f"sum by (job) (process_open_file_descriptor_count{{{OF_SERVICE}}})", "{{job}}"),
+            kit.promql(f"sum by (job) (process_open_file_descriptor_count{{{OF_SERVICE}}})", "{{job}}"),
         ),
     ]
 
@@ -134,13 +136,13 @@ def pool_and_cache() -> list[kit.Panel]:
             "Connections to databases",
             "In use and idle. None idle for long? Requests wait for one: look for slow statements in a trace.",
             "none",
-            kit.prom(f"sum by (job, state) (db_client_connections_usage{{{OF_SERVICE}}})", "{{job}} {{state}}"),
+            kit.promql(f"sum by (job, state) (db_client_connections_usage{{{OF_SERVICE}}})", "{{job}} {{state}}"),
         ),
         kit.lines(
             "Cache hit ratio",
             "Share of reads that the cache answered. Zero, all unavailable? Valkey is away: the database takes it all.",
             "percentunit",
-            kit.prom(
+            kit.promql(
                 '(sum(rate(cache_operations_total{cache_result="hit"}[$__rate_interval])) or vector(0))'
                 " / sum(rate(cache_operations_total[$__rate_interval]))",
                 "hits",
@@ -151,7 +153,7 @@ def pool_and_cache() -> list[kit.Panel]:
             "Reads from the cache",
             "By result. A miss costs a query; unavailable means that the service goes on without a cache.",
             "ops",
-            kit.prom("sum by (cache_result) (rate(cache_operations_total[$__rate_interval]))", "{{cache_result}}"),
+            kit.promql("sum by (cache_result) (rate(cache_operations_total[$__rate_interval]))", "{{cache_result}}"),
             stacked=True,
         ),
     ]

@@ -49,24 +49,24 @@ def red() -> list[kit.Panel]:
         f'sum by (job) (rate({REQUESTS}_count{{{OF_SERVICE}, http_response_status_code=~"5.."}}[$__rate_interval]))'
     )
     return [
-        kit.lines("Requests", "Requests answered, health checks left out.", "reqps", kit.prom(total, "{{job}}")),
+        kit.lines("Requests", "Requests answered, health checks left out.", "reqps", kit.promql(total, "{{job}}")),
         kit.lines(
             "Errors",
             "Share answered with a 5xx. Which status, and in which operation? See below, then Logs.",
             "percentunit",
-            kit.prom(f"({failed} or 0 * {total}) / {total}", "{{job}}"),
+            kit.promql(f"({failed} or 0 * {total}) / {total}", "{{job}}"),
         ),
         kit.lines(
             "P95",
             "95 of 100 requests took no longer. One high alone is the cause; all high together share one.",
             "s",
-            kit.prom(kit.percentile(0.95, REQUESTS, OF_SERVICE, by="job"), "{{job}}", exemplars=True),
+            kit.promql(kit.percentile(0.95, REQUESTS, OF_SERVICE, by="job"), "{{job}}", exemplars=True),
         ),
         kit.lines(
             "Answers by status",
             "4xx is the caller's doing (404, 409, 422), 5xx ours; 503 says that something we need is away.",
             "reqps",
-            kit.prom(
+            kit.promql(
                 f"sum by (job, http_response_status_code) (rate({REQUESTS}_count{{{OF_SERVICE}}}[$__rate_interval]))",
                 "{{job}} {{http_response_status_code}}",
             ),
@@ -101,7 +101,7 @@ def slowest_operations() -> kit.Panel:
         "P95 of the ten slowest operations",
         "A dot is a request: click it for its trace.",
         "ms",
-        kit.prom(f"topk(10, {p95})", "{{service_name}} {{span_name}}", exemplars=True),
+        kit.promql(f"topk(10, {p95})", "{{service_name}} {{span_name}}", exemplars=True),
     )
 
 
@@ -112,7 +112,7 @@ def calls() -> kit.Panel:
         "P95 of calls to others",
         "As the caller sees it, the way and the wait included. Higher than the callee's own P95? It queues.",
         "ms",
-        kit.prom(p95, "{{service_name}} → {{server_address}}", exemplars=True),
+        kit.promql(p95, "{{service_name}} → {{server_address}}", exemplars=True),
     )
 
 
