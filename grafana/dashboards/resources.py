@@ -140,7 +140,7 @@ def pool_and_cache() -> list[kit.Panel]:
         ),
         kit.lines(
             "Cache hit ratio",
-            "Share of reads that the cache answered. Zero, all unavailable? Valkey is away: the database takes it all.",
+            "Share of reads that it answered. Falls as orders rise: each drops what it changed. All unavailable? No Valkey.",
             "percentunit",
             kit.promql(
                 '(sum(rate(cache_operations_total{cache_result="hit"}[$__rate_interval])) or vector(0))'
