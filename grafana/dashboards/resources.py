@@ -140,7 +140,7 @@ def pool_and_cache() -> list[kit.Panel]:
         ),
         kit.lines(
             "Cache hit ratio",
-            "Share of reads that it answered. Orders lower it, as each drops what it changed. All unavailable? No Valkey.",
+            "Share of reads that it answered. Orders lower it: each drops what it changed. All unavailable? No Valkey.",
             "percentunit",
             kit.promql(
                 '(sum(rate(cache_operations_total{cache_result="hit"}[$__rate_interval])) or vector(0))'
