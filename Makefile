@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format migrate chaos bench reset clean
+.PHONY: help setup demo up down test test-stack lint format migrate chaos dashboards bench reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ migrate: .venv/.demo ## Bring the local stack's databases to their newest form
 
 chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
 	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
+
+dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
+	@.venv/bin/python -m grafana.dashboards
 
 bench: .venv/.complete ## Measure the local backend
 	@.venv/bin/python bench/backend.py

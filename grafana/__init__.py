@@ -1,0 +1,1 @@
+"""What Grafana is given: data sources, and dashboards that are generated from `grafana.dashboards`."""

@@ -1,0 +1,157 @@
+"""Pipeline: the Collector itself. Can the other dashboards be trusted, or is telemetry lost on its way?"""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.dashboards import kit
+
+SIGNALS = {"spans": "spans", "metric_points": "metric points", "log_records": "log records"}
+QUEUE = "sum by (exporter) (otelcol_exporter_queue_size)"
+CAPACITY = "sum by (exporter) (otelcol_exporter_queue_capacity)"
+
+
+def dashboard() -> Dashboard:
+    """In, out, lost, waiting, and what it costs."""
+    return kit.dashboard(
+        "pipeline",
+        "Pipeline",
+        "All that the other dashboards show passes the Collector. If it refuses or loses something, they lack it.",
+        {"Now": now(), "On the way": flow(), "Waiting and lost": waiting_and_lost(), "The Collector": collector()},
+    )
+
+
+def now() -> list[kit.Panel]:
+    """Four numbers, three of which should be zero."""
+    return [
+        kit.number(
+            "Accepted",
+            "Spans, metric points and log records per second. Zero? The services do not reach the Collector.",
+            "cps",
+            kit.promql(_sum("otelcol_receiver_accepted_{}")),
+        ),
+        kit.number(
+            "Refused",
+            "Turned away in the time shown, as memory ran short; senders try again for a while. Give it more memory.",
+            "none",
+            kit.promql_now(_sum("otelcol_receiver_refused_{}", "increase", "$__range")),
+            {0: "green", 1: "red"},
+        ),
+        kit.number(
+            "Lost",
+            "Not sent or not queued in the time shown, for good. Which backend it was, row 'Waiting and lost' shows.",
+            "none",
+            kit.promql_now(
+                f"{_sum('otelcol_exporter_send_failed_{}', 'increase', '$__range')}"
+                f" + {_sum('otelcol_exporter_enqueue_failed_{}', 'increase', '$__range')}"
+            ),
+            {0: "green", 1: "red"},
+        ),
+        kit.number(
+            "Fullest queue",
+            "What waits to be sent, of the most there can be. Grows? A backend is away or slow; at 100 % data is lost.",
+            "percentunit",
+            kit.promql(f"max({QUEUE} / {CAPACITY})"),
+            {0: "green", 0.5: "yellow", 0.9: "red"},
+        ),
+    ]
+
+
+def flow() -> list[kit.Panel]:
+    """In on the left, out on the right."""
+    return [
+        kit.lines(
+            "Accepted",
+            "What the services sent, by signal.",
+            "cps",
+            *(
+                kit.promql(f"sum(rate(otelcol_receiver_accepted_{signal}[$__rate_interval]))", name)
+                for signal, name in SIGNALS.items()
+            ),
+        ),
+        kit.lines(
+            "Refused",
+            "What was turned away, by signal. Should be flat at zero.",
+            "cps",
+            *(
+                kit.promql(f"sum(rate(otelcol_receiver_refused_{signal}[$__rate_interval]))", name)
+                for signal, name in SIGNALS.items()
+            ),
+        ),
+        kit.lines(
+            "Sent",
+            "What the backends took. Less than accepted for long? The queue fills.",
+            "cps",
+            *(
+                kit.promql(
+                    f"sum by (exporter) (rate(otelcol_exporter_sent_{signal}[$__rate_interval]))",
+                    f"{{{{exporter}}}} {name}",
+                )
+                for signal, name in SIGNALS.items()
+            ),
+        ),
+    ]
+
+
+def waiting_and_lost() -> list[kit.Panel]:
+    """Per backend."""
+    return [
+        kit.lines(
+            "Queues",
+            "Waiting to be sent; on disk, so a restart keeps it. Falls again after an outage? Nothing was lost.",
+            "none",
+            kit.promql(QUEUE, "{{exporter}}"),
+        ),
+        kit.lines(
+            "How full the queues are",
+            "At 100 % what comes is lost. Bring the backend back, or enlarge the queue in otel-collector-config.yaml.",
+            "percentunit",
+            kit.promql(f"{QUEUE} / {CAPACITY}", "{{exporter}}"),
+            top=1,
+        ),
+        kit.lines(
+            "Lost",
+            "Given up on by an exporter, or refused by its full queue, by signal. Should be flat at zero.",
+            "cps",
+            *(
+                kit.promql(
+                    f"({_rate(f'otelcol_exporter_send_failed_{signal}')})"
+                    f" + ({_rate(f'otelcol_exporter_enqueue_failed_{signal}')})",
+                    name,
+                )
+                for signal, name in SIGNALS.items()
+            ),
+        ),
+    ]
+
+
+def collector() -> list[kit.Panel]:
+    """Its own needs."""
+    return [
+        kit.lines(
+            "Memory",
+            "Near the limit of the memory_limiter in otel-collector-config.yaml it begins to refuse.",
+            "bytes",
+            kit.promql("otelcol_process_memory_rss", "resident"),
+            kit.promql("otelcol_process_runtime_heap_alloc_bytes", "heap"),
+        ),
+        kit.lines(
+            "CPU",
+            "Cores in use.",
+            "none",
+            kit.promql("rate(otelcol_process_cpu_seconds[$__rate_interval])", "cores"),
+        ),
+        kit.lines(
+            "Series in Prometheus",
+            "Time series held now. Rises without an end? Some attribute of a metric has no end of values.",
+            "none",
+            kit.promql("prometheus_tsdb_head_series", "series"),
+        ),
+    ]
+
+
+def _rate(counter: str, function: str = "rate", window: str = "$__rate_interval") -> str:
+    # The Collector counts what failed from the first failure on: until then there is no series.
+    return f"sum({function}({counter}[{window}])) or vector(0)"
+
+
+def _sum(counter: str, function: str = "rate", window: str = "$__rate_interval") -> str:
+    return " + ".join(f"({_rate(counter.format(signal), function, window)})" for signal in SIGNALS)
