@@ -123,6 +123,13 @@ def load(seconds: float, **changes: Any) -> list[Order]:
         return [order.result() for order in placed]
 
 
+def look_at_the_catalogue(seconds: float) -> None:
+    """Read it once a second, as people do before they order."""
+    for _ in range(int(seconds)):
+        assert requests.get(f"{url('ORDER_PORT')}/items", timeout=10).ok
+        time.sleep(1)
+
+
 @contextmanager
 def away(*services: str) -> Iterator[None]:
     """Stop containers for a while, as in an outage, and start them again."""
@@ -156,8 +163,10 @@ def stack() -> None:
 @pytest.fixture(scope="session")
 def minute_of_load() -> list[Order]:
     """A minute of orders, of which some are declined, so that every dashboard has something to show."""
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
+        looks = pool.submit(look_at_the_catalogue, MINUTE)
         good = pool.submit(load, MINUTE)
         bad = pool.submit(load, MINUTE / 6, payment_token="tok_decline")
         sold_out = pool.submit(load, MINUTE / 30, lines=[{"sku": "NO-SUCH-ITEM", "quantity": 1}])
+        looks.result()
         return [*good.result(), *bad.result(), *sold_out.result()]

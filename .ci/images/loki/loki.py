@@ -141,7 +141,8 @@ METRIC = re.compile(
 
 def samples(query: str, times: list[float]) -> list[tuple[Labels, list[tuple[float, float]]]]:
     """`sum by (x) (count_over_time({...}[1m]))`, or rate, at each of `times` (seconds)."""
-    found = METRIC.fullmatch(query)
+    counting, or_zero, _ = query.partition(" or vector(0)")
+    found = METRIC.fullmatch(counting)
     if not found:
         raise NotUnderstood(query)
     names = [name.strip() for name in (found[1] or found[6] or "").split(",") if name.strip()]
@@ -152,6 +153,8 @@ def samples(query: str, times: list[float]) -> list[tuple[Labels, list[tuple[flo
         for moment in times:
             if moment - width < at / 1e9 <= moment:
                 counts[key][moment] += 1 / width if found[2] == "rate" else 1
+    if or_zero and not counts:
+        counts["{}"] = dict.fromkeys(times, 0.0)
     return [(json.loads(key), sorted(values.items())) for key, values in counts.items()]
 
 
