@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -319,6 +320,8 @@ def _first_order(at: LocalSettings) -> None:
     except ClientError as error:
         out.print(Text(f"The first order failed: {terminal.clean(error)}", "red"), soft_wrap=True)
     out.print(Text("\nTry next, in another terminal:", "bold"))
+    if moved := [f"{name}={port}" for name, port in at.ports().items() if os.environ.get(name)]:
+        out.print(Text(f"  export {' '.join(moved)}").append("   the ports you moved", "dim"), soft_wrap=True)
     name = "waybill" if shutil.which("waybill") else ".venv/bin/waybill"
     hints = {"order --token tok_decline": "a declined card", "load": "traffic", "doctor": "what is up, what is not"}
     for command, meaning in hints.items():

@@ -243,6 +243,7 @@ def test_demo_places_a_first_order_and_says_what_to_try_next(
     assert "Bottleneck: 41 ms of 96 ms" in output
     assert "waybill order --token tok_decline" in output
     assert re.search(rf"{url}/ +the shop", output)
+    assert f"export ORDER_PORT={url.rpartition(':')[2]} " in output
 
 
 @pytest.mark.parametrize("command", ["order", "trace", "load"])
