@@ -60,7 +60,10 @@ def main(
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waybill-chaos-")))
         urls = {service: f"sqlite:///{data / service}.db" for service in SERVICES}
         if database is Kind.POSTGRESQL:
-            server = stack.enter_context(postgresql_server())
+            try:
+                server = stack.enter_context(postgresql_server())
+            except FileNotFoundError as error:
+                raise SystemExit(str(error)) from None
             urls = {service: create_database(server, service) for service in SERVICES}
         environment = _environment(data, urls)
         stack.enter_context(_running_stack(environment, data))
