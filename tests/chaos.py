@@ -120,17 +120,20 @@ def _kill_under_load(
         [WAYBILL, "load", *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     killed = 0
-    for pause in track(pauses, description="Killing", console=console, transient=True):
-        time.sleep(pause)
-        while not (died := _kill_one(data, chance)):
-            time.sleep(0.05)
-        killed += died
-    with console.status("Waiting for the last answers"):
-        try:
-            output, _ = load.communicate(timeout=120)
-        except subprocess.TimeoutExpired:
-            load.send_signal(signal.SIGINT)  # it then sums up what it has
-            output, _ = load.communicate()
+    try:
+        for pause in track(pauses, description="Killing", console=console, transient=True):
+            time.sleep(pause)
+            while not (died := _kill_one(data, chance)):
+                time.sleep(0.05)
+            killed += died
+        with console.status("Waiting for the last answers"):
+            try:
+                output, _ = load.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                load.send_signal(signal.SIGINT)  # it then sums up what it has
+                output, _ = load.communicate()
+    finally:
+        load.kill()  # nothing, once it has ended
     report: dict[str, object] = json.loads(output)
     return report | {"processes_killed": killed}
 
