@@ -56,7 +56,7 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         state = "missing" if first["type"] == "missing" else "bad"
-        refuse_setting(str(first["loc"][0]).upper(), first["msg"], state)
+        refuse_setting(str(first["loc"][0]).upper(), first["msg"].removeprefix("Value error, "), state)
 
 
 def refuse_setting(variable: str, reason: str, state: str = "bad") -> NoReturn:

@@ -41,7 +41,9 @@ class InvalidRequest(ProblemError):
 def invalid_request(error: ValidationError) -> InvalidRequest:
     """What pydantic found, field by field; never the value, which may be a secret."""
     errors = [
-        InvalidField(field=".".join(map(str, problem["loc"])) or "body", reason=problem["msg"])
+        InvalidField(
+            field=".".join(map(str, problem["loc"])) or "body", reason=problem["msg"].removeprefix("Value error, ")
+        )
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return InvalidRequest("; ".join(f"{error.field}: {error.reason}" for error in errors), errors)

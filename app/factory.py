@@ -8,6 +8,7 @@ import flask
 from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from sqlalchemy import MetaData
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -95,10 +96,12 @@ def _check_body() -> None:
         return
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
-    if len(request.get_data()) > MAX_BODY:
-        raise RequestEntityTooLarge
     try:
+        if len(request.get_data()) > MAX_BODY:
+            raise RequestEntityTooLarge
         body = request.get_json()
+    except ParseException as error:
+        raise BadRequest("The body breaks the chunked transfer coding.") from error
     except BadRequest as error:
         # Flask puts a bare BadRequest before the one that says what is wrong, except in debug mode.
         cause = error.__cause__ if isinstance(error.__cause__, BadRequest) else error

@@ -8,6 +8,7 @@ gRPC, then over HTTP. Then it counts what is stored, times the queries and reads
 import argparse
 import http.client
 import json
+import math
 import multiprocessing
 import os
 import secrets
@@ -68,10 +69,10 @@ def template() -> list[tuple[ExportTraceServiceRequest, list[tuple[int, Span]]]]
     return exports
 
 
-def payloads(spans: int) -> Iterator[bytes]:
-    """Yield encoded exports with new trace ids and times, about `spans` spans of them."""
+def payloads(rounds: int) -> Iterator[bytes]:
+    """Yield encoded exports with new trace ids and times, ROUND spans a round."""
     exports = template()
-    for _ in range(max(1, spans // ROUND)):
+    for _ in range(rounds):
         ids = [secrets.token_bytes(16) for _ in range(EXPORT)]
         now = time.time_ns()
         for request, members in exports:
@@ -82,9 +83,9 @@ def payloads(spans: int) -> Iterator[bytes]:
             yield request.SerializeToString()
 
 
-def send(protocol: str, port: int, spans: int, result: "multiprocessing.Queue[tuple[float, int]]") -> None:
+def send(protocol: str, port: int, rounds: int, result: "multiprocessing.Queue[tuple[float, int]]") -> None:
     """Send, `IN_FLIGHT` exports at a time, again whatever is refused for now; put the seconds and the refusals."""
-    bodies = list(payloads(spans))
+    bodies = list(payloads(rounds))
     connections = threading.local()
     channel = grpc.insecure_channel(f"127.0.0.1:{port}") if protocol == "grpc" else None
     call = channel.unary_unary(METHOD) if channel else None
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="send 10^6 spans; takes a few minutes")
     options = parser.parse_args()
     spans = 1_000_000 if options.full else options.spans
+    rounds = math.ceil(spans / 2 / ROUND)  # of each protocol
     grpc_port, http_port, traces_port = free_ports()
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
@@ -177,7 +179,7 @@ def main() -> None:
             sent = 0
             for protocol, port in (("grpc", grpc_port), ("http", http_port)):
                 result: multiprocessing.Queue[tuple[float, int]] = multiprocessing.Queue()
-                sender = multiprocessing.Process(target=send, args=(protocol, port, spans // 2, result))
+                sender = multiprocessing.Process(target=send, args=(protocol, port, rounds, result))
                 sender.start()
                 peak = 0.0
                 while result.empty() and sender.is_alive():
@@ -185,9 +187,9 @@ def main() -> None:
                     time.sleep(0.2)
                 seconds, refused = result.get(timeout=5)
                 sender.join()
-                sent += len(range(max(1, spans // 2 // ROUND))) * ROUND
+                sent += rounds * ROUND
                 stored = get(traces_port, "/api/stats")["spans"]  # type: ignore[index]
-                rate = (max(1, spans // 2 // ROUND) * ROUND) / seconds
+                rate = rounds * ROUND / seconds
                 print(f"{protocol}: {rate:,.0f} spans/s, {refused} exports refused and sent again,", end=" ")
                 print(f"{sent:,} sent, {stored:,} stored, lost {sent - stored}; resident {peak:.0f} MB at most")
             query(traces_port)

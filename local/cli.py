@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -152,7 +153,7 @@ def place(
     response = client.place_order(api, body, key)
     trace_id = client.trace_id_of(response)
     answer = client.json_of(response)
-    if not isinstance(answer, dict):
+    if not isinstance(answer, dict) or not answer.keys() & {"id", "title"}:
         raise ClientError(f"{response.url} answers {response.status_code}, not an order: is --api right?")
     if not as_json:
         _print_order(answer, api) if response.ok else _print_problem(answer)
@@ -328,10 +329,16 @@ def _first_order(at: LocalSettings) -> None:
     except ClientError as error:
         out.print(Text(f"The first order failed: {terminal.clean(error)}", "red"), soft_wrap=True)
     out.print(Text("\nTry next, in another terminal:", "bold"))
+    if moved := [f"{name}={port}" for name, port in at.ports().items() if os.environ.get(name)]:
+        out.print(Text(f"  export {' '.join(moved)}").append("   the ports you moved", "dim"), soft_wrap=True)
     name = "waybill" if shutil.which("waybill") else ".venv/bin/waybill"
     hints = {"order --token tok_decline": "a declined card", "load": "traffic", "doctor": "what is up, what is not"}
     for command, meaning in hints.items():
         out.print(Text(f"  {name} {command:<28}").append(meaning, "dim"))
+    out.print(Text("\nOr in a browser:", "bold"))
+    for port, meaning in ((at.order_port, "the shop"), (at.traces_port, "traces, logs and metrics")):
+        out.print(Text.assemble("  ", (f"http://{HOST}:{port}/", "cyan"), (f"  {meaning}", "dim")))
+    out.print("\nCtrl-C stops it all.")
 
 
 @app.command("containers")

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.client import TIMEOUT, json_of, new_session, order_body, trace_id_of
+from local.terminal import clean
 
 RETRYABLE = {409, 429, 500, 502, 503, 504}
 REGIONS = ("eu", "us", "ap")
@@ -162,7 +163,9 @@ class Load:
                 if response.ok and isinstance(order, dict):
                     self._answered(order, trace_id_of(response), due)
                     return
-                error, again = f"HTTP {response.status_code}", response.status_code in RETRYABLE
+                detail = order.get("detail") if isinstance(order, dict) else None
+                error = f"HTTP {response.status_code}" + (f": {detail}" if detail else "")
+                again = response.status_code in RETRYABLE
             except requests.RequestException as exception:
                 error = error_kind(exception)
             again = again and time.monotonic() + delay < give_up
@@ -240,7 +243,8 @@ def print_report(console: Console, report: Report, link: str) -> None:
         reason = f" {outcome['reason']}" if outcome["reason"] else ""
         table.add_row(Text(outcome["status"]), Text(f"{outcome['count']:,}{reason}"))
     for error, number in data["errors"].items():
-        table.add_row(Text(error, "red"), f"{number:,}")
+        kind, _, detail = clean(error).partition(": ")
+        table.add_row(Text(kind, "red"), Text(f"{number:,} {detail}"))
     if report.errors:
         table.add_row("retried", f"{report.retries:,} times, under the same Idempotency-Key")
         table.add_row("failed", f"{report.failed:,} for good", style="red" if report.failed else "")

@@ -25,6 +25,8 @@ def main() -> None:
         os.environ["DATABASE_URL"] = os.environ[variable]
         try:
             command.upgrade(Config(INI, ini_section=service), "head")
+        except SystemExit:  # env.py has said what is wrong with DATABASE_URL
+            sys.exit(f"DATABASE_URL was taken from {variable}.")
         except DBAPIError as error:
             sys.exit(f"The database of {service}-service ({variable}): {error.orig}")
 

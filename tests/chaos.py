@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
-import requests
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -61,7 +60,10 @@ def main(
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waybill-chaos-")))
         urls = {service: f"sqlite:///{data / service}.db" for service in SERVICES}
         if database is Kind.POSTGRESQL:
-            server = stack.enter_context(postgresql_server())
+            try:
+                server = stack.enter_context(postgresql_server())
+            except FileNotFoundError as error:
+                raise SystemExit(str(error)) from None
             urls = {service: create_database(server, service) for service in SERVICES}
         environment = _environment(data, urls)
         stack.enter_context(_running_stack(environment, data))
@@ -92,14 +94,15 @@ def _environment(data: Path, urls: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _running_stack(environment: dict[str, str], data: Path) -> Iterator[None]:
-    with (data / "stack.txt").open("w") as output:
+    said = data / "stack.txt"
+    with said.open("w") as output:
         stack = subprocess.Popen([WAYBILL, "up"], env=environment, stdout=output, stderr=output)
     try:
         with console.status("Starting a stack"):
-            ready = f"http://127.0.0.1:{environment['ORDER_PORT']}/readyz"
-            while not _answers(ready):
+            # Its own word for it: until then, a process that dies stops the whole stack.
+            while "Ready in" not in said.read_text():
                 if stack.poll() is not None:
-                    raise SystemExit(f"the stack did not start:\n{(data / 'stack.txt').read_text()}")
+                    raise SystemExit(f"the stack did not start:\n{said.read_text()}")
                 time.sleep(0.2)
         yield
     finally:
@@ -110,35 +113,47 @@ def _running_stack(environment: dict[str, str], data: Path) -> Iterator[None]:
 def _kill_under_load(
     environment: dict[str, str], data: Path, kills: int, rate: float, chance: random.Random
 ) -> dict[str, object]:
-    """Kill services at random moments while the load runs; the load's own summary."""
+    """Kill services at random moments while the load runs; the load's own summary, and how many processes died."""
     pauses = [chance.uniform(0.5, 2.0) for _ in range(kills)]
     options = ["--rate", str(rate), "--duration", f"{sum(pauses) + 5:.0f}s", "--retry-for", "60s", "--json"]
     load = subprocess.Popen(
         [WAYBILL, "load", *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    for pause in track(pauses, description="Killing", console=console, transient=True):
-        time.sleep(pause)
-        _kill_one(data, chance)
-    with console.status("Waiting for the last answers"):
-        try:
-            output, _ = load.communicate(timeout=120)
-        except subprocess.TimeoutExpired:
-            load.send_signal(signal.SIGINT)  # it then sums up what it has
-            output, _ = load.communicate()
+    killed = 0
+    try:
+        for pause in track(pauses, description="Killing", console=console, transient=True):
+            time.sleep(pause)
+            while not (died := _kill_one(data, chance)):
+                time.sleep(0.05)
+            killed += died
+        with console.status("Waiting for the last answers"):
+            try:
+                output, _ = load.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                load.send_signal(signal.SIGINT)  # it then sums up what it has
+                output, _ = load.communicate()
+    finally:
+        load.kill()  # nothing, once it has ended
     report: dict[str, object] = json.loads(output)
-    return report
+    return report | {"processes_killed": killed}
 
 
-def _kill_one(data: Path, chance: random.Random) -> None:
-    """SIGKILL one gunicorn worker of a random service, or its master, or all its processes at once."""
+def _kill_one(data: Path, chance: random.Random) -> int:
+    """SIGKILL one gunicorn worker of a random service, or its master, or all its processes at once.
+
+    How many died: 0 if the service was down already, so that only what hits is counted as a kill.
+    """
     service = f"{chance.choice(SERVICES)}-service"
     target = chance.choice(("worker", "master", "all"))
     with suppress(psutil.NoSuchProcess, KeyError):
         master = psutil.Process(json.loads((data / "stack" / "processes.json").read_text())[service])
         workers = master.children()
         victims = {"worker": workers[:1], "master": [master], "all": [master, *workers]}[target]
-        for victim in victims:
+        living = [victim for victim in victims if victim.status() != psutil.STATUS_ZOMBIE]
+        for victim in living:
             victim.kill()
+        return len(living)
+    return 0
 
 
 def _wait_until_finished(orders: Engine) -> float:
@@ -194,6 +209,7 @@ def _print_tally(engines: dict[str, Engine], before: dict[str, int], report: dic
         else 0,
     }
     table = Table(box=None, show_header=False)
+    table.add_row("processes killed", str(report["processes_killed"]))
     table.add_row("orders", str(len(orders)))
     table.add_row("confirmed / cancelled", f"{len(confirmed)} / {len(orders) - len(confirmed)}")
     table.add_row("refunded by compensation", str(len(refunded)))
@@ -217,12 +233,6 @@ def _rows(engine: Engine, sql: str) -> list[Row[Any]]:
 def _one(engine: Engine, sql: str) -> int:
     with engine.connect() as connection:
         return int(connection.scalar(text(sql)) or 0)
-
-
-def _answers(url: str) -> bool:
-    with suppress(requests.RequestException):
-        return requests.get(url, timeout=1).ok
-    return False
 
 
 if __name__ == "__main__":

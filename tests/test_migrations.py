@@ -124,5 +124,10 @@ def test_all_databases_are_migrated_by_one_command_that_names_the_variable_it_mi
     failed = subprocess.run(command_line, cwd=ROOT, env={**os.environ, **urls}, capture_output=True, text=True)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith(f"missing setting {missing}")
+    bad = {**os.environ, **urls, missing: "mysql://user:secret@host/name"}
+    refused = subprocess.run(command_line, cwd=ROOT, env=bad, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "'mysql' is not supported" in refused.stderr
+    assert missing in refused.stderr
     subprocess.run(command_line, cwd=ROOT, env={**os.environ, **urls, missing: its_url}, check=True)
     assert all(tables(url) for url in (*urls.values(), its_url))

@@ -1,5 +1,6 @@
 """`python -m local.backend`: one gunicorn worker with threads for both HTTP ports, the gRPC server, the writer."""
 
+import argparse
 import logging
 import socket
 import sys
@@ -80,6 +81,11 @@ def listen(settings: LocalSettings, variable: str) -> socket.socket:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
+    argparse.ArgumentParser(
+        prog="python -m local.backend",
+        description="Keep the OpenTelemetry data that is sent here, and show it, until Ctrl-C.",
+        epilog="Ports, folder and limits come from the environment: local/backend/README.md names the variables.",
+    ).parse_args()
     logging.basicConfig(level=logging.INFO, format="local backend: %(message)s", stream=sys.stderr)
     try:
         settings = LocalSettings()

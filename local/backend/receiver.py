@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from gunicorn.http.errors import ParseException
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -72,7 +73,7 @@ def otlp_http(writer: Writer, cors_origins: str) -> Blueprint:
             request.max_content_length = MAX_BODY
             body = request.get_data(cache=False)
             rejected = writer.store(signal, gunzip(body) if encoding == "gzip" else body, request.mimetype == JSON)
-        except BadData as error:
+        except (BadData, ParseException) as error:
             return _answer(400, status_message(Code.INVALID_ARGUMENT, str(error)))
         except (TooLarge, RequestEntityTooLarge):
             return _answer(413, status_message(Code.INVALID_ARGUMENT, f"a body may have {MAX_BODY} bytes uncompressed"))

@@ -31,6 +31,12 @@ class UnknownItem(ProblemError):
     name, status, title = "unknown-item", HTTPStatus.CONFLICT, "Unknown item"
 
 
+class MixedCurrencies(ProblemError):
+    """The items are sold in different currencies, so the order has no total; nothing was reserved."""
+
+    name, status, title = "mixed-currencies", HTTPStatus.CONFLICT, "Mixed currencies"
+
+
 class ReservationReleased(ProblemError):
     """The order's reservation was released, perhaps before it arrived; it is not made again."""
 

@@ -1,7 +1,7 @@
 """Reserving and releasing stock, each idempotent by order id; reading items through the cache."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from app.cache import Cache
 from app.problems import ProblemError
 from services.inventory.models import (
     Item,
+    MixedCurrencies,
     Reservation,
     ReservationDiffers,
     ReservationLine,
@@ -30,7 +31,7 @@ CATALOGUE_KEY = "items"
 def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dict[str, int]) -> Reservation:
     """Set the stock of `quantities` (pieces by sku) aside for the order, or find that this was done before.
 
-    Raises UnknownItem, OutOfStock, ReservationReleased or ReservationDiffers, and then changes nothing.
+    Raises UnknownItem, MixedCurrencies, OutOfStock, ReservationReleased or ReservationDiffers; it then changes nothing.
     """
     with tracer.start_as_current_span("reserve_stock", attributes={"order.id": str(order_id)}) as span:
         span.set_attribute("inventory.line_count", len(quantities))
@@ -98,6 +99,7 @@ def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, i
         known = session.get(Reservation, order_id)
         if known is not None:
             return _same_reservation(known, quantities), "repeated"
+        currency = _common_currency(items.values())
         for sku, quantity in quantities.items():
             items[sku].take(quantity)
         lines = [
@@ -107,12 +109,19 @@ def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, i
         reservation = Reservation(
             order_id=order_id,
             status=ReservationStatus.HELD,
-            currency=next(iter(items.values())).currency,
+            currency=currency,
             created_at=datetime.now(UTC),
             lines=lines,
         )
         session.add(reservation)
     return reservation, "held"
+
+
+def _common_currency(items: Iterable[Item]) -> str:
+    currency, *others = {item.currency for item in items}
+    if others:
+        raise MixedCurrencies(f"the items are sold in {', '.join(sorted([currency, *others]))}; order them apart")
+    return currency
 
 
 def _same_reservation(known: Reservation, quantities: dict[str, int]) -> Reservation:

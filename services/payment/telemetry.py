@@ -15,7 +15,7 @@ ATTRIBUTES = {
     "payment.amount": "Minor units of payment.currency.",
     "payment.currency": "ISO 4217 code.",
     "payment.attempt": "How often this charge was asked for.",
-    "payment.outcome": "approved, declined, unavailable, voided; of a refund: refunded, voided, nothing.",
+    "payment.outcome": "approved, declined, unavailable, voided; of a refund: refunded, voided.",
 }
 
 METRICS = {

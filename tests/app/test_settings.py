@@ -37,6 +37,7 @@ def test_a_bad_value_is_refused_with_one_line_that_names_the_variable_and_not_th
     assert stopped.value.code == EXIT_BAD_SETTING
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"bad setting {variable}: ")
+    assert "Value error" not in line
     assert "s3cret" not in line
 
 

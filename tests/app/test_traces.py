@@ -1,5 +1,6 @@
 """What a request leaves behind as a trace, seen by an OTLP receiver."""
 
+import http.client
 import re
 import secrets
 from typing import Any
@@ -194,3 +195,14 @@ def test_a_field_name_that_is_no_text_is_refused_and_traced(probe: ServiceProces
     )
     assert response.status_code == 422
     assert server_span(response, receiver).status == "UNSET"
+
+
+@pytest.mark.parametrize("chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}XX0\r\n\r\n"], ids=["size", "end"])
+def test_a_body_whose_chunks_are_broken_is_refused(probe: ServiceProcess, chunks: bytes) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", probe.port, timeout=10)
+    headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    connection.request("POST", "/things", chunks, headers)
+    response = connection.getresponse()
+    assert (response.status, response.headers["Content-Type"]) == (400, "application/problem+json")
+    assert b"chunked" in response.read()
+    connection.close()

@@ -214,6 +214,8 @@ def test_what_is_not_an_order_or_a_trace_is_told_with_the_option_to_look_at(api:
     api.traces = [{"traceID": TRACE_ID, "spans": [{}]}]
 
     assert "is --api right?" in waybill("order", "--sku", "x", "--api", f"{url}/api").stderr
+    api.order = {"data": None, "errors": [{"code": 404, "msg": "not found"}]}
+    assert "is --api right?" in waybill("order", "--sku", "x").stderr
     assert "is not a trace in Jaeger's JSON" in waybill("trace", TRACE_ID).stderr
 
 
@@ -228,8 +230,9 @@ def test_a_trace_in_a_jaeger_is_shown_without_logs_and_this_is_said(api: SmallAp
     assert "No logs: this backend keeps traces only." in result.stdout
 
 
-@pytest.mark.usefixtures("url")
-def test_demo_places_a_first_order_and_says_what_to_try_next(api: SmallApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_places_a_first_order_and_says_what_to_try_next(
+    api: SmallApi, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     from local import cli
 
     api.traces, api.logs = [order_trace()], None
@@ -239,6 +242,8 @@ def test_demo_places_a_first_order_and_says_what_to_try_next(api: SmallApi, caps
     output = capsys.readouterr().out
     assert "Bottleneck: 41 ms of 96 ms" in output
     assert "waybill order --token tok_decline" in output
+    assert re.search(rf"{url}/ +the shop", output)
+    assert f"export ORDER_PORT={url.rpartition(':')[2]} " in output
 
 
 @pytest.mark.parametrize("command", ["order", "trace", "load"])

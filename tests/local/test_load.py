@@ -1,6 +1,7 @@
 """`waybill load`: what it sends, how it measures, and that nothing stops it but the person."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -153,6 +154,15 @@ def test_the_summary_tells_rate_latency_outcomes_and_the_slowest_traces(api: Sma
     assert "P99" in result.stdout
     assert "10 out_of_stock" in result.stdout
     assert f"http://traces/trace/{TRACE_ID}" in result.stdout
+
+
+def test_the_summary_says_why_orders_were_refused(api: SmallApi, url: str) -> None:
+    api.status, api.order = 422, {"title": "Invalid request", "detail": "payment_token: \x1b[31mno token"}
+
+    result = CliRunner().invoke(app, load_command(url, "--rate", "50", "--duration", "200ms"))
+
+    assert result.exit_code == 1
+    assert re.search(r"HTTP 422 +10 payment_token: \[31mno token", result.stdout)
 
 
 def test_json_is_for_scripts_and_the_exit_status_tells_of_failures(api: SmallApi, url: str) -> None:

@@ -63,6 +63,17 @@ def test_an_order_of_an_unknown_item_is_cancelled(shop: Shop) -> None:
     assert shop.stock() == before
 
 
+def test_an_order_in_two_currencies_has_no_total_and_is_cancelled(shop: Shop) -> None:
+    with shop.inventory.session() as session, session.begin():
+        session.get_one(Item, "TEA-KEEMUN").currency = "JPY"
+    before = shop.stock()
+    lines = [{"sku": "TEA-SENCHA", "quantity": 1}, {"sku": "TEA-KEEMUN", "quantity": 1}]
+    order = shop.post_order(lines=lines).json()
+    assert (order["status"], order["reason"], order["total"]) == ("CANCELLED", "refused", None)
+    assert shop.stock() == before
+    assert shop.money_taken(order) == []
+
+
 def test_a_card_processor_that_fails_once_is_asked_again(shop: Shop) -> None:
     order = shop.post_order(payment_token="tok_fail_then_succeed").json()
     assert order["status"] == "CONFIRMED"

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import http.client
 import json
 import secrets
 import socket
@@ -198,6 +199,13 @@ def test_what_is_not_http_does_not_disturb_it(backend: Backend) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(b"\x00\xff" * 50 + b"\r\n\r\n")
     assert backend.ask("/healthz").status_code == 200
+
+
+def test_a_body_whose_chunks_are_broken_is_refused(backend: Backend) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", backend.http_port, timeout=10)
+    connection.request("POST", "/v1/traces", b"zz\r\n", PROTOBUF | {"Transfer-Encoding": "chunked"})
+    assert connection.getresponse().status == 400
+    connection.close()
 
 
 def test_logs_sent_as_protobufs_json_are_the_same_as_protobuf(backend: Backend, service: str) -> None:

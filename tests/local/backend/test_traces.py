@@ -217,6 +217,7 @@ def test_dependencies_count_the_calls_between_services(backend: Backend, service
         ("/api/traces?minDuration=2s&maxDuration=1s", "maxDuration"),
         ("/api/traces?tags=nonsense", "tags"),
         ("/api/traces?tags={%22a%22:1}", "tags"),
+        ("/api/traces?tags={%22a%22:%22%5Cud800%22}", "tags"),
         ("/api/traces?tag=nocolon", "tag"),
         ("/api/traces?start=9&end=3", "start"),
         ("/api/traces?end=99999999999999999999", "end"),
