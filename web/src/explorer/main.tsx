@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
 import "../shared/tokens.css";
 import "./explorer.css";
+import { findShop, shop } from "./api.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs.tsx";
 import { Metrics } from "./metrics.tsx";
@@ -17,6 +18,7 @@ function App() {
   useEffect(() => {
     document.title = `${name ?? (VIEWS.find(([path]) => path === `/${view}`)?.[1] || "Explorer")} · Waybill`;
   }, [view, name]);
+  useEffect(() => void findShop().catch(() => undefined), []);
   return (
     <>
       <a class="skip" href="#view">
@@ -30,6 +32,11 @@ function App() {
             </a>
           ))}
         </nav>
+        {shop.value && (
+          <a class="button quiet small to-shop" href={shop.value}>
+            Place an order
+          </a>
+        )}
         <KeysButton />
       </Masthead>
       <div id="view" class={`view view-${view || "traces"}`}>
