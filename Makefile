@@ -8,10 +8,10 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format migrate chaos bench reset clean
+.PHONY: help setup demo up test lint format migrate chaos bench screenshots reset clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.complete ## Install everything, tests and linters included, into .venv
 
@@ -37,8 +37,12 @@ migrate: .venv/.demo ## Bring the local stack's databases to their newest form
 chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
 	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
 
-bench: .venv/.complete ## Measure the local backend
+bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages
 	@.venv/bin/python bench/backend.py
+	@.venv/bin/python -m bench.page
+
+screenshots: .venv/.complete web/dist/.built ## Make the pictures in docs/images anew; every view goes to .screenshots
+	@.venv/bin/python -m tests.browser.screenshots
 
 reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, logs
 	@.venv/bin/waybill reset

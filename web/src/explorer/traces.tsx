@@ -285,8 +285,8 @@ const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
       ))}
     </span>
     <span class="number spans">
-      {trace.spans}
-      <span class="narrow-only"> spans</span>
+      <span class="wide-only">{trace.spans}</span>
+      <span class="narrow-only">{plural(trace.spans, "span")}</span>
     </span>
     <span class="number">
       {trace.errors > 0 ? <span class="badge bad">{plural(trace.errors, "error")}</span> : <span class="muted dash">–</span>}
