@@ -439,6 +439,7 @@ def test_keys_search_list_themselves_and_change_the_view(page: Page, stack: Stac
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert accessibility_problems(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("4")

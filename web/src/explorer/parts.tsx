@@ -171,5 +171,4 @@ export const ICONS = {
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   down: "M12 4v12m-5-5 5 5 5-5M5 20h14",
   up: "M12 16V4m-5 5 5-5 5 5M5 20h14",
-  compare: "M8 4v16M16 4v16M4 8h4m8 8h4",
 };
