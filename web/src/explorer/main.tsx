@@ -18,7 +18,6 @@ function App() {
   useEffect(() => {
     document.title = `${name ?? (VIEWS.find(([path]) => path === `/${view}`)?.[1] || "Explorer")} · Waybill`;
   }, [view, name]);
-  useEffect(() => void findShop().catch(() => undefined), []);
   return (
     <>
       <a class="skip" href="#view">
@@ -32,11 +31,7 @@ function App() {
             </a>
           ))}
         </nav>
-        {shop.value && (
-          <a class="button quiet small to-shop" href={shop.value}>
-            Place an order
-          </a>
-        )}
+        <ShopLink />
         <KeysButton />
       </Masthead>
       <div id="view" class={`view view-${view || "traces"}`}>
@@ -45,6 +40,15 @@ function App() {
       <KeyList />
     </>
   );
+}
+
+function ShopLink() {
+  useEffect(() => void findShop().catch(() => undefined), []);
+  return shop.value ? (
+    <a class="button quiet small to-shop" href={shop.value}>
+      Place an order
+    </a>
+  ) : null;
 }
 
 function View({ view, name }: { view: string; name: string | undefined }) {
