@@ -57,22 +57,23 @@ def weight(page: str) -> float:
 def visits(
     browser: Browser, url: str, selector: str, then: Callable[[Page], Any] | None = None
 ) -> tuple[float, float, list[Any]]:
-    """Milliseconds from a navigation's start to the frame that shows `selector`: on the first visit, again (median).
+    """Milliseconds from a navigation's start to the frame that shows `selector`: medians of first and of later visits.
 
-    The first one starts a renderer and compiles the page's code, in a browser that has shown another page before; later
-    ones find both warm. Last: what `then` gave.
+    A first visit starts a renderer, fetches the page's files and compiles its code; a later one finds all of it warm.
+    Last: what `then` gave after each.
     """
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.add_init_script(f"({WHEN_SEEN})({json.dumps(selector)})")
-    times, results = [], []
-    for _ in range(1 + RUNS):
-        page.goto(url)
-        times.append(float(page.evaluate("window.seen")))
-        page.wait_for_timeout(500)
-        results.append(then(page) if then else None)
-    context.close()
-    return times[0], statistics.median(times[1:]), results
+    first, again, results = [], [], []
+    for _ in range(RUNS):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.add_init_script(f"({WHEN_SEEN})({json.dumps(selector)})")
+        for times in (first, again):
+            page.goto(url)
+            times.append(float(page.evaluate("window.seen")))
+            page.wait_for_timeout(500)
+            results.append(then(page) if then else None)
+        context.close()
+    return statistics.median(first), statistics.median(again), results
 
 
 def start_up(browser: Browser) -> None:
