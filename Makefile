@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format migrate chaos dashboards bench reset clean
+.PHONY: help setup demo up down test test-stack lint format chaos dashboards bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,17 +37,18 @@ lint: .venv/.complete web/node_modules/.complete ## Check style, types and impor
 format: .venv/.complete ## Rewrite the code in its one style
 	@.venv/bin/ruff check --fix && .venv/bin/ruff format
 
-migrate: .venv/.demo ## Bring the local stack's databases to their newest form
-	@.venv/bin/waybill migrate
-
 chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
 	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
 
 dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards
 
-bench: .venv/.complete ## Measure the local backend
+bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages
 	@.venv/bin/python bench/backend.py
+	@.venv/bin/python -m bench.page
+
+screenshots: .venv/.complete web/dist/.built ## Make the pictures in docs/images anew; every view goes to .screenshots
+	@.venv/bin/python -m tests.browser.screenshots
 
 reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, logs
 	@.venv/bin/waybill reset

@@ -51,7 +51,7 @@ class Backend(BaseApplication):
         app = Flask("local.backend", static_folder=None)
         app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
         app.register_blueprint(read_api(self.writer))
-        app.register_blueprint(explorer(USAGE))
+        app.register_blueprint(explorer(USAGE, f"http://{HOST}:{settings.order_port}/"))
         logging.getLogger(__name__).info("ready, data in %s", settings.waybill_data)
         return app
 

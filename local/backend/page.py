@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response, jsonify, send_from_directory
 
 from local.settings import ROOT
 
@@ -19,8 +19,8 @@ SECURITY = {
 }
 
 
-def explorer(usage: str, built: Path = BUILT) -> Blueprint:
-    """Make the page's routes; `usage` is shown where it is not built."""
+def explorer(usage: str, shop_url: str, built: Path = BUILT) -> Blueprint:
+    """Make the page's routes; `usage` is shown where it is not built, and the page links to the shop."""
     routes = Blueprint("explorer", __name__)
 
     def page(**_: str) -> Response:
@@ -30,6 +30,16 @@ def explorer(usage: str, built: Path = BUILT) -> Blueprint:
 
     for path in ("/", "/trace/<id>", "/services", "/services/<path:name>", "/metrics", "/logs"):
         routes.add_url_rule(path, view_func=page)
+
+    @routes.get("/<nowhere>")
+    def no_such_page(**_: str) -> Response:
+        response = page()
+        response.status_code = 404
+        return response
+
+    @routes.get("/page-config.json")
+    def page_config() -> Response:
+        return jsonify(shop_url=shop_url)
 
     @routes.get("/assets/<path:name>")
     def assets(name: str) -> Response:

@@ -189,7 +189,13 @@ def _totals(
         measured = [(row["start"], row["time"], _amounts(row, point, scale)) for row, point in points[one["id"]]]
         seconds = [0.0] * query.steps
         counted = [0.0] * query.steps
-        for begin, end, amounts in _increases(measured, bool(one["delta"])):
+        increases = list(_increases(measured, bool(one["delta"])))
+        if increases:
+            # A series begins with its first measurement, and before it there was nothing: not a burst in a short time.
+            first, late = divmod(increases[0][0] - query.origin, query.step)
+            if 0 <= first < query.steps:
+                seconds[first] += late / 1e6
+        for begin, end, amounts in increases:
             for i, share, overlap in _overlaps(begin, end, query):
                 seconds[i] += overlap / 1e6
                 counted[i] += amounts["count"] * share

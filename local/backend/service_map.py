@@ -1,6 +1,7 @@
 """Requests, errors and durations per service and per call between two services, read from spans alone.
 
 A *request* of a service is a span whose parent is not in the same service: a call that came in, or work it began.
+Where the parent has not arrived (yet), only the span's kind can say that it came from elsewhere.
 Beyond MAX_TRACES traces an even sample is read; rates are scaled up to all of them.
 """
 
@@ -11,13 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from local.backend.ingest import ANY, NO_NAME
 from local.backend.jaeger import Json
 
 MAX_TRACES = 2000
 SLOWEST = 10
+FROM_ELSEWHERE = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 
 
 @dataclass(slots=True)
@@ -105,7 +107,8 @@ def _read(db: sqlite3.Connection, traces: Iterable[int]) -> Iterator[Request]:
         service_of = {span.span_id: service for service, span in spans}
         for service, span in spans:
             caller = service_of.get(span.parent_span_id, "")
-            if caller != service:
+            is_orphan = span.parent_span_id and not caller
+            if caller != service and (not is_orphan or span.kind in FROM_ELSEWHERE):
                 began = span.start_time_unix_nano
                 yield Request(
                     caller,

@@ -1,83 +1,138 @@
-"""Pictures of the explorer's views for the README and docs: `python -m tests.browser.screenshots`.
+"""Pictures of every view, light and dark, 1280 and 390 pixels wide: `make screenshots`.
 
-Starts a stack of its own, sends it orders, and looks at every view in light and dark, 1280 and 390 pixels wide. What
-is shown in the docs goes to docs/images; with --all, everything goes to a folder that is named.
+Starts a stack of its own, sends it orders, places some more in the shop, and looks at it all. What the README and docs
+show (IN_DOCS) goes to docs/images, everything else to .screenshots.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS, ROOT, Stack, running_stack
 
-IMAGES = ROOT / "docs" / "images"
-MOST_BYTES = 150_000
-VIEWS = {
-    "traces": "/",
-    "trace": "/trace/{trace}",
-    "span": "/trace/{trace}?span={span}",
-    "log": "/trace/{trace}?view=log",
-    "compare": "/trace/{trace}?view=compare",
-    "services": "/services?since=300",
-    "service": "/services/payment-service?since=300",
-    "metrics": "/metrics?name=http.server.request.duration&since=300",
-    "logs": "/logs",
+IN_DOCS_FOLDER = ROOT / "docs" / "images"
+OTHERS_FOLDER = ROOT / ".screenshots"
+
+WHILE_BUSY = {
+    "services": "{traces}/services?since=60",
+    "service": "{traces}/services/payment-service?since=60",
+    "metrics": "{traces}/metrics?name=http.server.request.duration&since=60",
 }
-IN_DOCS = (
-    *((view, 1280, "light") for view in ("traces", "span", "services", "metrics")),
-    ("span", 1280, "dark"),
-    ("traces", 390, "light"),
-    ("trace", 390, "dark"),
-)
+AFTERWARDS = {
+    "traces": "{traces}/",
+    "trace": "{traces}/trace/{trace}",
+    "span": "{traces}/trace/{trace}?span={span}",
+    "log": "{traces}/trace/{trace}?view=log",
+    "compare": "{traces}/trace/{trace}?view=compare",
+    "logs": "{traces}/logs",
+    "shop": "{shop}/",
+    "order": "{shop}/",
+}
+THEMES = ("light", "dark")
 HEIGHTS = {1280: 620, 390: 844}
+SHOP_HEIGHT = 1020
+IN_DOCS = {
+    *((view, 1280, theme) for view in ("order", "traces", "span", "services", "metrics") for theme in THEMES),
+    *((view, 1280, "light") for view in ("log", "compare", "service", "logs")),
+    *(("trace", 390, theme) for theme in THEMES),
+}
+SECONDS_OF_LOAD = 75
+SECONDS_TO_ARRIVE = 7
 
 
-def declined_order(stack: Stack) -> dict[str, str]:
-    """A declined order's trace, the most that one trace can show, and its saga's span."""
-    query = {"text": "declined", "service": "payment-service", "limit": "1"}
-    trace = requests.get(f"{stack.traces}/api/summaries", query, timeout=10).json()["data"][0]["traceID"]
-    spans = requests.get(f"{stack.traces}/api/traces/{trace}", timeout=10).json()["data"][0]["spans"]
+def fill_basket(page: Page) -> None:
+    """Choose two items."""
+    page.get_by_label("Quantity: Cup, porcelain").fill("2")
+    page.get_by_label("Quantity: Kyusu, Tokoname clay, 0.3 l").fill("1")
+
+
+def place_order(page: Page, card: str = "A good card") -> str:
+    """Order them; the id of the order's trace."""
+    fill_basket(page)
+    page.get_by_label(card).check()
+    page.get_by_role("button", name="Place order").click()
+    link = page.get_by_role("link", name="See its trace").get_attribute("href")
+    return str(link).rsplit("/", 1)[-1]
+
+
+BEFORE: dict[str, Callable[[Page], object]] = {"shop": fill_basket, "order": place_order}
+"""What is done on a page before it is looked at."""
+
+
+def declined_order(browser: Browser, stack: Stack) -> dict[str, str]:
+    """Place orders of which the bank declines the last: its trace, the most one trace can show, and its saga's span."""
+    page = browser.new_page()
+    for card in ("A slow bank", "A good card", "A good card", "An empty card"):
+        page.goto(stack.shop)
+        trace = place_order(page, card)
+        spans = stack.trace(trace, "storefront", "order-service", "inventory-service", "payment-service")
+    page.close()
     return {"trace": trace, "span": next(s["spanID"] for s in spans if s["operationName"] == "process_order")}
 
 
-def take(browser: Browser, stack: Stack, shots: list[tuple[str, int, str]], folder: Path) -> None:
-    """Look at each (view, width, theme) and write <view>-<width>-<theme>.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ids = declined_order(stack)
-    for view, width, theme in shots:
-        page: Page = browser.new_page(
-            viewport={"width": width, "height": HEIGHTS[width]},
-            color_scheme="dark" if theme == "dark" else "light",
-            reduced_motion="reduce",
-        )
-        page.goto(stack.traces + VIEWS[view].format(**ids), wait_until="networkidle")
-        page.wait_for_timeout(500)
-        path = folder / f"{view}-{width}-{theme}.png"
-        size = len(page.screenshot(path=path))
-        sys.stdout.write(f"{path}  {size // 1000} kB{'' if size < MOST_BYTES else '  too large'}\n")
-        page.close()
+def take(browser: Browser, views: dict[str, str], names: dict[str, str]) -> Iterator[Path]:
+    """Look at each view in each width and theme and write <view>-<width>-<theme>.png."""
+    for view, address in views.items():
+        for width in HEIGHTS:
+            for theme in THEMES:
+                page = browser.new_page(
+                    viewport={"width": width, "height": SHOP_HEIGHT if view in BEFORE else HEIGHTS[width]},
+                    color_scheme="dark" if theme == "dark" else "light",
+                    reduced_motion="reduce",
+                )
+                page.goto(address.format(**names), wait_until="networkidle")
+                BEFORE.get(view, lambda _: None)(page)
+                page.wait_for_timeout(500)
+                folder = IN_DOCS_FOLDER if (view, width, theme) in IN_DOCS else OTHERS_FOLDER
+                path = folder / f"{view}-{width}-{theme}.png"
+                page.screenshot(path=path)
+                page.close()
+                yield path
+
+
+@contextmanager
+def load(stack: Stack) -> Iterator[None]:
+    """Send orders meanwhile."""
+    waybill = Path(sys.executable).with_name("waybill")
+    command = [waybill, "load", "--rate", "3", "--duration", "10m", "--seed", "7"]
+    process = subprocess.Popen(command, cwd=ROOT, env=stack.environment, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def screenshots(browser: Browser, stack: Stack) -> Iterator[Path]:
+    """Everything, as a busy stack shows it and as one that has come to rest."""
+    names = {"shop": stack.shop, "traces": stack.traces}
+    with load(stack):
+        time.sleep(SECONDS_OF_LOAD)
+        yield from take(browser, WHILE_BUSY, names)
+    time.sleep(SECONDS_TO_ARRIVE)
+    yield from take(browser, AFTERWARDS, names | declined_order(browser, stack))
+
+
+def tell(paths: Iterable[Path]) -> None:
+    """List what was written."""
+    for path in paths:
+        sys.stdout.write(f"{path.relative_to(ROOT)}  {path.stat().st_size // 1000} kB\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", type=Path, metavar="FOLDER", help="every view, width and theme, into this folder")
-    folder = parser.parse_args().all
-    every = [(view, width, theme) for view in VIEWS for width in HEIGHTS for theme in ("light", "dark")]
     chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if chromium is None:
         sys.exit("Chromium is not installed (Debian: apt install chromium)")
     with tempfile.TemporaryDirectory() as data, running_stack(Path(data)) as stack, sync_playwright() as playwright:
-        waybill = Path(sys.executable).with_name("waybill")
-        load = [waybill, "load", "--rate", "3", "--duration", "45s", "--seed", "7"]
-        subprocess.run(load, cwd=ROOT, env=stack.environment, check=True)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        take(browser, stack, every if folder else list(IN_DOCS), folder or IMAGES)
+        tell(screenshots(browser, stack))
         browser.close()
 
 

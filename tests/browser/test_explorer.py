@@ -50,6 +50,26 @@ def alone(tmp_path: Path) -> Iterator[Backend]:
     backend.stop()
 
 
+# Where a chart has a dot that opens something, its pointer says so. In one go, since a live chart moves on.
+CLICK_A_DOT = """(chart) => {
+  const over = chart.querySelector(".u-over");
+  const { left, top, right, bottom } = over.getBoundingClientRect();
+  for (let x = left; x < right; x += 6)
+    for (let y = top; y < bottom; y += 6) {
+      const send = (type) => over.dispatchEvent(new MouseEvent(type, { clientX: x, clientY: y, bubbles: true }));
+      send("mousemove");
+      if (over.style.cursor === "pointer") return ["mousedown", "mouseup", "click"].map(send);
+    }
+  throw new Error("the chart has no dot");
+}"""
+
+
+def click_a_dot(chart: Locator) -> None:
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator(".u-over")).to_be_visible()
+    chart.evaluate(CLICK_A_DOT)
+
+
 def rows(page: Page) -> Locator:
     return page.get_by_role("region", name="Traces found").get_by_role("listitem")
 
@@ -126,6 +146,14 @@ def test_a_part_of_the_scatter_can_be_chosen(page: Page, stack: Stack) -> None:
     expect(rows(page)).to_contain_text("took 1000")
     page.go_back()
     expect(rows(page)).to_have_count(2)
+
+
+def test_a_dot_of_the_scatter_opens_its_trace(page: Page, stack: Stack) -> None:
+    service = f"dotted-{secrets.token_hex(3)}"
+    trace_id = send(stack, service, [span("GET /dot", ms=0)])
+    page.goto(f"{stack.traces}/?service={service}")
+    click_a_dot(page.get_by_role("region", name="Duration over time"))
+    expect(page).to_have_url(f"{stack.traces}/trace/{trace_id}")
 
 
 # --------------------------------------------------------------------------------------------------------- one trace
@@ -216,6 +244,42 @@ def test_the_waterfall_is_walked_with_the_keyboard(page: Page, stack: Stack) -> 
     expect(details(page)).to_contain_text("child")
     page.keyboard.press("Escape")
     expect(details(page)).to_have_count(0)
+
+
+def test_an_arrow_enters_the_waterfall_from_anywhere(page: Page, stack: Stack) -> None:
+    trace_id = send(stack, "entered", [root := span("root", ms=100), span("child", parent=root["spanId"], ms=50)])
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    expect(waterfall(page)).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(waterfall(page)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(details(page).get_by_role("heading", level=2)).to_have_text("child")
+
+
+def test_what_is_folded_is_found_and_unfolded(page: Page, stack: Stack) -> None:
+    click = span("click", ms=100)
+    request = span("POST /orders", parent=click["spanId"], ms=90)
+    steps = [span(f"step {n}", parent=request["spanId"], at=n, ms=20) for n in (1, 2)]
+    hidden = span("hidden", parent=steps[1]["spanId"], at=3, ms=1)
+    trace_id = send(stack, "folded", [click, request, *steps, hidden])
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    page.get_by_role("button", name="Fold all", exact=True).click()
+    names = waterfall(page).locator(".span-name")
+    expect(names).to_have_text(["click", "POST /orders", "step 1", "step 2"])
+    page.get_by_label("Find in this trace").fill("hidden")
+    page.get_by_label("Find in this trace").press("Enter")
+    expect(names).to_have_text(["click", "POST /orders", "step 1", "step 2", "hidden"])
+
+
+def test_the_link_to_what_is_looked_at_can_be_copied(page: Page, stack: Stack, declined: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{stack.traces}/trace/{declined}")
+    waterfall(page).get_by_text("charge_payment").click()
+    expect(details(page)).to_be_visible()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
 
 
 def test_two_traces_of_an_operation_are_compared(page: Page, stack: Stack) -> None:
@@ -321,6 +385,10 @@ def test_an_instrument_is_found_by_typing_and_its_exemplars_open_traces(page: Pa
     page.get_by_text("Exemplars as a list").click()
     expect(page.locator(".exemplars a").first).to_have_attribute("href", re.compile("/trace/[0-9a-f]{32}"))
 
+    click_a_dot(page.get_by_role("region", name="Heat map"))
+    expect(waterfall(page)).to_be_visible()
+    page.go_back()
+
     page.get_by_label("By").select_option("service.name")
     expect(page.get_by_role("region", name="P95 by service.name")).to_contain_text("order-service")
     page.get_by_label("Find").fill("orders.created")
@@ -352,6 +420,11 @@ def test_a_new_log_line_shows_up_by_itself_unless_paused(page: Page, stack: Stac
     expect(page.get_by_text(f"first {marker}")).to_be_visible()
     page.keyboard.press("p")
     expect(page.get_by_role("button", name="Paused")).to_be_visible()
+    send(stack, "chatty", [], [{"spanId": one["spanId"], "body": {"stringValue": f"second {marker}"}}])
+    page.wait_for_timeout(2500)
+    expect(page.get_by_text(f"second {marker}")).to_have_count(0)
+    page.keyboard.press("p")
+    expect(page.get_by_text(f"second {marker}")).to_be_visible()
 
 
 # ------------------------------------------------------------------------------------------------------- for everybody
@@ -366,10 +439,28 @@ def test_keys_search_list_themselves_and_change_the_view(page: Page, stack: Stac
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert accessibility_problems(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("4")
     expect(page).to_have_url(f"{stack.traces}/logs")
+
+
+def test_the_shop_is_one_click_away(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.traces}/metrics")
+    page.get_by_role("link", name="Place an order").click()
+    expect(page.get_by_role("heading", name="Place an order")).to_be_visible()
+    assert page.url == f"{stack.shop}/"
+
+
+def test_an_address_that_leads_nowhere_says_so(page: Page, stack: Stack, problems: list[str]) -> None:
+    for address, answer in (("/nowhere", "There is no such page"), ("/trace/nothing", "This is not a trace id")):
+        page.goto(stack.traces + address)
+        expect(page.get_by_role("heading", name=answer)).to_be_visible()
+        page.get_by_role("link", name="All traces").click()
+        expect(page).to_have_url(f"{stack.traces}/")
+    assert ["404" in problem for problem in problems] == [True]
+    problems.clear()
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)], ids=lambda value: str(value))

@@ -67,6 +67,16 @@ def test_requests_are_counted_per_service_and_per_call(backend: Backend, service
     assert [one["duration"] for one in detail["slowest"]] == [30_000, 20_000, 10_000, 0]
 
 
+def test_a_span_whose_parent_has_not_arrived_is_no_request_unless_it_is_a_servers(
+    backend: Backend, service: str
+) -> None:
+    trace_id, caller, inner = new_id(), secrets.token_bytes(8), secrets.token_bytes(8)
+    served = span(trace_id, "POST /", parent=caller, kind=Span.SPAN_KIND_SERVER)
+    backend.send(spans(service, served, span(trace_id, "INSERT", parent=inner, kind=Span.SPAN_KIND_CLIENT)))
+    detail = backend.get(f"/api/services/{service}/requests", start=START // 1000, end=START // 1000 + 1_000_000)
+    assert [(one["operation"], one["count"]) for one in detail["operations"]] == [("POST /", 1)]
+
+
 def test_a_heat_map_gives_the_buckets_of_each_step(backend: Backend, service: str) -> None:
     request, instruments = metrics(service)
     name = f"{service}.time"
@@ -108,7 +118,7 @@ def test_a_trace_comes_back_as_the_otlp_it_was(backend: Backend, service: str) -
 
 def test_without_a_built_page_the_address_says_how_to_build_it_and_what_there_is(tmp_path: Path) -> None:
     app = Flask("test", static_folder=None)
-    app.register_blueprint(explorer("GET /api/services", tmp_path))
+    app.register_blueprint(explorer("GET /api/services", "http://127.0.0.1:8080/", tmp_path))
     answer = app.test_client().get("/trace/abc")
     assert answer.mimetype == "text/plain"
     assert "make web/dist/.built" in answer.text

@@ -48,6 +48,11 @@ def test_the_rate_of_a_counter_survives_a_reset_and_adds_up_processes(backend: B
     assert values(backend, name, "rate") == [1, 12, 0.5, 2, None, None]
 
 
+def test_a_counter_that_begins_late_in_a_step_was_not_fast(backend: Backend, name: str) -> None:
+    counter(backend, name, [(10, 2, {}, 9), (20, 2, {}, 9)])
+    assert values(backend, name, "rate") == [0.2, 0, None, None, None, None]
+
+
 def test_an_increase_is_spread_over_the_steps_it_lasted(backend: Backend, name: str) -> None:
     counter(backend, name, [(5, 0, {}, 0), (35, 60, {}, 0)])
     assert values(backend, name, "count") == [10, 20, 20, 10, None, None]

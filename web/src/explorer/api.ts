@@ -63,6 +63,14 @@ export interface ServiceDetail {
 export const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 export const POLL_MS = 2000;
 
+/** Where orders are placed; "" until it is known. */
+export const shop = signal("");
+
+export async function findShop(): Promise<void> {
+  const config = JSON.parse(await ask("/page-config.json")) as { shop_url: string };
+  shop.value = config.shop_url;
+}
+
 /** Whether the views follow what arrives. */
 export const live = signal(true);
 

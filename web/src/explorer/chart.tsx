@@ -53,6 +53,14 @@ interface Props {
 }
 
 const NEAR = 14;
+const [MINUTE, HOUR, DAY] = [60, 3600, 86_400];
+/** Seconds from tick to tick. uPlot's own leap from 1 to 5 and from 5 to 10, so a narrow chart would have one tick or none. */
+const TICK_STEPS = [
+  ...[0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30].map((n) => n * MINUTE),
+  ...[1, 2, 3, 6, 12].map((n) => n * HOUR),
+  ...[1, 2, 7, 30].map((n) => n * DAY),
+];
 const colours = new Map<string, string>();
 const DOT = 4;
 const SMALL_DOT = 2.75;
@@ -122,7 +130,8 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
     legend: { show: false },
     cursor: {
       points: { show: lines.length > 0, size: 6 },
-      drag: { x: !!onBrush, y: !!onBrush, setScale: false, uni: 8 },
+      // uPlot takes a click for a drag when the chart has moved on the page since; addPointer knows better.
+      drag: { x: !!onBrush, y: !!onBrush, setScale: false, uni: 8, click: () => undefined },
       y: false,
     },
     select: { show: !!onBrush, left: 0, top: 0, width: 0, height: 0 },
@@ -131,7 +140,7 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
       y: { distr: isLogarithmic ? 3 : 1, range: () => yRange(current.current) },
     },
     axes: [
-      { ...axis, size: 26, space: 64, values: (_, splits) => splits.map((at) => clock(at, current.current.range)) },
+      { ...axis, size: 30, gap: 9, space: 64, incrs: TICK_STEPS, values: (_, splits) => splits.map((at) => clock(at, current.current.range)) },
       {
         ...axis,
         size: 62,
@@ -271,12 +280,12 @@ function addPointer(u: uPlot, current: { current: Props }): void {
   tip.className = "chart-tip";
   tip.hidden = true;
   u.over.append(tip);
-  let pressed = 0;
-  u.over.addEventListener("mousedown", (event) => (pressed = event.clientX));
+  let pressed = { x: 0, y: 0 };
+  u.over.addEventListener("mousedown", ({ clientX: x, clientY: y }) => (pressed = { x, y }));
   u.over.addEventListener("mouseleave", () => (tip.hidden = true));
   u.over.addEventListener("click", (event) => {
     const dot = nearest(u, current.current.dots ?? [], event);
-    if (dot && Math.abs(event.clientX - pressed) < 4) navigate(dot.href);
+    if (dot && Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) < 4) navigate(dot.href);
   });
   u.over.addEventListener("mousemove", (event) => {
     const dot = nearest(u, current.current.dots ?? [], event);

@@ -39,7 +39,7 @@ document.addEventListener("keydown", (event) => {
   const target = event.target as HTMLElement;
   const isTyping = target.closest("input:not([type=checkbox]), select, textarea") !== null;
   if (event.key === "Escape" && isTyping) return target.blur();
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || isListOpen.value) return;
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const view = VIEWS[Number(event.key) - 1];
   if (event.key === "/") document.querySelector<HTMLElement>("[data-search]")?.focus();
   else if (event.key === "?") isListOpen.value = true;

@@ -38,7 +38,7 @@ export function Logs() {
         </div>
       </search>
       {found.error && <Failure error={found.error} />}
-      {found.data && !logs.length && (isFiltered ? <NoneFits /> : <NothingYet what="log lines" />)}
+      {found.data && !logs.length && (isFiltered ? <NoneFits /> : <NothingYet title="No log lines yet" />)}
       {logs.length > 0 && (
         <ol class="card log-list" aria-label={`${plural(logs.length, "log line")}, ${of("trace") ? "oldest" : "newest"} first`}>
           {logs.map((log) => (

@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
 import "../shared/tokens.css";
 import "./explorer.css";
+import { findShop, shop } from "./api.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs.tsx";
 import { Metrics } from "./metrics.tsx";
@@ -30,6 +31,7 @@ function App() {
             </a>
           ))}
         </nav>
+        <ShopLink />
         <KeysButton />
       </Masthead>
       <div id="view" class={`view view-${view || "traces"}`}>
@@ -38,6 +40,15 @@ function App() {
       <KeyList />
     </>
   );
+}
+
+function ShopLink() {
+  useEffect(() => void findShop().catch(() => undefined), []);
+  return shop.value ? (
+    <a class="button quiet small to-shop" href={shop.value}>
+      Place an order
+    </a>
+  ) : null;
 }
 
 function View({ view, name }: { view: string; name: string | undefined }) {

@@ -37,7 +37,7 @@ export function Metrics() {
         <LiveSwitch />
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {asked.data && !all.length && <NothingYet what="metrics" />}
+      {asked.data && !all.length && <NothingYet title="No metrics yet" />}
       {all.length > 0 && (
         <div class="metrics-body">
           <nav class="card instruments" aria-label="Instruments">

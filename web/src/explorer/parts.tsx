@@ -2,13 +2,14 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { serviceColour } from "../shared/services.ts";
-import { type ApiError, live } from "./api.ts";
+import { type ApiError, live, shop } from "./api.ts";
+import { shortService } from "./titles.ts";
 
 export function Service({ name, isShort = false }: { name: string; isShort?: boolean }) {
   return (
     <span class="service" title={name}>
       <span class="dot" style={{ background: serviceColour(name) }} />
-      <span class="service-name">{isShort ? name.replace(/-service$/, "") || name : name}</span>
+      <span class="service-name">{isShort ? shortService(name) : name}</span>
     </span>
   );
 }
@@ -22,10 +23,10 @@ export function Empty({ title, children }: { title: string; children: ComponentC
   );
 }
 
-/** What to do when nothing has arrived at all. */
-export function NothingYet({ what }: { what: string }) {
+/** What to do when nothing has arrived. */
+export function NothingYet({ title }: { title: string }) {
   return (
-    <Empty title={`No ${what} yet`}>
+    <Empty title={title}>
       <p>Whatever sends OpenTelemetry to this machine shows up here as it arrives.</p>
       <dl class="commands">
         <dt>
@@ -40,6 +41,14 @@ export function NothingYet({ what }: { what: string }) {
           <code>.venv/bin/waybill load</code>
         </dt>
         <dd>sends orders for half a minute</dd>
+        {shop.value && (
+          <>
+            <dt>
+              <a href={shop.value}>The shop</a>
+            </dt>
+            <dd>takes one from you: your click begins its trace</dd>
+          </>
+        )}
       </dl>
     </Empty>
   );
@@ -162,5 +171,4 @@ export const ICONS = {
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   down: "M12 4v12m-5-5 5 5 5-5M5 20h14",
   up: "M12 16V4m-5 5 5-5 5 5M5 20h14",
-  compare: "M8 4v16M16 4v16M4 8h4m8 8h4",
 };

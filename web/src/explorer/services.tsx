@@ -25,7 +25,7 @@ export function Services() {
         <LiveSwitch />
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {map && !map.services.length && <NothingYet what={lookback ? "requests in this time" : "requests"} />}
+      {map && !map.services.length && <NothingYet title="No requests in this time" />}
       {map && map.services.length > 0 && (
         <>
           <Map map={map} />
@@ -42,7 +42,7 @@ export function Services() {
 }
 
 function Map({ map }: { map: ServiceMap }) {
-    const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
+  const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
   const places = new globalThis.Map(nodes.map((node) => [node.service, node]));
   return (
     <section class="card map-card" aria-label="Map of services">
@@ -170,7 +170,7 @@ export function ServicePage({ name }: { name: string }) {
         <LiveSwitch />
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {detail && !detail.operations.length && <NothingYet what={`requests to ${name} in this time`} />}
+      {detail && !detail.operations.length && <NothingYet title={`No requests to ${name} in this time`} />}
       {detail && detail.operations.length > 0 && (
         <>
           <div class="chart-grid">

@@ -1,6 +1,7 @@
 import { setParams, url } from "./router.ts";
 
 const TIMES = [
+  [60, "1 minute"],
   [300, "5 minutes"],
   [900, "15 minutes"],
   [3600, "1 hour"],

@@ -1,5 +1,5 @@
 // Words for what telemetry says: a span in a few words, a value with its unit.
-import { duration, number } from "../shared/format.ts";
+import { bytes, duration, number } from "../shared/format.ts";
 import type { Span } from "./trace-tree.ts";
 
 /** A duration (µs) as the read API takes it. */
@@ -14,17 +14,17 @@ export const rate = (perSecond: number): string =>
 /** A measured value with its UCUM unit. */
 export function measured(value: number, unit: string): string {
   const inMicroseconds = { s: 1e6, ms: 1e3, us: 1 }[unit];
-  if (inMicroseconds) return value < 0 ? `-${duration(-value * inMicroseconds)}` : duration(value * inMicroseconds);
-  if (unit === "By") return `${short(value)}B`;
+  if (value < 0) return `-${measured(-value, unit)}`;
+  if (inMicroseconds) return duration(value * inMicroseconds);
+  if (unit === "By") return bytes(value);
   if (unit === "1" || !unit || unit.startsWith("{")) return short(value);
   return `${short(value)} ${unit}`;
 }
 
 function short(value: number): string {
-  const size = Math.abs(value);
-  if (size >= 1e9) return `${number(value / 1e9)} G`;
-  if (size >= 1e6) return `${number(value / 1e6)} M`;
-  return size >= 1e4 ? `${number(value / 1e3)} k` : number(value);
+  if (value >= 1e9) return `${number(value / 1e9)} G`;
+  if (value >= 1e6) return `${number(value / 1e6)} M`;
+  return value >= 1e4 ? `${number(value / 1e3)} k` : number(value);
 }
 
 /** A statement without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`. */

@@ -25,8 +25,22 @@ import { notesOf } from "./waterfall-rows.ts";
 
 const STILL_ARRIVING_MS = 60_000;
 
+/** What stands behind /trace/ in the address. */
+export const TracePage = ({ traceId }: { traceId: string }) =>
+  /^[0-9a-f]{1,32}$/.test(traceId) ? (
+    <OneTrace traceId={traceId} />
+  ) : (
+    <main class="page">
+      <Empty title="This is not a trace id">
+        <p>
+          A trace id has 32 digits, 0 to 9 and a to f. <a href="/">All traces</a>
+        </p>
+      </Empty>
+    </main>
+  );
+
 /** One trace: what it was, where its time went, its waterfall with the logs in it. */
-export function TracePage({ traceId }: { traceId: string }) {
+function OneTrace({ traceId }: { traceId: string }) {
   const [isOld, setOld] = useState(false);
   const every = isOld ? 0 : POLL_MS;
   const asked = useQuery<JaegerTrace[]>(address("/api/traces", { traceID: traceId }), every);

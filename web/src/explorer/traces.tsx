@@ -11,6 +11,8 @@ const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "st
 const PAGE = 100;
 const SCREENFUL = 24;
 const MOST = 1500;
+/** A trace that took no time at all (µs) stands here in the scatter, not decades below the others. */
+const FLOOR = 100;
 
 /** Traces, newest first and live, with filters that stand in the address. */
 export function Traces() {
@@ -39,7 +41,7 @@ export function Traces() {
         </ul>
       )}
       {found.error && <Failure error={found.error} />}
-      {found.data && !traces.length && (isFiltered ? <NoneFits /> : <NothingYet what="traces" />)}
+      {found.data && !traces.length && (isFiltered ? <NoneFits /> : <NothingYet title="No traces yet" />)}
       {traces.length > 0 && (
         <>
           <Scatter traces={traces} />
@@ -202,7 +204,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
       traces.map(
         (trace): Dot => ({
           x: trace.startTime,
-          y: Math.max(1, trace.duration),
+          y: Math.max(FLOOR, trace.duration),
           label: () =>
             `${trace.service} ${trace.operation}\n${duration(trace.duration)} at ${time(trace.startTime)}${trace.errors ? `\n${plural(trace.errors, "error")}` : ""}`,
           href: traceLink(trace.traceID),
@@ -232,7 +234,10 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
         format={duration}
         isLogarithmic
         onBrush={({ from, to, low, high }) =>
-          setParams({ start: String(Math.round(from)), end: String(Math.round(to)), min: goDuration(low), max: goDuration(high) }, false)
+          setParams(
+            { start: String(Math.round(from)), end: String(Math.round(to)), min: low > FLOOR ? goDuration(low) : null, max: goDuration(high) },
+            false,
+          )
         }
       />
     </section>
@@ -280,8 +285,8 @@ const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
       ))}
     </span>
     <span class="number spans">
-      {trace.spans}
-      <span class="narrow-only"> spans</span>
+      <span class="wide-only">{trace.spans}</span>
+      <span class="narrow-only">{plural(trace.spans, "span")}</span>
     </span>
     <span class="number">
       {trace.errors > 0 ? <span class="badge bad">{plural(trace.errors, "error")}</span> : <span class="muted dash">–</span>}

@@ -47,6 +47,11 @@ export function VirtualList<T>({ items, rowHeight, scroller, render }: Props<T>)
   );
 }
 
+export const isInSight = (scroller: HTMLElement, index: number | undefined, rowHeight: number, sticky: number): boolean =>
+  index !== undefined &&
+  index * rowHeight >= scroller.scrollTop &&
+  (index + 1) * rowHeight <= scroller.scrollTop + scroller.clientHeight - sticky;
+
 /** Scroll so that row `index` is in sight, below whatever sticks to the top. */
 export function reveal(scroller: HTMLElement, index: number, rowHeight: number, sticky: number, centre = false): void {
   const top = index * rowHeight;

@@ -1,10 +1,11 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, plural } from "../shared/format.ts";
 import { serviceColour } from "../shared/services.ts";
 import { setParams } from "./router.ts";
-import { peer, title } from "./titles.ts";
+import { isNarrow } from "./screen.ts";
+import { peer, shortService, title } from "./titles.ts";
 import { type CriticalPath, endOf, isFailed, type Section, type Span, total, type Trace } from "./trace-tree.ts";
-import { reveal, VirtualList } from "./virtual-list.tsx";
+import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
 import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
 
 const ROW = 26;
@@ -24,6 +25,7 @@ interface Props {
 /** The tree of spans over time. A treegrid: arrows walk it, left and right fold and unfold, Enter opens the details. */
 export function Waterfall({ trace, path, notes, worst, selected }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
+  const awaited = useRef<Span>(undefined);
   const [collapsed, setCollapsed] = useState<ReadonlySet<Span>>(new Set());
   const [hasNotes, setNotes] = useState(true);
   const [active, setActive] = useState<Span | Note>(selected ?? trace.root);
@@ -40,6 +42,17 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     const place = places.get(item);
     if (scroller.current && place !== undefined) reveal(scroller.current, place, ROW, HEAD, centre);
   };
+  /** A span that is found or linked to may lie in a folded part. */
+  const bringUp = (span: Span): void => {
+    if (places.has(span)) return show(span, true);
+    const above = ancestors(trace, span);
+    setCollapsed(new Set([...collapsed].filter((folded) => !above.includes(folded))));
+    awaited.current = span;
+  };
+  useLayoutEffect(() => {
+    if (awaited.current) show(awaited.current, true);
+    awaited.current = undefined;
+  }, [places]);
   const open = (span: Span | undefined): void => setParams({ span: span?.spanId ?? null });
   const fold = (span: Span, isFolded: boolean): void => {
     const next = new Set(collapsed);
@@ -50,17 +63,19 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
 
   useEffect(() => {
     if (!selected) return;
-    // A linked span may lie in a folded part.
-    const above = ancestors(trace, selected).filter((span) => collapsed.has(span));
-    if (above.length) setCollapsed(new Set([...collapsed].filter((span) => !above.includes(span))));
-    const place = places.get(selected);
-    const element = scroller.current;
-    setActive(selected);
-    if (element && place !== undefined) {
-      const isInSight = place * ROW >= element.scrollTop && place * ROW < element.scrollTop + element.clientHeight - 2 * HEAD;
-      if (!isInSight) reveal(element, place, ROW, HEAD, true);
-    }
+    if (isInSight(scroller.current!, places.get(selected), ROW, HEAD)) setActive(selected);
+    else bringUp(selected);
   }, [selected?.spanId, trace.traceId]);
+
+  useEffect(() => {
+    const enter = (event: KeyboardEvent): void => {
+      if (!/^Arrow(Up|Down)$/.test(event.key) || event.target !== document.body) return;
+      scroller.current!.focus();
+      event.preventDefault();
+    };
+    document.addEventListener("keydown", enter);
+    return () => document.removeEventListener("keydown", enter);
+  }, []);
 
   const onKeyDown = (event: KeyboardEvent): void => {
     const row = rows[at];
@@ -82,10 +97,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     event.stopPropagation();
   };
   const nextMatch = (step: 1 | -1): void => {
-    const order = rows.filter((row) => row.kind === "span" && matches.has(row.span)).map(itemOf);
-    const current = order.indexOf(active);
+    const order = rowsOf(trace, new Set(), null).flatMap((row) => (row.kind === "span" && matches.has(row.span) ? [row.span] : []));
+    const current = order.findIndex((span) => span === active);
     const next = order.at(current < 0 ? 0 : (current + step) % order.length);
-    if (next) show(next, true);
+    if (next) bringUp(next);
   };
 
   return (
@@ -205,9 +220,12 @@ function ancestors(trace: Trace, span: Span): Span[] {
   return [...found];
 }
 
-/** Everything that has children, but the root: folded, the request's own steps remain. */
-const inner = (trace: Trace): Set<Span> =>
-  new Set([...trace.spans.values()].filter((span) => span !== trace.root && span.children.length));
+/** Everything that has children below where the trace first branches: folded, the request's own steps remain. */
+function inner(trace: Trace): Set<Span> {
+  const open = new Set([trace.root]);
+  for (const span of open) if (span.children.length === 1) open.add(span.children[0]!);
+  return new Set([...trace.spans.values()].filter((span) => span.children.length && !open.has(span)));
+}
 
 function findSpans(trace: Trace, notes: ReadonlyMap<Span, Note[]>, text: string): Set<Span> {
   return new Set(text ? [...trace.spans.values()].filter((span) => hasText(span, notes.get(span), text)) : []);
@@ -256,7 +274,7 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
           />
         )}
         {failed && <span class="cross" role="img" aria-label="failed" />}
-        {isNewService && <span class="service-tag">{span.service}</span>}
+        {isNewService && <span class="service-tag">{isNarrow.value ? shortService(span.service) : span.service}</span>}
         <span class={`span-name ${failed ? "failed" : ""}`}>{title(span)}</span>
         {where && <span class="peer">{where}</span>}
         {status >= 400 && <span class="status">{status}</span>}
