@@ -44,7 +44,7 @@ def declined(stack: Stack) -> str:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Backend]:
-    """A local backend to which nothing was sent."""
+    """A local backend to which nothing was sent; to be named before `page`, which is then closed before this stops."""
     backend = start(tmp_path)
     yield backend
     backend.stop()
@@ -295,7 +295,7 @@ def test_two_traces_of_an_operation_are_compared(page: Page, stack: Stack) -> No
 
 
 def test_an_exported_trace_can_be_imported_and_is_the_same(
-    page: Page, stack: Stack, declined: str, alone: Backend, tmp_path: Path
+    alone: Backend, page: Page, stack: Stack, declined: str, tmp_path: Path
 ) -> None:
     page.goto(f"{stack.traces}/trace/{declined}")
     with page.expect_download() as download:
@@ -526,7 +526,7 @@ def test_the_page_may_load_and_run_only_its_own_files(stack: Stack) -> None:
     assert "<style" not in response.text
 
 
-def test_an_empty_stack_says_what_to_do(page: Page, alone: Backend) -> None:
+def test_an_empty_stack_says_what_to_do(alone: Backend, page: Page) -> None:
     for view in ("/", "/services", "/metrics", "/logs"):
         page.goto(f"http://127.0.0.1:{alone.traces_port}{view}")
         expect(page.get_by_role("main")).to_contain_text("make demo")

@@ -62,6 +62,8 @@ export interface ServiceDetail {
 
 export const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 export const POLL_MS = 2000;
+/** Characters of an answer that is asked for half as often: to take in a long one is felt. */
+const LONG = 500_000;
 
 /** Where orders are placed; "" until it is known. */
 export const shop = signal("");
@@ -133,7 +135,7 @@ export function useQuery<T>(path: string | null, every = 0): Query<T> {
         before = undefined;
         setState((old) => ({ data: old.path === path ? old.data : undefined, error: error as ApiError, path }));
       } finally {
-        if (every && !abort.signal.aborted) timer = setTimeout(() => void run(), every);
+        if (every && !abort.signal.aborted) timer = setTimeout(() => void run(), every * (1 + (before?.length ?? 0) / LONG));
       }
     };
     void run();
