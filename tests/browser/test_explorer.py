@@ -114,8 +114,7 @@ def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, stack: St
     expect(page.get_by_label("Search")).to_have_value("Payment_Declined")
     expect(page.get_by_label("Operation")).to_have_value("POST /charges")
     page.get_by_role("button", name="Remove the filter payment.outcome=declined").click()
-    expect(rows(page)).to_have_count(1)
-    expect(rows(page).get_by_role("link")).to_have_attribute("href", f"/trace/{declined}")
+    expect(rows(page).locator(f'a[href="/trace/{declined}"]')).to_have_count(1)
 
 
 def test_a_duration_filter_is_of_the_whole_trace(page: Page, stack: Stack) -> None:
