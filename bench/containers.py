@@ -84,10 +84,11 @@ def under_load(rate: float, duration: float) -> tuple[load.Report, dict[str, flo
     running = load.Load(plan)
     running.start()
     highest: dict[str, float] = defaultdict(float)
-    while running.running():
+    ends = time.monotonic() + duration
+    while running.running() and time.monotonic() < ends:
         for name, (used, _limit) in memory().items():
             highest[name] = max(highest[name], used)
-    running.stop()
+    running.stop(grace=60)
     return running.report, highest
 
 
