@@ -28,7 +28,7 @@ test: .venv/.complete web/dist/.built ## Run every test and check
 	@.venv/bin/pytest -n 2 --dist loadgroup
 
 test-stack: .venv/.complete ## Test the container stack that `make up` has started
-	@.venv/bin/pytest tests/stack
+	@.venv/bin/pytest tests/stack --timeout 300
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
