@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 from configparser import ConfigParser
 from functools import cache
 from importlib import import_module
 from itertools import product
+from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
@@ -219,6 +222,32 @@ def test_each_query_has_all_its_variables_replaced_and_parses(query: Query) -> N
     assert not re.search(r"\$[a-z_{]", query.expr)
     if query.datasource == "prometheus":
         promql_parser.parse(query.expr)
+
+
+def test_logql_is_what_grafanas_own_grammar_allows() -> None:
+    logs = [query.expr for query in ALL_QUERIES if query.datasource == "loki"]
+    script = """
+        import { parser } from "@grafana/lezer-logql";
+        import { readFileSync } from "node:fs";
+        const wrong = (query) => {
+          const errors = [];
+          parser.parse(query).iterate({ enter: (node) => { if (node.type.isError) errors.push(node.from); } });
+          return errors.length > 0;
+        };
+        console.log(JSON.stringify(JSON.parse(readFileSync(0)).filter(wrong)));
+    """
+    broken = '{service_name="a"} |= '
+    node = Path(sys.executable).with_name("node")
+    asked = subprocess.run(
+        [node, "--input-type=module", "--eval", script],
+        cwd=ROOT / "web",
+        input=json.dumps([*logs, broken]),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert logs
+    assert json.loads(asked.stdout) == [broken]
 
 
 def test_percentiles_come_with_exemplars_which_lead_to_traces() -> None:
