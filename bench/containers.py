@@ -1,6 +1,6 @@
 """What the container stack takes: memory at rest and under load, how soon an order is seen, whether telemetry is lost.
 
-Run it against a stack that `make up` has started: `.venv/bin/python bench/containers.py`. It prints Markdown.
+Run it against a stack that `make up` has started: `.venv/bin/python -m bench.containers`. It prints Markdown.
 """
 
 import argparse
@@ -10,16 +10,11 @@ import subprocess
 import time
 from collections import defaultdict
 
-import requests
-
 from local import load
 from local.client import order_body, place_order, skus_in_stock
-from local.containers import ContainerSettings
-from local.settings import HOST, ROOT
+from tests.stack.conftest import compose, prometheus, sql, url
 
-SETTINGS = ContainerSettings()
-API = f"http://{HOST}:{SETTINGS.order_port}"
-PROMETHEUS = f"http://{HOST}:{SETTINGS.prometheus_port}/api/v1/query"
+API = url("ORDER_PORT")
 LOST = ("receiver_refused", "receiver_failed", "exporter_send_failed", "exporter_enqueue_failed")
 SIGNALS = ("spans", "metric_points", "log_records")
 UNITS = {"B": 2**-20, "KiB": 2**-10, "MiB": 1, "GiB": 2**10}
@@ -27,15 +22,13 @@ UNITS = {"B": 2**-20, "KiB": 2**-10, "MiB": 1, "GiB": 2**10}
 
 def query(promql: str) -> float | None:
     """The value of an instant query, None where there is no series."""
-    result = requests.get(PROMETHEUS, {"query": promql}, timeout=10).json()["data"]["result"]
+    result = prometheus(promql)
     return float(result[0]["value"][1]) if result else None
 
 
 def memory() -> dict[str, tuple[float, float]]:
     """Service -> MiB in use and at most."""
-    ids = subprocess.run(["docker", "compose", "ps", "-q"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    form = "{{json .}}"
-    command = ["docker", "stats", "--no-stream", "--format", form, *ids.split()]
+    command = ["docker", "stats", "--no-stream", "--format", "{{json .}}", *compose("ps", "-q").split()]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     found = {}
     for entry in map(json.loads, lines):
@@ -45,28 +38,24 @@ def memory() -> dict[str, tuple[float, float]]:
 
 
 def mebibytes(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(\w+)", text.strip()).groups()  # type: ignore[union-attr]
-    return float(number) * UNITS[unit]
+    unit = text.strip().lstrip(".0123456789")
+    return float(text.strip().removesuffix(unit)) * UNITS[unit]
 
 
 def seconds_until_seen() -> float:
     """From a new order to a point of the panel "orders a second" that counts it."""
-    before = query("sum(orders_created_total)")
+    before = query("sum(orders_created_total)") or 0
+
+    def seen() -> bool:
+        counted = query("sum(orders_created_total)") or 0
+        return counted > before and query("sum(rate(orders_created_total[1m]))") is not None
+
     body = order_body({skus_in_stock(API)[0]: 1}, token="tok_approve", region="eu", customer="cus_42")
     began = time.monotonic()
     place_order(API, body).raise_for_status()
-    while (query("sum(orders_created_total)") or 0) <= (before or 0) or query(
-        "sum(rate(orders_created_total[1m]))"
-    ) is None:
+    while not seen():
         time.sleep(0.2)
     return time.monotonic() - began
-
-
-def restock() -> None:
-    statement = "UPDATE items SET stock = 1000000"
-    where = "postgresql://inventory:inventory@127.0.0.1/inventory"
-    command = ["docker", "compose", "exec", "-T", "postgres", "psql", "-qc", statement, where]
-    subprocess.run(command, cwd=ROOT, check=True)
 
 
 def under_load(rate: float, duration: float) -> tuple[load.Report, dict[str, float]]:
@@ -99,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
 
     print(f"From an order to the panel that counts it: {seconds_until_seen():.1f} s\n")
-    restock()
+    sql("inventory", "UPDATE items SET stock = 1000000")
     at_rest = memory()
     report, highest = under_load(options.rate, options.duration)
     print(f"{report.sent} orders in {options.duration:.0f} s asked for at {options.rate:g}/s: ", end="")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import browser as browser
-from tests.stack.conftest import PATIENCE, prometheus, span_rows, trace, url
+from tests.stack.conftest import PATIENCE, prometheus, services_in, trace, url
 from tests.telemetry_receiver import until
 
 SERVICES = {"storefront", "order", "inventory", "payment", "notification"}
@@ -29,11 +29,7 @@ def trace_id(browser: Browser) -> Iterator[str]:
 
 
 def test_the_browser_and_the_four_services_are_one_trace(trace_id: str) -> None:
-    def services() -> set[str]:
-        found = trace(trace_id)
-        return {service for service, _, _ in span_rows(found).values()} if found else set()
-
-    until(lambda: services() == SERVICES, PATIENCE)
+    until(lambda: services_in(trace(trace_id)) == SERVICES, PATIENCE)
 
 
 def test_the_service_graph_begins_in_the_browser(trace_id: str) -> None:
