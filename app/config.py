@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.problems import reason_of
+
 # gunicorn gives up at once on this exit status (Arbiter.APP_LOAD_ERROR); on any other it would start
 # the worker again, and fail again, for ever.
 EXIT_BAD_SETTING = 4
@@ -56,7 +58,7 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         state = "missing" if first["type"] == "missing" else "bad"
-        refuse_setting(str(first["loc"][0]).upper(), first["msg"].removeprefix("Value error, "), state)
+        refuse_setting(str(first["loc"][0]).upper(), reason_of(first), state)
 
 
 def refuse_setting(variable: str, reason: str, state: str = "bad") -> NoReturn:

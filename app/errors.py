@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.http_client import PeerError
-from app.problems import InvalidField, ProblemError
+from app.problems import InvalidField, ProblemError, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,7 @@ class InvalidRequest(ProblemError):
 def invalid_request(error: ValidationError) -> InvalidRequest:
     """What pydantic found, field by field; never the value, which may be a secret."""
     errors = [
-        InvalidField(
-            field=".".join(map(str, problem["loc"])) or "body", reason=problem["msg"].removeprefix("Value error, ")
-        )
+        InvalidField(field=".".join(map(str, problem["loc"])) or "body", reason=reason_of(problem))
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return InvalidRequest("; ".join(f"{error.field}: {error.reason}" for error in errors), errors)

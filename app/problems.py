@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 
 class InvalidField(BaseModel):
@@ -24,3 +25,8 @@ class ProblemError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
+
+
+def reason_of(error: ErrorDetails) -> str:
+    """Why pydantic refused a value, without the words it puts before those of our own validators."""
+    return error["msg"].removeprefix("Value error, ")

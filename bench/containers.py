@@ -12,7 +12,7 @@ from collections import defaultdict
 
 from local import load
 from local.client import order_body, place_order, skus_in_stock
-from tests.stack.conftest import compose, prometheus, sql, url
+from tests.stack.conftest import compose, prometheus, restock, url
 
 API = url("ORDER_PORT")
 LOST = ("receiver_refused", "receiver_failed", "exporter_send_failed", "exporter_enqueue_failed")
@@ -88,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
 
     print(f"From an order to the panel that counts it: {seconds_until_seen():.1f} s\n")
-    sql("inventory", "UPDATE items SET stock = 1000000")
+    restock()
     at_rest = memory()
     report, highest = under_load(options.rate, options.duration)
     print(f"{report.sent} orders in {options.duration:.0f} s asked for at {options.rate:g}/s: ", end="")

@@ -316,16 +316,17 @@ def demo(logs: Annotated[bool, typer.Option("--logs", help="Show what the servic
     raise typer.Exit(supervisor.up(at, logs=logs, after_ready=lambda: _first_order(at)))
 
 
-def _first_order_body(api: str) -> dict[str, Any]:
+def _place_first_order(at: LocalSettings) -> bool:
+    out.print("\nA first order:")
+    api, traces = f"http://{HOST}:{at.order_port}", TraceApi(f"http://{HOST}:{at.traces_port}")
     lines = {sku: quantity for quantity, sku in enumerate(client.skus_in_stock(api)[:2], start=1)}
-    return client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
+    body = client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
+    return place(api, traces, body)
 
 
 def _first_order(at: LocalSettings) -> None:
     try:
-        out.print("\nA first order:")
-        api = f"http://{HOST}:{at.order_port}"
-        place(api, TraceApi(f"http://{HOST}:{at.traces_port}"), _first_order_body(api))
+        _place_first_order(at)
     except ClientError as error:
         out.print(Text(f"The first order failed: {terminal.clean(error)}", "red"), soft_wrap=True)
     out.print(Text("\nTry next, in another terminal:", "bold"))
@@ -347,8 +348,7 @@ def containers_command() -> None:
     from local import containers
 
     at = read(containers.ContainerSettings)
-    api, traces = f"http://{HOST}:{at.order_port}", TraceApi(f"http://{HOST}:{at.traces_port}")
-    raise typer.Exit(containers.up(at, lambda: place(api, traces, _first_order_body(api))))
+    raise typer.Exit(containers.up(at, lambda: _place_first_order(at)))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from local.client import ClientError
 from local.ports import taken_ports
-from local.settings import HOST, ROOT, LocalSettings
+from local.settings import HOST, ROOT, LocalSettings, Port
 
 NO_COMPOSE = (
     "`docker compose` does not answer: start Docker, or Podman with a docker command, or run `make demo`, "
@@ -20,9 +20,9 @@ NO_COMPOSE = (
 class ContainerSettings(LocalSettings):
     """The further ports that the container stack publishes."""
 
-    prometheus_port: int
-    grafana_port: int
-    loki_port: int
+    prometheus_port: Port
+    grafana_port: Port
+    loki_port: Port
 
 
 PUBLISHED = ("ORDER_PORT", "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT")
@@ -45,7 +45,6 @@ def up(settings: ContainerSettings, first_order: Callable[[], bool]) -> int:
             "the stack is not healthy: `docker compose ps -a` says which part, `docker compose logs NAME` why"
         )
     healthy = time.monotonic() - began
-    out.print("\nA first order:")
     taken = first_order()
     traced = time.monotonic() - began
     out.print()
@@ -66,8 +65,8 @@ def _running() -> list[str]:
 
 
 def _check_ports(settings: ContainerSettings) -> None:
-    taken = taken_ports({variable: getattr(settings, variable.lower()) for variable in PUBLISHED})
-    if taken:
+    ports = settings.ports()
+    if taken := taken_ports({variable: ports[variable] for variable in PUBLISHED}):
         raise ClientError("\n  ".join(["cannot start:", *(f"port {line}" for line in taken)]))
 
 

@@ -9,20 +9,22 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
+Port = Annotated[int, Field(gt=0, lt=65536)]
+
 
 class LocalSettings(BaseSettings):
     """Ports (1-65535), the data folder and the databases of the local stack."""
 
     model_config = SettingsConfigDict(env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore")
 
-    order_port: int = Field(gt=0, lt=65536)
-    inventory_port: int = Field(gt=0, lt=65536)
-    payment_port: int = Field(gt=0, lt=65536)
-    notification_port: int = Field(gt=0, lt=65536)
-    cache_port: int = Field(gt=0, lt=65536)
-    otlp_grpc_port: int = Field(gt=0, lt=65536)
-    otlp_http_port: int = Field(gt=0, lt=65536)
-    traces_port: int = Field(gt=0, lt=65536)
+    order_port: Port
+    inventory_port: Port
+    payment_port: Port
+    notification_port: Port
+    cache_port: Port
+    otlp_grpc_port: Port
+    otlp_http_port: Port
+    traces_port: Port
     waybill_data: Annotated[Path, AfterValidator(Path.absolute)] = ROOT / ".waybill"
     """Where every file of the local stack lives; one command removes it."""
     waybill_retention_bytes: int = Field(2**30, ge=2**20)

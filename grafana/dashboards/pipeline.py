@@ -62,19 +62,13 @@ def flow() -> list[kit.Panel]:
             "Accepted",
             "What the services sent, by signal.",
             "cps",
-            *(
-                kit.promql(f"sum(rate(otelcol_receiver_accepted_{signal}[$__rate_interval]))", name)
-                for signal, name in SIGNALS.items()
-            ),
+            *_received("accepted"),
         ),
         kit.lines(
             "Refused",
             "What was turned away, by signal. Should be flat at zero.",
             "cps",
-            *(
-                kit.promql(f"sum(rate(otelcol_receiver_refused_{signal}[$__rate_interval]))", name)
-                for signal, name in SIGNALS.items()
-            ),
+            *_received("refused"),
         ),
         kit.lines(
             "Sent",
@@ -145,6 +139,13 @@ def collector() -> list[kit.Panel]:
             "none",
             kit.promql("prometheus_tsdb_head_series", "series"),
         ),
+    ]
+
+
+def _received(how: str) -> list[kit.Query]:
+    return [
+        kit.promql(f"sum(rate(otelcol_receiver_{how}_{signal}[$__rate_interval]))", name)
+        for signal, name in SIGNALS.items()
     ]
 
 

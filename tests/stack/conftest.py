@@ -152,12 +152,17 @@ def sql(service: str, statement: str) -> str:
     return compose("exec", "-T", "postgres", "psql", "-qtAc", statement, where).strip()
 
 
+def restock() -> None:
+    """Let there be enough of everything to sell."""
+    sql("inventory", "UPDATE items SET stock = 1000000")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stack() -> None:
     """The stack is up, and has enough of everything to sell."""
     if not compose("ps", "--quiet", check=False).strip():
         pytest.exit("the container stack is not up: start it with `make up`", returncode=2)
-    sql("inventory", "UPDATE items SET stock = 1000000")
+    restock()
 
 
 @pytest.fixture(scope="session")

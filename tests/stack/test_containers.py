@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from local.processes import SERVICES
 from local.settings import HOST
 from tests.stack.conftest import compose, containers, service_of, settings
 
-SERVICES = ("order", "inventory", "payment", "notification")
 PUBLISHED = {
     "order-service": settings.order_port,
     "otel-collector": settings.otlp_http_port,
@@ -19,7 +19,13 @@ PUBLISHED = {
     "grafana": settings.grafana_port,
     "loki": settings.loki_port,
 }
-INSIDE = (settings.inventory_port, settings.payment_port, settings.notification_port, 5432, 6379)
+INSIDE = {
+    "inventory-service": settings.inventory_port,
+    "payment-service": settings.payment_port,
+    "notification-service": settings.notification_port,
+    "postgres": 5432,
+    "valkey": 6379,
+}
 TWO_GIB = 2 * 2**30
 
 
@@ -61,17 +67,15 @@ def test_all_memory_limits_together_are_at_most_two_gibibytes() -> None:
     assert sum(limits) <= TWO_GIB
 
 
-@pytest.mark.parametrize(
-    "port", [settings.inventory_port, settings.payment_port, settings.notification_port, 5432, 6379]
-)
+@pytest.mark.parametrize("port", INSIDE.values())
 def test_services_and_databases_of_the_inside_do_not_listen_on_this_machine(port: int) -> None:
     with socket.socket() as probe:
         assert probe.connect_ex((HOST, port)) != 0
 
 
-@pytest.mark.parametrize("host", ["inventory-service:8081", "payment-service:8082", "postgres:5432", "valkey:6379"])
+@pytest.mark.parametrize("host", INSIDE)
 def test_the_backends_do_not_even_find_what_is_inside(host: str) -> None:
-    command = ["exec", "-T", "prometheus", "wget", "-q", "-T", "3", "-O", "/dev/null", f"http://{host}/"]
+    command = ["exec", "-T", "prometheus", "wget", "-q", "-T", "3", "-O", "/dev/null", f"http://{host}:{INSIDE[host]}/"]
     with pytest.raises(subprocess.CalledProcessError) as failure:
         compose(*command)
     assert "bad address" in failure.value.stderr

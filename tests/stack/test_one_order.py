@@ -6,11 +6,11 @@ import time
 import pytest
 import requests
 
+from local.processes import SERVICES
 from tests.stack.conftest import PATIENCE, Order, loki, place_order, prometheus, services_in, span_rows, trace, url
 from tests.telemetry_receiver import until
 from tests.test_trace_flow import APPROVED
 
-SERVICES = {"order", "inventory", "payment", "notification"}
 EDGES = {(parent, child) for parent, child in APPROVED if not child[2].startswith("BEGIN")}
 """As in the local stack, but for SQLite's BEGIN IMMEDIATE."""
 
@@ -33,7 +33,7 @@ def edges(trace_id: str) -> set[tuple[object, object]]:
 
 
 def test_jaeger_has_the_trace_with_all_services_and_edges(order: Order) -> None:
-    until(lambda: services_in(trace(order.trace_id)) == SERVICES, PATIENCE)
+    until(lambda: services_in(trace(order.trace_id)) == set(SERVICES), PATIENCE)
     until(lambda: edges(order.trace_id) >= EDGES, PATIENCE)
 
 
@@ -48,7 +48,7 @@ def test_loki_has_the_logs_of_the_trace_from_all_services(order: Order) -> None:
         streams = loki(f'{{service_name=~".+"}} | trace_id="{order.trace_id}"')
         return {stream["stream"]["service_name"].removesuffix("-service") for stream in streams}
 
-    until(lambda: names() == SERVICES, PATIENCE)
+    until(lambda: names() == set(SERVICES), PATIENCE)
 
 
 def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> None:
@@ -61,7 +61,7 @@ def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> No
 
     assert order.trace_id
     newest = until(exemplars, PATIENCE)[-1]
-    assert services_in(until(lambda: trace(newest), PATIENCE)) == SERVICES
+    assert services_in(until(lambda: trace(newest), PATIENCE)) == set(SERVICES)
 
 
 def test_prometheus_has_the_service_graph(order: Order) -> None:

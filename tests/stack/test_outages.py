@@ -2,6 +2,7 @@
 
 import pytest
 
+from local.processes import SERVICES
 from tests.stack.conftest import (
     MINUTE,
     PATIENCE,
@@ -17,7 +18,6 @@ from tests.stack.conftest import (
 )
 from tests.telemetry_receiver import until
 
-SERVICES = {"order", "inventory", "payment", "notification"}
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -27,7 +27,7 @@ def confirmed(orders: list[Order]) -> bool:
 
 def incomplete(orders: list[Order]) -> list[str]:
     """Those whose trace lacks a service."""
-    return [order.trace_id for order in orders if services_in(trace(order.trace_id)) != SERVICES]
+    return [order.trace_id for order in orders if services_in(trace(order.trace_id)) != set(SERVICES)]
 
 
 def without_logs(orders: list[Order]) -> list[str]:
@@ -67,7 +67,7 @@ def test_no_order_fails_and_no_service_outgrows_its_memory_while_the_collector_i
     with away("otel-collector"):
         assert confirmed(load(MINUTE))
     services = [container for container in containers() if service_of(container).endswith("-service")]
-    assert len(services) == 4
+    assert len(services) == len(SERVICES)
     for container in services:
         assert container["RestartCount"] == 0
         assert not container["State"]["OOMKilled"]

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from local.processes import SERVICES
 from tests.browser.conftest import browser as browser
 from tests.stack.conftest import PATIENCE, prometheus, services_in, trace, url
 from tests.telemetry_receiver import until
-
-SERVICES = {"storefront", "order", "inventory", "payment", "notification"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def trace_id(browser: Browser) -> Iterator[str]:
 
 
 def test_the_browser_and_the_four_services_are_one_trace(trace_id: str) -> None:
-    until(lambda: services_in(trace(trace_id)) == SERVICES, PATIENCE)
+    until(lambda: services_in(trace(trace_id)) == {"storefront", *SERVICES}, PATIENCE)
 
 
 def test_the_service_graph_begins_in_the_browser(trace_id: str) -> None:

@@ -84,9 +84,7 @@ def log_query(query: str) -> Callable[[Labels, str], bool]:
     selector = re.match(r"\s*\{([^}]*)\}", query)
     if not selector:
         raise NotUnderstood(query)
-    tests = []
-    for matcher in re.split(r",\s*(?=\w+\s*[=!])", selector[1]):
-        tests.append(label_test(matcher))
+    tests = [label_test(matcher) for matcher in re.split(r",\s*(?=\w+\s*[=!])", selector[1])]
     rest = query[selector.end() :].strip()
     while rest:
         if stage := re.match(rf"(\|=|!=|\|~|!~)\s*{STRING}", rest):
