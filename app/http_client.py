@@ -1,41 +1,50 @@
-"""Calls to a peer service: a traced, pooled session, timeouts, bounded retries with jitter, typed errors."""
+"""Calls to a peer service: a traced, pooled session, one deadline, bounded retries with jitter, a circuit breaker."""
 
 import logging
+import time
 from typing import Any, TypeVar
 
 import requests
 import urllib3
-from pydantic import BaseModel, ValidationError
-from requests.adapters import HTTPAdapter
+from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import (
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     stop_before_delay,
     wait_random_exponential,
 )
 from urllib3.exceptions import InvalidHeader
 
+from .circuit_breaker import CircuitBreaker
+from .http_adapter import BoundedAdapter, printable
+
 logger = logging.getLogger(__name__)
 
-TIMEOUT = (1.0, 3.0)
-"""Seconds to connect and to wait for bytes, per attempt."""
+CONNECT_TIMEOUT = 1.0
+"""Seconds to connect and send, per attempt."""
+ATTEMPT_TIMEOUT = 3.0
+"""Seconds from the connect to the last byte of the response, per attempt."""
+CALL_DEADLINE = 6.0
+"""Seconds that a call takes at most, with all its attempts and the pauses between them."""
 ATTEMPTS = 3
-BUDGET = 4.0
-"""No attempt starts later than this many seconds after the first, so a call ends within BUDGET + sum(TIMEOUT)."""
+MAX_BODY = 2**20
+"""Decoded bytes of a response."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """https://www.rfc-editor.org/rfc/rfc9110.html#name-idempotent-methods"""
-UNAVAILABLE = frozenset({429, 502, 503, 504})
+UNAVAILABLE = frozenset({408, 425, 429, 502, 503, 504})
+"""Statuses that ask for another attempt."""
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 class PeerError(Exception):
-    """A call to `peer` that brought no usable answer."""
+    """A call to `peer` without a usable response. Its text is printable and short, whatever the peer sent."""
 
     def __init__(self, peer: str, detail: str) -> None:
+        detail = printable(detail)
         super().__init__(f"{peer}: {detail}")
         self.peer = peer
         self.detail = detail
@@ -49,31 +58,62 @@ class PeerUnavailable(PeerError):
         self.retry_after = retry_after
 
 
+class CircuitOpen(PeerUnavailable):
+    """The call was not sent: the dependency failed repeatedly a moment ago."""
+
+
 class PeerRefused(PeerError):
-    """A 4xx: the peer understood and said no. `problem` is the last word of its problem type."""
+    """A 4xx with a problem body: the peer itself refused. `problem` is the last word of its problem type."""
 
     def __init__(self, peer: str, status: int, problem: str, detail: str) -> None:
         super().__init__(peer, f"{status} {detail}")
         self.status = status
-        self.problem = problem
+        self.problem = printable(problem)
 
 
 class BadAnswer(PeerError):
-    """An answer that breaks the contract: another status, or a body of another shape."""
+    """A response that breaks the contract: another status, too large a body, or one of another form or content."""
+
+
+class Problem(BaseModel):
+    """What makes a 4xx a refusal by the peer itself: https://www.rfc-editor.org/rfc/rfc9457.html
+
+    A gateway in the midst of a deployment sends 401 and 404 too, but not in this form.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
 
 
 class Peer:
     """One peer service by its base URL, e.g. `http://127.0.0.1:8081`."""
 
-    def __init__(self, name: str, base_url: str, *, pool_size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        pool_size: int,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        attempt_timeout: float = ATTEMPT_TIMEOUT,
+        call_deadline: float = CALL_DEADLINE,
+    ) -> None:
         self.name = name
         self._base_url = base_url
+        self._connect_timeout = connect_timeout
+        self._attempt_timeout = attempt_timeout
+        self._call_deadline = call_deadline
+        self._breaker = CircuitBreaker(name)
         self._session = requests.Session()
         # A proxy variable of the environment is for the outside world, and costs a look-up per call.
         self._session.trust_env = False
         # The scheme in full: requests takes the longest prefix, so its own http:// would win over a shorter one.
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=pool_size))
+            self._session.mount(scheme, BoundedAdapter(pool_size=pool_size, max_body=MAX_BODY))
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -90,38 +130,75 @@ class Peer:
     ) -> AnswerT:
         """Send one request and validate its answer; retried if the method, or `idempotent`, allows it.
 
-        Each attempt is a CLIENT span of its own. Raises PeerUnavailable, PeerRefused or BadAnswer.
+        Returns or raises within `call_deadline` seconds. Each attempt is a CLIENT span of its own. Raises
+        PeerUnavailable (CircuitOpen if nothing was sent), PeerRefused or BadAnswer. Give every list in `answer` a
+        `max_length`: pydantic collects an error per item, which takes 500 MB for a body of 1 MiB.
         """
         if idempotent is None:
             idempotent = method in IDEMPOTENT_METHODS
+        request = self._session.prepare_request(requests.Request(method, self._base_url + path, json=json))
+        deadline = time.monotonic() + self._call_deadline
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS if idempotent else 1) | stop_before_delay(BUDGET),
+            stop=stop_after_attempt(ATTEMPTS if idempotent else 1) | stop_before_delay(self._call_deadline),
             wait=_pause,
-            retry=retry_if_exception_type(PeerUnavailable),
+            retry=retry_if_exception(lambda error: isinstance(error, PeerUnavailable) and self._breaker.closed),
             before_sleep=_log_retry,
             reraise=True,
         )
-        response = retrying(self._attempt, method, path, json)
-        try:
-            return answer.model_validate_json(response.content)
-        except ValidationError as error:
-            raise BadAnswer(self.name, f"unexpected body: {error.errors()[0]['msg']}") from None
+        valid: AnswerT = retrying(self._attempt, request, f"{method} {path}", answer, deadline)
+        return valid
 
-    def _attempt(self, method: str, path: str, json: dict[str, Any] | None) -> requests.Response:
-        try:
-            response = self._session.request(
-                method, self._base_url + path, json=json, timeout=TIMEOUT, allow_redirects=False
+    def _attempt(self, request: requests.PreparedRequest, call: str, answer: type[AnswerT], deadline: float) -> AnswerT:
+        if not self._breaker.acquire():
+            pause = self._breaker.retry_after
+            raise CircuitOpen(
+                self.name, f"{call} was not sent: earlier calls failed; the next is sent in {pause:.1f} s", pause
             )
-        except requests.RequestException as error:
-            raise PeerUnavailable(self.name, f"{method} {path}: {type(error).__name__}") from error
-        if response.status_code in UNAVAILABLE:
-            raise PeerUnavailable(self.name, f"{method} {path}: HTTP {response.status_code}", _retry_after(response))
-        if 400 <= response.status_code < 500:
-            problem, detail = _problem(response)
-            raise PeerRefused(self.name, response.status_code, problem, detail)
-        if not 200 <= response.status_code < 300:
-            raise BadAnswer(self.name, f"{method} {path}: HTTP {response.status_code}")
-        return response
+        try:
+            valid = self._exchange(request, call, answer, deadline)
+        except PeerUnavailable:
+            self._breaker.failed()
+            raise
+        except PeerError:
+            self._breaker.succeeded()
+            raise
+        self._breaker.succeeded()
+        return valid
+
+    def _exchange(
+        self, request: requests.PreparedRequest, call: str, answer: type[AnswerT], deadline: float
+    ) -> AnswerT:
+        """Send once and read the response; whatever goes wrong in reading it is a BadAnswer."""
+        seconds = max(0.001, min(self._attempt_timeout, deadline - time.monotonic()))
+        timeout = urllib3.Timeout(total=seconds, connect=self._connect_timeout)
+        try:
+            # Typed as requests' own forms of a timeout only, though its documentation allows this one.
+            response = self._session.send(request, timeout=timeout, allow_redirects=False)  # type: ignore[arg-type]
+            return self._read(response, call, answer)
+        except PeerError:
+            raise
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise PeerUnavailable(self.name, f"{call}: {type(error).__name__}") from error
+        except ValidationError as error:
+            raise BadAnswer(self.name, f"{call}: unexpected body: {_first_reason(error)}") from None
+        except Exception as error:
+            raise BadAnswer(self.name, f"{call}: {type(error).__name__}: {error}") from None
+
+    def _read(self, response: requests.Response, call: str, answer: type[AnswerT]) -> AnswerT:
+        status = response.status_code
+        if 200 <= status < 300:
+            content_type = _media_type(response)
+            if content_type != "application/json":
+                raise BadAnswer(self.name, f"{call}: unexpected Content-Type {content_type!r}")
+            return answer.model_validate_json(response.content)
+        if status in UNAVAILABLE:
+            raise PeerUnavailable(self.name, f"{call}: HTTP {status}", _retry_after(response))
+        if 400 <= status < 500:
+            problem = _problem(response)
+            if problem is None:
+                raise PeerUnavailable(self.name, f"{call}: HTTP {status} without a problem body")
+            raise PeerRefused(self.name, status, problem.type.rsplit(":", 1)[-1], problem.detail)
+        raise BadAnswer(self.name, f"{call}: HTTP {status}")
 
 
 _jitter = wait_random_exponential(multiplier=0.1, max=1.0)
@@ -137,17 +214,28 @@ def _pause(state: RetryCallState) -> float:
 def _retry_after(response: requests.Response) -> float:
     try:
         return urllib3.Retry().parse_retry_after(response.headers.get("Retry-After", "0"))
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):  # also 5,000 digits, or the year 99999999
         return 0.0
 
 
-def _problem(response: requests.Response) -> tuple[str, str]:
-    """(problem name, detail) of an RFC 9457 body; of any other, what its status line says."""
+def _media_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _problem(response: requests.Response) -> Problem | None:
+    """The problem that the response states, None if it states none or that of another status."""
+    if _media_type(response) != "application/problem+json":
+        return None
     try:
-        body = response.json()
-        return str(body["type"]).rsplit(":", 1)[-1], str(body.get("detail", ""))
-    except (requests.JSONDecodeError, KeyError, TypeError):
-        return "unknown", response.reason
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        return None
+    return problem if problem.status == response.status_code else None
+
+
+def _first_reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -1,46 +1,92 @@
-"""The three peers that order-service calls, each call idempotent under the order's id."""
+"""The three peers that order-service calls, each call idempotent under the order's id.
 
+A response is compared with its request: one about another order, item, amount or state is an invalid response.
+"""
+
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.http_client import Peer
+from app.http_client import BadAnswer, Peer
 from services.order.models import Order
+from services.order.schemas import SKU_PATTERN
 from services.order.settings import Settings
 
-
-class ReservedLine(BaseModel):
-    """The price of one reserved item, in minor units."""
-
-    sku: str
-    unit_price: int
+Sku = Annotated[str, Field(pattern=SKU_PATTERN)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""Fits an INTEGER column; minor units of a price, or pieces of an item."""
 
 
-class Reservation(BaseModel):
-    """What inventory-service answers to a reservation."""
+class ResponseBody(BaseModel):
+    """The part of a response that is used; no type is guessed, and other fields are ignored."""
 
-    currency: str
-    lines: list[ReservedLine]
+    model_config = ConfigDict(strict=True)
 
 
-class Item(BaseModel):
+class ReservedLine(ResponseBody):
+    """Reserved pieces of one item; `unit_price` in minor units."""
+
+    sku: Sku
+    quantity: Count
+    unit_price: Count
+
+
+class Reservation(ResponseBody):
+    """What inventory-service returns for a reservation."""
+
+    order_id: UUID
+    status: Literal["HELD"]
+    currency: Currency
+    lines: list[ReservedLine] = Field(max_length=20)
+
+
+class Release(ResponseBody):
+    """What inventory-service returns for a release."""
+
+    order_id: UUID
+    status: Literal["RELEASED"]
+
+
+class Item(ResponseBody):
     """An item of the catalogue; `price` in minor units of `currency`, `stock` the pieces left."""
 
-    sku: str
-    name: str
-    price: int
-    currency: str
-    stock: int
+    sku: Sku
+    name: str = Field(max_length=100)
+    price: Count
+    currency: Currency
+    stock: Count
 
 
-class Catalogue(BaseModel):
+class Catalogue(ResponseBody):
     """What inventory-service has to sell."""
 
-    items: list[Item]
+    items: list[Item] = Field(max_length=10_000)
 
 
-class Done(BaseModel):
-    """An answer of which only the arrival matters."""
+class Charge(ResponseBody):
+    """What payment-service returns for a charge that was made; `amount` in minor units of `currency`."""
+
+    order_id: UUID
+    status: Literal["APPROVED"]
+    amount: int
+    currency: Currency
+
+
+class Refund(ResponseBody):
+    """What payment-service returns for a refund: no money of the order is held, for one reason or another."""
+
+    order_id: UUID
+    status: Literal["REFUNDED", "VOIDED", "DECLINED"]
+
+
+class Notification(ResponseBody):
+    """What notification-service returns once the notification was sent."""
+
+    order_id: UUID
+    template: str = Field(max_length=64)
+    sent_at: AwareDatetime
 
 
 class Peers:
@@ -60,13 +106,23 @@ class Peers:
 
     def reserve(self, order: Order) -> Reservation:
         """Set the stock of all lines aside, or none."""
-        lines = [{"sku": line.sku, "quantity": line.quantity} for line in order.lines]
+        quantities = {line.sku: line.quantity for line in order.lines}
+        lines = [{"sku": sku, "quantity": quantity} for sku, quantity in quantities.items()]
         body = {"order_id": str(order.id), "lines": lines}
-        return self._inventory.call("POST", "/reservations", Reservation, json=body, idempotent=True)
+        reservation = self._inventory.call("POST", "/reservations", Reservation, json=body, idempotent=True)
+        reserved = [(line.sku, line.quantity) for line in reservation.lines]
+        _compare(
+            self._inventory,
+            order_id=(reservation.order_id, order.id),
+            lines=(sorted(reserved), sorted(quantities.items())),
+        )
+        return reservation
 
     def release(self, order_id: UUID) -> None:
         """Give reserved stock back; a reservation still on its way is barred."""
-        self._inventory.call("POST", "/releases", Done, json={"order_id": str(order_id)}, idempotent=True)
+        body = {"order_id": str(order_id)}
+        release = self._inventory.call("POST", "/releases", Release, json=body, idempotent=True)
+        _compare(self._inventory, order_id=(release.order_id, order_id))
 
     def charge(self, order: Order) -> None:
         """Charge the order's total to its payment token."""
@@ -76,13 +132,33 @@ class Peers:
             "amount": order.total,
             "currency": order.currency,
         }
-        self._payment.call("POST", "/charges", Done, json=body, idempotent=True)
+        charge = self._payment.call("POST", "/charges", Charge, json=body, idempotent=True)
+        _compare(
+            self._payment,
+            order_id=(charge.order_id, order.id),
+            amount=(charge.amount, order.total),
+            currency=(charge.currency, order.currency),
+        )
 
     def refund(self, order_id: UUID) -> None:
         """Give the money back; a charge still on its way is barred."""
-        self._payment.call("POST", "/refunds", Done, json={"order_id": str(order_id)}, idempotent=True)
+        refund = self._payment.call("POST", "/refunds", Refund, json={"order_id": str(order_id)}, idempotent=True)
+        _compare(self._payment, order_id=(refund.order_id, order_id))
 
     def notify(self, order: Order) -> None:
         """Have the customer told that the order is confirmed."""
-        body = {"order_id": str(order.id), "customer_id": order.customer_id, "template": "order_confirmed"}
-        self._notification.call("POST", "/notifications", Done, json=body, idempotent=True)
+        template = "order_confirmed"
+        body = {"order_id": str(order.id), "customer_id": order.customer_id, "template": template}
+        notification = self._notification.call("POST", "/notifications", Notification, json=body, idempotent=True)
+        _compare(
+            self._notification,
+            order_id=(notification.order_id, order.id),
+            template=(notification.template, template),
+        )
+
+
+def _compare(peer: Peer, **fields: tuple[object, object]) -> None:
+    """Raise BadAnswer unless each field has the same value in the response as in the request."""
+    for name, (received, sent) in fields.items():
+        if received != sent:
+            raise BadAnswer(peer.name, f"{name} is {received} in the response, but {sent} in the request")

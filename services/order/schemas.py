@@ -9,11 +9,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from app.schemas import Request, View
 from services.order.models import Reason, Status
 
+SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
+
 
 class NewOrderLine(Request):
     """How many of which item."""
 
-    sku: str = Field(pattern=r"^[A-Z0-9][A-Z0-9-]{0,31}$", examples=["TEA-SENCHA"])
+    sku: str = Field(pattern=SKU_PATTERN, examples=["TEA-SENCHA"])
     quantity: int = Field(ge=1, le=1000)
 
 
