@@ -19,6 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    InvalidHeader,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
@@ -26,6 +27,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 from urllib3.util.connection import allowed_gai_family, create_connection
+from urllib3.util.response import assert_header_parsing
 
 MAX_TEXT = 300
 """Characters of a response that an error, and so a log line or a span, may hold."""
@@ -77,14 +79,14 @@ class BoundedAdapter(HTTPAdapter):
 
     def _read(self, raw: HTTPResponse) -> bytes:
         try:
+            if raw.status < 200:  # http.client takes it for the whole response; the next request must not get the rest
+                raise ValueError(f"status {raw.status} is not final")
             body = raw.read(self._max_body + 1, decode_content=True)
             if len(body) > self._max_body:
                 raise ValueError(f"the body has more than {self._max_body:,} bytes")
         except BaseException:
             raw.close()
             raise
-        if raw.status < 200:
-            raw.close()  # http.client takes it for the whole response; the next request must not get what follows
         return body
 
 
@@ -129,6 +131,13 @@ class _DeadlineResponse(http.client.HTTPResponse):
         if timeout is not None:
             raw = self.fp.detach()
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, time.monotonic() + timeout))
+
+    def begin(self) -> None:
+        """Read status line and headers; malformed ones, which urllib3 would log in full, are refused."""
+        super().begin()
+        assert_header_parsing(self.msg)
+        if "Content-Length" in self.msg and self.length is None and not self.chunked:
+            raise InvalidHeader("Content-Length is not a number")
 
 
 class _HTTPConnection(HTTPConnection):

@@ -54,6 +54,7 @@ def peer_url(peer_requests: list[dict[str, str]]) -> Iterator[str]:
         def do_GET(self) -> None:
             peer_requests.append({name.lower(): text for name, text in self.headers.items()})
             self.send_response(200)
+            self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(b"{}")
 

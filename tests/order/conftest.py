@@ -1,5 +1,6 @@
 """Ways to disturb an order."""
 
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app import http_client
+from app import circuit_breaker, http_client
 from app.http_client import PeerUnavailable
 from services.order.clients import Peers
 from services.order.models import PATIENCE, Order
@@ -16,8 +17,9 @@ from tests.conftest import Shop
 
 @pytest.fixture(autouse=True)
 def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts at an absent peer follow each other at once."""
+    """Attempts at an absent peer follow each other at once, and no circuit breaker keeps them from being sent."""
     monkeypatch.setattr(http_client, "_jitter", lambda _state: 0.0)
+    monkeypatch.setattr(circuit_breaker, "THRESHOLD", sys.maxsize)
 
 
 @pytest.fixture

@@ -1,0 +1,257 @@
+"""A dependency that responds with something wrong: no order is settled by it, none is lost, and none answers 500."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import update
+
+from app.database import write_session
+from services.order.models import Order
+from services.order.use_cases import recover_orders
+from tests.conftest import LONG_AGO, RunningService, start_service
+
+Body = dict[str, Any]
+PRICE = 1290
+
+
+def honest(path: str, request: Body) -> Body:
+    """What the real services respond with."""
+    order = {"order_id": request.get("order_id")}
+    return {
+        "/items": lambda: {"items": [ITEM]},
+        "/reservations": lambda: {
+            **order,
+            "status": "HELD",
+            "currency": "EUR",
+            "lines": [{**line, "unit_price": PRICE} for line in request["lines"]],
+        },
+        "/releases": lambda: {**order, "status": "RELEASED", "currency": None, "lines": []},
+        "/charges": lambda: {
+            **order,
+            "status": "APPROVED",
+            "amount": request["amount"],
+            "currency": request["currency"],
+        },
+        "/refunds": lambda: {**order, "status": "VOIDED", "amount": None, "currency": None},
+        "/notifications": lambda: {**order, "template": request["template"], "sent_at": datetime.now(UTC).isoformat()},
+    }[path]()
+
+
+ITEM = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": PRICE, "currency": "EUR", "stock": 5}
+
+
+class Dependency(ThreadingHTTPServer):
+    """All three services at once; `lie` turns an honest body into what is sent for one path."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lies: dict[str, Callable[[Body], Body | tuple[int, str, bytes]]] = {}
+        self.requested: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Dependency
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        self.server.requested.append(self.path)
+        body: Any = honest(self.path, request)
+        lie = self.server.lies.get(self.path)
+        response = lie(body) if lie else body
+        status, content_type, content = (
+            response if isinstance(response, tuple) else (200, "application/json", json.dumps(response).encode())
+        )
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def dependency() -> Iterator[Dependency]:
+    """The one that lies."""
+    with Dependency() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _honest_again(dependency: Dependency) -> None:
+    dependency.lies.clear()
+    dependency.requested.clear()
+
+
+@pytest.fixture(scope="module")
+def service(dependency: Dependency, new_sqlite: Callable[[str], str]) -> Iterator[RunningService]:
+    """Order-service, whose dependencies are all that one."""
+    urls = {f"{name}_URL": dependency.url for name in ("INVENTORY", "PAYMENT", "NOTIFICATION")}
+    running = start_service("order", new_sqlite("order"), **urls)
+    yield running
+    running.close()
+
+
+def post_order(service: RunningService) -> requests.Response:
+    body = {
+        "customer_id": "cus_1",
+        "region": "eu",
+        "payment_token": "tok_approve",
+        "lines": [{"sku": "TEA-SENCHA", "quantity": 2}, {"sku": "CUP-RAKU", "quantity": 1}],
+    }
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    return requests.post(f"{service.url}/orders", json=body, headers=headers, timeout=30)
+
+
+def process(service: RunningService) -> None:
+    """Let every pause be over, and do what the recovery loop does."""
+    with service.session() as session, session.begin():
+        session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
+    with service.app.app_context():
+        while recover_orders(write_session(), service.app.extensions["peers"]):
+            pass
+
+
+def read_order(service: RunningService, order: Body) -> Body:
+    found: Body = requests.get(f"{service.url}/orders/{order['id']}", timeout=10).json()
+    return found
+
+
+def first_line(**changes: Any) -> Callable[[Body], Body]:
+    return lambda body: {**body, "lines": [{**body["lines"][0], **changes}, *body["lines"][1:]]}
+
+
+def changed(**changes: Any) -> Callable[[Body], Body]:
+    return lambda body: {**body, **changes}
+
+
+def without(name: str) -> Callable[[Body], Body]:
+    return lambda body: {key: value for key, value in body.items() if key != name}
+
+
+def gateway(status: int) -> Callable[[Body], tuple[int, str, bytes]]:
+    return lambda _body: (status, "text/html", b"<h1>no such route</h1>")
+
+
+OTHER = str(uuid.uuid4())
+
+LIES: list[tuple[str, str, str, Callable[[Body], Any]]] = [
+    ("/reservations", "PENDING", "another order", changed(order_id=OTHER)),
+    ("/reservations", "PENDING", "a released reservation", changed(status="RELEASED")),
+    ("/reservations", "PENDING", "no lines", changed(lines=[])),
+    ("/reservations", "PENDING", "a line less", lambda body: {**body, "lines": body["lines"][:1]}),
+    ("/reservations", "PENDING", "a line twice", lambda body: {**body, "lines": [*body["lines"], body["lines"][0]]}),
+    ("/reservations", "PENDING", "too many lines", lambda body: {**body, "lines": body["lines"] * 1000}),
+    ("/reservations", "PENDING", "another item", first_line(sku="TEA-ROOIBOS")),
+    ("/reservations", "PENDING", "another quantity", first_line(quantity=7)),
+    ("/reservations", "PENDING", "a price of 10**30", first_line(unit_price=10**30)),
+    ("/reservations", "PENDING", "a price that no column holds", first_line(unit_price=2**31)),
+    ("/reservations", "PENDING", "a price below zero", first_line(unit_price=-5)),
+    ("/reservations", "PENDING", "a price with a fraction", first_line(unit_price=12.5)),
+    ("/reservations", "PENDING", "a price as text", first_line(unit_price="1290")),
+    ("/reservations", "PENDING", "no currency", changed(currency=None)),
+    ("/reservations", "PENDING", "half a currency", changed(currency="\ud800")),
+    ("/reservations", "PENDING", "a gateway's 404", gateway(404)),
+    ("/charges", "RESERVED", "another order", changed(order_id=OTHER)),
+    ("/charges", "RESERVED", "a declined charge", changed(status="DECLINED")),
+    ("/charges", "RESERVED", "a pending charge", changed(status="PENDING")),
+    ("/charges", "RESERVED", "another amount", changed(amount=1)),
+    ("/charges", "RESERVED", "another currency", changed(currency="USD")),
+    ("/charges", "RESERVED", "no word of what happened", lambda _body: {}),
+    ("/charges", "RESERVED", "a gateway's 401", gateway(401)),
+    ("/charges", "RESERVED", "a gateway's 402", gateway(402)),
+    ("/notifications", "CONFIRMED", "another order", changed(order_id=OTHER)),
+    ("/notifications", "CONFIRMED", "another template", changed(template="order_cancelled")),
+    ("/notifications", "CONFIRMED", "one that was not sent", changed(sent_at=None)),
+    ("/notifications", "CONFIRMED", "no word of what happened", without("sent_at")),
+    ("/notifications", "CONFIRMED", "a gateway's 404", gateway(404)),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "lie"),
+    [pytest.param(path, status, lie, id=f"{path} {name}") for path, status, name, lie in LIES],
+)
+def test_an_order_waits_for_a_true_response_and_is_then_confirmed(
+    service: RunningService, dependency: Dependency, path: str, status: str, lie: Callable[[Body], Any]
+) -> None:
+    dependency.lies[path] = lie
+    response = post_order(service)
+    assert response.status_code == (201 if status == "CONFIRMED" else 202)
+    order = response.json()
+    assert (order["status"], order["reason"]) == (status, None)
+    process(service)
+    assert read_order(service, order)["status"] == status
+    tried = dependency.requested.count(path)
+    dependency.lies.clear()
+    process(service)
+    assert read_order(service, order)["status"] == "CONFIRMED"
+    assert dependency.requested.count(path) == tried + 1
+
+
+@pytest.mark.parametrize(
+    ("path", "lie"),
+    [
+        ("/refunds", changed(order_id=OTHER)),
+        ("/refunds", changed(status="APPROVED")),
+        ("/refunds", changed(status="PENDING")),
+        ("/refunds", gateway(404)),
+        ("/releases", changed(order_id=OTHER)),
+        ("/releases", changed(status="HELD")),
+        ("/releases", gateway(404)),
+    ],
+)
+def test_a_compensation_is_done_only_once_the_dependency_says_so(
+    service: RunningService, dependency: Dependency, path: str, lie: Callable[[Body], Any]
+) -> None:
+    refusal = {"type": "urn:problem:something-new", "title": "Something new", "status": 409}
+    dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
+    dependency.lies[path] = lie
+    order = post_order(service).json()
+    assert (order["status"], order["reason"]) == ("RESERVED", "refused")
+    del dependency.lies[path]
+    process(service)
+    assert read_order(service, order)["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("status", ["REFUNDED", "VOIDED", "DECLINED"])
+def test_a_refund_is_done_in_each_state_in_which_no_money_is_held(
+    service: RunningService, dependency: Dependency, status: str
+) -> None:
+    refusal = {"type": "urn:problem:something-new", "title": "Something new", "status": 409}
+    dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
+    dependency.lies["/refunds"] = changed(status=status)
+    assert post_order(service).json()["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"price": -1}, {"price": 10**30}, {"stock": -1}, {"currency": "euro"}, {"sku": "../../etc"}, {"name": "x" * 101}],
+)
+def test_a_catalogue_with_an_impossible_item_is_answered_503(
+    service: RunningService, dependency: Dependency, change: Body
+) -> None:
+    dependency.lies["/items"] = lambda body: {"items": [{**body["items"][0], **change}]}
+    response = requests.get(f"{service.url}/items", timeout=10)
+    assert (response.status_code, response.headers["Content-Type"]) == (503, "application/problem+json")
+    dependency.lies.clear()
+    assert requests.get(f"{service.url}/items", timeout=10).json() == {"items": [ITEM]}
