@@ -192,6 +192,13 @@ def call_peer() -> dict[str, Any]:
     return {}
 
 
+@blueprint.get("/call-absent-peer")
+def call_absent_peer() -> dict[str, Any]:
+    """Call a peer that is unavailable."""
+    current_app.extensions["absent_peer"].call("GET", "/hello", Ok)
+    return {}
+
+
 @blueprint.get("/busy")
 def busy() -> dict[str, Any]:
     """Leave many large spans and log records."""
@@ -226,4 +233,5 @@ def create_app() -> Flask:
         background=(Task("tick", settings.tick, tick),) if settings.tick else (),
         cache=Cache(settings.cache_url, ttl=60, pool_size=settings.threads),
         peer=Peer("peer", settings.peer_url, pool_size=settings.threads),
+        absent_peer=Peer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
     )

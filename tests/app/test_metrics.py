@@ -59,6 +59,16 @@ def test_reads_of_the_cache_are_counted_by_their_result(probe: ServiceProcess, r
     assert {tuple(point.attributes) for point in points} == {("cache.result",)}
 
 
+def test_circuits_that_are_open_are_counted_by_their_dependency(probe: ServiceProcess, receiver: Receiver) -> None:
+    def opened() -> list[Point]:
+        probe.get("/call-absent-peer")
+        return matching(receiver.points, name="circuit_breaker.open.count")
+
+    point = until(opened)[-1]
+    assert (point.kind, point.unit, point.value) == ("sum", "{circuit_breaker}", 1)
+    assert point.attributes == {"service.peer.name": "absent-peer"}
+
+
 def test_connections_in_use_are_never_fewer_than_none(probe: ServiceProcess, receiver: Receiver) -> None:
     for _ in range(20):
         probe.get("/readyz")

@@ -105,6 +105,21 @@ def test_a_peer_that_is_away_is_recorded_on_the_span(probe: ServiceProcess, rece
     assert (name, attributes["exception.type"]) == ("exception", "app.http_client.PeerUnavailable")
 
 
+def test_a_call_that_an_open_circuit_did_not_send_is_an_event_of_the_span_and_has_no_span_of_its_own(
+    probe: ServiceProcess, receiver: Receiver
+) -> None:
+    def not_sent() -> list[Span]:
+        """The trace of a request whose call was not sent, once the breaker of a worker is open."""
+        spans = trace_of(probe.get("/call-absent-peer"), receiver)
+        ((_, attributes),) = matching(spans, kind="SERVER")[0].events
+        return spans if attributes["exception.type"] == "app.http_client.CircuitOpen" else []
+
+    (server,) = until(not_sent)
+    ((_, attributes),) = server.events
+    assert "absent-peer: GET /hello was not sent: earlier calls failed" in attributes["exception.message"]
+    assert (server.status, server.attributes["http.response.status_code"]) == ("ERROR", 503)
+
+
 def test_a_statement_is_a_span_with_its_text_and_without_its_values(probe: ServiceProcess, receiver: Receiver) -> None:
     spans = trace_of(post_thing(probe, "s3cret"), receiver)
     (insert,) = matching(spans, name="INSERT probe")
