@@ -55,8 +55,12 @@ def peer_url(peer_requests: list[dict[str, str]]) -> Iterator[str]:
             peer_requests.append({name.lower(): text for name, text in self.headers.items()})
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
+            if self.path == "/half-a-body":
+                self.send_header("Content-Length", "100")
             self.end_headers()
             self.wfile.write(b"{}")
+
+        do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

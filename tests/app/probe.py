@@ -192,6 +192,13 @@ def call_peer() -> dict[str, Any]:
     return {}
 
 
+@blueprint.get("/call-breaking-peer")
+def call_breaking_peer() -> dict[str, Any]:
+    """Call the peer for a response that breaks off."""
+    current_app.extensions["peer"].call("POST", "/half-a-body", Ok)
+    return {}
+
+
 @blueprint.get("/call-absent-peer")
 def call_absent_peer() -> dict[str, Any]:
     """Call a peer that is unavailable."""

@@ -105,6 +105,14 @@ def test_a_peer_that_is_away_is_recorded_on_the_span(probe: ServiceProcess, rece
     assert (name, attributes["exception.type"]) == ("exception", "app.http_client.PeerUnavailable")
 
 
+def test_the_span_of_a_call_covers_the_body_of_its_response(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = probe.get("/call-breaking-peer")
+    (client,) = matching(trace_of(response, receiver), kind="CLIENT")
+    assert (client.status, client.attributes["error.type"]) == ("ERROR", "ConnectionError")
+    ((_, attributes),) = client.events
+    assert "IncompleteRead(2 bytes read, 98 more expected)" in attributes["exception.message"]
+
+
 def test_a_call_that_an_open_circuit_did_not_send_is_an_event_of_the_span_and_has_no_span_of_its_own(
     probe: ServiceProcess, receiver: Receiver
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,8 +13,10 @@ import pytest
 import requests
 from sqlalchemy import update
 
+from app import circuit_breaker
 from app.database import write_session
-from services.order.models import Order
+from app.http_client import CALL_DEADLINE
+from services.order.models import LEASE, Order
 from services.order.use_cases import recover_orders
 from tests.conftest import LONG_AGO, RunningService, start_service
 
@@ -255,3 +258,25 @@ def test_a_catalogue_with_an_impossible_item_is_answered_503(
     assert (response.status_code, response.headers["Content-Type"]) == (503, "application/problem+json")
     dependency.lies.clear()
     assert requests.get(f"{service.url}/items", timeout=10).json() == {"items": [ITEM]}
+
+
+def test_an_order_is_confirmed_within_seconds_after_a_dependency_is_back_though_its_circuit_was_open(
+    service: RunningService, dependency: Dependency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breaker, "THRESHOLD", 3)
+    dependency.lies["/charges"] = gateway(503)
+    order = post_order(service).json()
+    tried = dependency.requested.count("/charges")
+    process(service)
+    assert (read_order(service, order)["status"], dependency.requested.count("/charges")) == ("RESERVED", tried)
+    dependency.lies.clear()
+    deadline = time.monotonic() + circuit_breaker.MAX_PAUSE + 15  # for a busy machine
+    while read_order(service, order)["status"] != "CONFIRMED":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        process(service)
+    assert dependency.requested.count("/charges") == tried + 1
+
+
+def test_a_lease_is_longer_than_the_longest_call() -> None:
+    assert LEASE.total_seconds() > CALL_DEADLINE
