@@ -77,7 +77,7 @@ NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix web --loglevel=error
 
 web/node_modules/.complete: web/package-lock.json web/package.json | .venv/.demo
 	@echo "Installing what builds the pages into web/node_modules ..."
-	@$(NPM) ci --no-audit --no-fund \
+	@$(NPM) ci --no-audit --no-fund >/dev/null \
 	  || { echo "npm could not install the packages of the pages; its error is above. Is the network there, and room on the disk? Then run make again."; exit 1; }
 	@touch $@
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -65,14 +65,27 @@ def free_port(port: int, others: Collection[int]) -> int:
 
 def listeners(ports: Iterable[int]) -> dict[int, Listener]:
     """Return who listens on these ports, as far as this user can see."""
-    wanted, found = set(ports), {}
-    # Queried process by process: macOS refuses the whole list to all but root.
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port in wanted:
-                    found[connection.laddr.port] = _listener(process)
+    wanted = {port for port in ports if _refusal(port)}
+    found = {}
+    for pid, port in _listening() if wanted else ():
+        if port in wanted:
+            with contextlib.suppress(psutil.Error, OSError):
+                found[port] = _listener(psutil.Process(pid))
     return found
+
+
+def _listening() -> Iterator[tuple[int, int]]:
+    """Give (pid, port) of each listening socket."""
+    try:
+        for of_all in psutil.net_connections("tcp"):
+            if of_all.status == psutil.CONN_LISTEN and of_all.pid and of_all.laddr:
+                yield of_all.pid, of_all.laddr.port
+    except psutil.AccessDenied:  # macOS refuses the whole list to all but root
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                for of_one in process.net_connections("tcp"):
+                    if of_one.status == psutil.CONN_LISTEN and of_one.laddr:
+                        yield process.pid, of_one.laddr.port
 
 
 def _listener(process: psutil.Process) -> Listener:
