@@ -4,6 +4,12 @@ UV_REQUIREMENT := uv$(shell sed -n 's/^required-version = "\(.*\)"/\1/p' pyproje
 UV := .uv/bin/uv
 PIP_FLAGS := --disable-pip-version-check --root-user-action=ignore
 export UV_PYTHON_DOWNLOADS := never
+# Where the home cannot be written (HOME unset or read-only, a user without one), packages are cached in .cache.
+writable = $(shell d=$(1); until [ -e "$$d" ]; do d=$$(dirname "$$d"); done; [ -w "$$d" ] && echo yes)
+cache = $(if $(or $($(1)),$(call writable,$(2))),,$(eval export $(1) := $(CURDIR)/.cache/$(3)))
+$(call cache,UV_CACHE_DIR,"$${XDG_CACHE_HOME:-$$HOME/.cache}/uv",uv)
+$(call cache,PIP_CACHE_DIR,"$${XDG_CACHE_HOME:-$$HOME/.cache}/pip",pip)
+$(call cache,npm_config_cache,"$$HOME/.npm",npm)
 # Compiled modules make each of the stack's processes start a second or two sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -54,7 +60,7 @@ reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, lo
 	@.venv/bin/waybill reset
 
 clean: ## Remove what was installed and cached; the local stack's data stays
-	rm -rf .venv .uv web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .uv .cache web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/.demo: uv.lock pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
@@ -71,12 +77,14 @@ NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix web --loglevel=error
 
 web/node_modules/.complete: web/package-lock.json web/package.json | .venv/.demo
 	@echo "Installing what builds the pages into web/node_modules ..."
-	@$(NPM) ci --silent
+	@$(NPM) ci --no-audit --no-fund >/dev/null \
+	  || { echo "npm could not install the packages of the pages; its error is above. Is the network there, and room on the disk? Then run make again."; exit 1; }
 	@touch $@
 
 web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/src -type f)
 	@echo "Building the pages into web/dist ..."
-	@$(NPM) run --silent build
+	@$(NPM) run --silent build \
+	  || { echo "The pages could not be built; the error is above. Correct it, or run make clean, then run make again."; exit 1; }
 	@touch $@
 
 $(UV):

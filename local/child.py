@@ -1,21 +1,25 @@
-"""A process of the local stack as it runs: its log, its readiness, its end."""
+"""A process of the local stack as it runs: its log, its health, its progress, its end."""
 
 import contextlib
-import http.client
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+
+import psutil
 
 from local.data_folder import StackError
+from local.health import Health
 from local.process_log import ProcessLog
-from local.processes import ProcessSpec
+from local.processes import ONE_PER_SERVICE, ProcessSpec
 from local.settings import HOST, ROOT
+
+SAMPLE_SECONDS = 1.0
+IDLE_CPU = 0.05
+"""The share of a core under which a process counts as idle: our services use up to 0.013 with nothing to do."""
 
 
 class Child:
@@ -27,8 +31,17 @@ class Child:
         self.show = show or (lambda _line: None)
         self.process: subprocess.Popen[str] | None = None
         self.reader: threading.Thread | None = None
+        self.health: Health | None = None
         self.started_at = 0.0
         self.restart_at = 0.0
+        self.active_at = 0.0
+        self.activity = (0.0, 0)
+        self.sampled_at = 0.0
+        self.stopped_at = 0.0
+        """When it was asked to stop."""
+        self.reported_idle = False
+        self.suspected = False
+        """Whether it fails its health checks: its idle seconds then count from the first failure."""
         self.ready = False
         self.failures = 0
         """Deaths in a row before it was ready."""
@@ -36,6 +49,10 @@ class Child:
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def log_file(self) -> str:
+        return self.log.baseFilename
 
     @property
     def killed(self) -> bool:
@@ -52,6 +69,7 @@ class Child:
         self.log.tail.clear()
         self.ready = False
         self.started_at = time.monotonic()
+        self.reported_idle = self.suspected = False
         self.process = subprocess.Popen(  # noqa: S603 (a command of the table)
             self.spec.command,
             cwd=ROOT,
@@ -65,22 +83,41 @@ class Child:
         )
         self.reader = threading.Thread(target=self.log.follow, args=(self.process.stdout, self.show), daemon=True)
         self.reader.start()
+        self.mark_active()
+        if self.spec.ready:
+            self.health = Health(self.spec.ready, self.spec.live)
+            self.health.start()
 
-    def answers(self) -> bool:
-        """Ask once whether the process is ready."""
-        address = urlsplit(self.spec.ready or "")
-        try:
-            if address.scheme == "tcp":
-                socket.create_connection((address.hostname, address.port), timeout=1).close()
-                return True
-            with contextlib.closing(http.client.HTTPConnection(address.netloc, timeout=1)) as connection:
-                connection.request("GET", address.path)
-                return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
+    def mark_active(self) -> None:
+        """Count idle seconds from this moment."""
+        self.active_at = self.sampled_at = time.monotonic()
+        self.activity = self._activity()
+
+    def idle_seconds(self) -> float:
+        """Return for how long the process has neither logged a line nor used CPU time worth mentioning."""
+        now = time.monotonic()
+        if now - self.sampled_at > SAMPLE_SECONDS:
+            self.sampled_at = now
+            cpu, lines = self._activity()
+            # The CPU time of a tree falls when one of its processes ends: that is a change too.
+            if lines != self.activity[1] or abs(cpu - self.activity[0]) > IDLE_CPU * max(1, now - self.active_at):
+                self.active_at, self.activity = now, (cpu, lines)
+        return now - self.active_at
+
+    def _activity(self) -> tuple[float, int]:
+        """Return the CPU seconds of the process and its descendants, and the number of lines logged."""
+        cpu = 0.0
+        with contextlib.suppress(psutil.Error):
+            if self.process:
+                root = psutil.Process(self.process.pid)
+                for process in (root, *root.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):
+                        times = process.cpu_times()
+                        cpu += times.user + times.system
+        return cpu, self.log.lines
 
     def run(self, group: int | None = None, pause: Callable[[float], None] = time.sleep) -> None:
-        """Run a command to its end; raise `StackError` with its last words if it fails."""
+        """Run a command to its end, calling `pause` meanwhile; raise `StackError` with its last words if it fails."""
         self.start(group)
         while self.alive:
             pause(0.05)
@@ -95,11 +132,17 @@ class Child:
 
     def close(self) -> None:
         """Close its log, once all that it wrote is there."""
+        self.end_health()
         if self.reader:
             self.reader.join(timeout=1)
         if self.process:
             self.process.wait()
         self.log.close()
+
+    def end_health(self) -> None:
+        """Stop the health checks of a process that is stopping or gone."""
+        if self.health:
+            self.health.ended.set()
 
     def obituary(self) -> str:
         """Say how the process ended, as a person would: `exit status 3`, `killed by SIGKILL`."""
@@ -112,14 +155,17 @@ class Child:
         """Give the end of its log, once all that it wrote has been read."""
         if self.reader:
             self.reader.join(timeout=1)
-        return "\n".join(f"  | {line}" for line in self.log.tail) + f"\n  all of it: {self.log.baseFilename}"
+        return "\n".join(f"  | {line}" for line in self.log.tail) + f"\n  all of it: {self.log_file}"
 
 
 def environment(spec: ProcessSpec) -> dict[str, str]:
-    """Give the shell's environment with the row's on top; calls between the children never take a proxy."""
+    """Return the shell's environment with the row's on top.
+
+    Calls between the children never take a proxy, and no name that the shell gives to one service is given to all.
+    """
     no_proxy = f"{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')},{HOST}".strip(",")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in ONE_PER_SERVICE},
         "PYTHONUNBUFFERED": "1",
         "no_proxy": no_proxy,
         "NO_PROXY": no_proxy,

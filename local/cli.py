@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +22,9 @@ from local.client import ClientError, Fetched, TraceApi
 from local.settings import HOST, LocalSettings
 
 SettingsT = TypeVar("SettingsT", bound=LocalSettings)
+FIRST_ORDER_ATTEMPTS = 10
+FIRST_ORDER_PAUSE = 2.0
+FIRST_TRACE_SECONDS = 120.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -146,10 +150,14 @@ def place(
     *,
     key: str | None = None,
     wait: bool = True,
+    deadline: float = 30.0,
     everything: bool = False,
     as_json: bool = False,
 ) -> bool:
-    """Place an order and print it and its trace; whether it was taken."""
+    """Place an order and print it and its trace, which is awaited until nothing has come for `deadline` seconds.
+
+    Return whether the order was taken.
+    """
     response = client.place_order(api, body, key)
     trace_id = client.trace_id_of(response)
     answer = client.json_of(response)
@@ -160,7 +168,7 @@ def place(
     fetched = None
     if wait and trace_id:
         with errors.status("Waiting for the trace: services send their spans in batches"):
-            fetched = traces.wait_for_trace(trace_id)
+            fetched = traces.wait_for_trace(trace_id, deadline)
     if as_json:
         _print_json({"order" if response.ok else "problem": answer, "trace_id": trace_id, **_trace_json(fetched)})
     elif fetched and trace_id:
@@ -319,9 +327,19 @@ def demo(logs: Annotated[bool, typer.Option("--logs", help="Show what the servic
 def _place_first_order(at: LocalSettings) -> bool:
     out.print("\nA first order:")
     api, traces = f"http://{HOST}:{at.order_port}", TraceApi(f"http://{HOST}:{at.traces_port}")
-    lines = {sku: quantity for quantity, sku in enumerate(client.skus_in_stock(api)[:2], start=1)}
+    lines = {sku: quantity for quantity, sku in enumerate(_first_skus(api), start=1)}
     body = client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
-    return place(api, traces, body)
+    return place(api, traces, body, deadline=FIRST_TRACE_SECONDS)
+
+
+def _first_skus(api: str) -> list[str]:
+    """Return two SKUs to order; on a slow machine the first calls between the services time out, so try for long."""
+    for _ in range(FIRST_ORDER_ATTEMPTS - 1):
+        try:
+            return client.skus_in_stock(api)[:2]
+        except ClientError:
+            time.sleep(FIRST_ORDER_PAUSE)
+    return client.skus_in_stock(api)[:2]
 
 
 def _first_order(at: LocalSettings) -> None:

@@ -13,8 +13,8 @@ import requests
 
 from local.trace_tree import Trace, read_trace, unfinished
 
-TIMEOUT = (2.0, 15.0)
-"""Seconds to connect, seconds between two bytes of an answer."""
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, seconds between two bytes of an answer: what a slow machine takes is not a failure."""
 
 
 class ClientError(Exception):
@@ -139,16 +139,15 @@ class TraceApi:
             return None
         return list(body.get("data") or [])
 
-    def wait_for_trace(self, trace_id: str, deadline: float = 15.0, patience: float = 6.0) -> Fetched | None:
+    def wait_for_trace(self, trace_id: str, deadline: float = 30.0, patience: float = 6.0) -> Fetched | None:
         """The trace once all of it has arrived: services send their spans in batches, up to 5 s late.
 
-        `patience` is how long (s) an unchanged trace may lack what `unfinished` calls "perhaps". At the deadline (s):
-        what is there, `complete=False`, or None.
+        `patience` is how long (s) an unchanged trace may lack what `unfinished` calls "perhaps". When nothing has
+        arrived for `deadline` seconds: what is there, `complete=False`, or None.
         """
-        give_up = time.monotonic() + deadline
         size, changed = -1, time.monotonic()
         fetched = None
-        while time.monotonic() < give_up:
+        while time.monotonic() - changed < deadline:
             fetched = self.trace(trace_id)
             if fetched:
                 before, size = size, len(fetched.trace.spans) + len(fetched.logs or [])

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARKER = "THIS_IS_WAYBILL_DATA"
@@ -12,6 +12,26 @@ MARKER = "THIS_IS_WAYBILL_DATA"
 
 class StackError(SystemExit):
     """Why the local stack cannot do as asked; uncaught, it ends the command with its message and status 1."""
+
+
+@contextmanager
+def private(data: Path) -> Iterator[None]:
+    """Make `data` a Waybill data folder that only its owner can read, raising what `create` raises.
+
+    Meanwhile this process, and so every child that inherits its umask, makes files of mode 0600 and folders of 0700,
+    SQLite's and logs included. What an earlier stack has left in the folder is closed too.
+    """
+    before = os.umask(0o077)
+    try:
+        create(data)
+        for path in (data.resolve(), *data.resolve().rglob("*")):
+            # A file may go meanwhile, or belong to another user, whose it is then to close.
+            with suppress(FileNotFoundError, PermissionError):
+                if not path.is_symlink():
+                    path.chmod(0o700 if path.is_dir() else 0o600)
+        yield
+    finally:
+        os.umask(before)
 
 
 def create(data: Path) -> None:

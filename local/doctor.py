@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from typing import Any, Literal
 
@@ -17,10 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from local.client import json_of, new_session
+from local.ports import Listener, free_port, listeners
 from local.processes import SERVICES
 from local.settings import HOST, LocalSettings
 
 LATELY_SECONDS = 15 * 60
+TIMEOUT_SECONDS = 10
 LOW_SPACE = 1 << 30
 START = "start the stack with `make demo`"
 MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("✗", "red")}
@@ -38,16 +41,37 @@ class Finding:
 
 def examine(settings: LocalSettings) -> list[Finding]:
     """Look at everything at once; never raises for what is down."""
+    foreign = {
+        port: listener
+        for port, listener in listeners(settings.ports().values()).items()
+        if listener.data and listener.data != settings.waybill_data
+    }
+
+    def ours(variable: str, what: str, check: Callable[[], Finding]) -> Callable[[], Finding]:
+        port = settings.ports()[variable]
+        return partial(_foreign, settings, what, variable, foreign[port]) if port in foreign else check
+
     checks: list[Callable[[], Finding]] = [
         _python,
         _packages,
         lambda: _data_folder(settings),
-        lambda: _backend(settings),
-        lambda: _port("OTLP over gRPC", "OTLP_GRPC_PORT", settings.otlp_grpc_port),
-        lambda: _port("OTLP over HTTP", "OTLP_HTTP_PORT", settings.otlp_http_port),
-        lambda: _port("cache", "CACHE_PORT", settings.cache_port),
-        *(lambda name=name: _service(name, getattr(settings, f"{name}_port")) for name in SERVICES),
-        *(lambda name=name: _telemetry(settings, f"{name}-service") for name in SERVICES),
+        ours("TRACES_PORT", "trace backend", partial(_backend, settings)),
+        *(
+            ours(variable, what, partial(_port, settings, what, variable))
+            for what, variable in (
+                ("OTLP over gRPC", "OTLP_GRPC_PORT"),
+                ("OTLP over HTTP", "OTLP_HTTP_PORT"),
+                ("cache", "CACHE_PORT"),
+            )
+        ),
+        *(
+            ours(f"{name.upper()}_PORT", f"{name}-service", partial(_service, settings, f"{name}-service"))
+            for name in SERVICES
+        ),
+        *(
+            ours("TRACES_PORT", f"traces of {name}", partial(_telemetry, settings, f"{name}-service"))
+            for name in SERVICES
+        ),
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
         return list(pool.map(lambda check: check(), checks))
@@ -115,41 +139,55 @@ def _data_folder(settings: LocalSettings) -> Finding:
 
 
 def _get(port: int, path: str, **params: Any) -> requests.Response | None:
-    """The answer, or None when nobody answers in HTTP within 2 s."""
+    """The answer, or None when nobody answers in HTTP within 10 s."""
     try:
         with new_session() as session:
-            return session.get(f"http://{HOST}:{port}{path}", params=params, timeout=2)
+            return session.get(f"http://{HOST}:{port}{path}", params=params, timeout=TIMEOUT_SECONDS)
     except requests.RequestException:
         return None
 
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection((HOST, port), timeout=2).close()
+        socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS).close()
     except OSError:
         return False
     return True
 
 
-def _silent(what: str, variable: str, port: int) -> Finding:
+def _foreign(settings: LocalSettings, what: str, variable: str, other: Listener) -> Finding:
+    """Say that another clone's stack, or this one's on other data, has the port."""
+    port = settings.ports()[variable]
+    fix = f"stop that stack with Ctrl-C in its terminal (pid {other.pid}), or {_move(settings, variable)}"
+    return Finding("wrong", what, f"port {port} is used by {other}", fix)
+
+
+def _move(settings: LocalSettings, variable: str) -> str:
+    ports = settings.ports()
+    return f"move this one: `{variable}={free_port(ports[variable], ports.values())} make demo`"
+
+
+def _silent(settings: LocalSettings, what: str, variable: str) -> Finding:
     """Why there is no good answer on a port: nobody is there, or somebody else is."""
+    port = settings.ports()[variable]
     if not _listens(port):
         return Finding("wrong", what, f"nothing listens on {HOST}:{port}", START)
-    free = port + 10_000 if port < 50_000 else port - 10_000
-    fix = f"see who has port {port} (`ss -ltnp`), or move this one: `{variable}={free} make demo`"
+    fix = f"see who has port {port} (`ss -ltnp`), or {_move(settings, variable)}"
     return Finding("wrong", what, f"something else answers on {HOST}:{port}, or it hangs", fix)
 
 
-def _port(what: str, variable: str, port: int) -> Finding:
-    return Finding("ok", what, f"{HOST}:{port}") if _listens(port) else _silent(what, variable, port)
+def _port(settings: LocalSettings, what: str, variable: str) -> Finding:
+    port = settings.ports()[variable]
+    return Finding("ok", what, f"{HOST}:{port}") if _listens(port) else _silent(settings, what, variable)
 
 
-def _service(folder: str, port: int) -> Finding:
-    name = f"{folder}-service"
+def _service(settings: LocalSettings, name: str) -> Finding:
+    variable = name.replace("-service", "_port").upper()
+    port = settings.ports()[variable]
     alive = _get(port, "/healthz")
     ready = _get(port, "/readyz") if alive is not None and alive.ok else None
     if ready is None:
-        return _silent(name, f"{folder.upper()}_PORT", port)
+        return _silent(settings, name, variable)
     if not ready.ok:
         problem = json_of(ready)
         why = problem.get("detail", "") if isinstance(problem, dict) else ready.reason
@@ -162,7 +200,7 @@ def _service(folder: str, port: int) -> Finding:
 def _backend(settings: LocalSettings) -> Finding:
     health, answer = _get(settings.traces_port, "/api/services"), _get(settings.traces_port, "/api/stats")
     if health is None or not health.ok or not isinstance(json_of(health), dict):
-        return _silent("trace backend", "TRACES_PORT", settings.traces_port)
+        return _silent(settings, "trace backend", "TRACES_PORT")
     body = json_of(answer) if answer is not None and answer.ok else None
     stats = body.get("data") if isinstance(body, dict) else None
     where = f"{HOST}:{settings.traces_port}"

@@ -19,9 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from local.client import TIMEOUT, json_of, new_session, order_body, trace_id_of
+from local.client import json_of, new_session, order_body, trace_id_of
 from local.terminal import clean
 
+TIMEOUT = (10.0, 15.0)
+"""Seconds to connect, seconds between two bytes of an answer; what takes longer counts as an error here."""
 RETRYABLE = {409, 429, 500, 502, 503, 504}
 REGIONS = ("eu", "us", "ap")
 SLOWEST = 5

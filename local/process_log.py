@@ -24,6 +24,8 @@ class ProcessLog(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8", errors="replace")
         self.tail: deque[str] = deque(maxlen=15)
+        self.lines = 0
+        """How many were kept so far."""
 
     def follow(self, stream: IO[str], show: Callable[[str], None]) -> None:
         """Keep and `show` each line of `stream` until it ends; lines over 64 KiB are cut in pieces."""
@@ -31,6 +33,7 @@ class ProcessLog(RotatingFileHandler):
             while piece := stream.readline(MAX_LINE):
                 line = piece.rstrip("\n")
                 self.tail.append(line)
+                self.lines += 1
                 self.handle(logging.makeLogRecord({"msg": line}))
                 show(line)
 

@@ -9,6 +9,10 @@ from local.settings import HOST, LocalSettings
 
 PYTHON = sys.executable
 SERVICES = ("notification", "payment", "inventory", "order")
+ONE_PER_SERVICE = ("OTEL_SERVICE_NAME",)
+"""Variables that name one process: set in the shell, they would make one service of the four."""
+IDENTITY = ("service.name", "service.instance.id")
+"""The resource attributes that would do the same."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,10 @@ class ProcessSpec:
     name: str
     command: tuple[str, ...]
     ready: str | None
-    """http:// answers 200, or tcp:// accepts a connection, once the process is ready; None for a command that must
+    """http:// responds 200, or redis:// to a PING, once the process is ready; None for a command that must
     succeed before the rows below it start."""
+    live: str | None = None
+    """Responds likewise as long as the process is not hung, whatever has become of what it depends on."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """The variable that moves a port -> the port."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +41,7 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
             name="local-backend",
             command=(PYTHON, "-m", "local.backend"),
             ready=f"{_url(settings.traces_port)}/healthz",
+            live=f"{_url(settings.traces_port)}/healthz",
             ports={
                 "OTLP_GRPC_PORT": settings.otlp_grpc_port,
                 "OTLP_HTTP_PORT": settings.otlp_http_port,
@@ -46,7 +53,8 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
         ProcessSpec(
             name="cache",
             command=(PYTHON, "-m", "local.cache_server"),
-            ready=_url(settings.cache_port, "tcp"),
+            ready=_url(settings.cache_port, "redis"),
+            live=_url(settings.cache_port, "redis"),
             ports={"CACHE_PORT": settings.cache_port},
             environment=settings.as_environment(),
         ),
@@ -90,17 +98,33 @@ def _service(
         name=f"{folder}-service",
         command=(PYTHON, "-m", "gunicorn", "-c", "python:app.gunicorn_conf", f"services.{folder}:create_app()"),
         ready=f"{_url(port)}/readyz",
+        live=f"{_url(port)}/healthz",
         ports={f"{folder.upper()}_PORT": port},
         environment={
             **_unless_set_in_the_shell(settings),
             "HOST": HOST,
             "PORT": str(port),
             "DATABASE_URL": settings.database_url(folder),
+            "WAYBILL_DATA": str(settings.waybill_data),  # by it, `local.ports` tells whose stack a process belongs to
             **(environment or {}),
         },
         depends_on=("local-backend", *depends_on),
         links={**(links or {}), f"{folder}-service": f"{_url(port)}/openapi.json"},
     )
+
+
+def without_identity(attributes: str) -> str:
+    """Return OTEL_RESOURCE_ATTRIBUTES without what would give every service the same name or instance."""
+    items = (item for item in attributes.split(",") if item.partition("=")[0].strip() not in IDENTITY)
+    return ",".join(items)
+
+
+def ignored_in_the_shell() -> list[str]:
+    """Return what the shell sets that no child is given, each as a phrase."""
+    attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",")
+    names = [name for name in IDENTITY if any(item.partition("=")[0].strip() == name for item in attributes)]
+    variables = [f"{name}={os.environ[name]}" for name in ONE_PER_SERVICE if os.environ.get(name)]
+    return variables + [f"{name} in OTEL_RESOURCE_ATTRIBUTES" for name in names]
 
 
 def _unless_set_in_the_shell(settings: LocalSettings) -> dict[str, str]:
@@ -116,7 +140,9 @@ def _unless_set_in_the_shell(settings: LocalSettings) -> dict[str, str]:
         "OTEL_BSP_SCHEDULE_DELAY": "1000",
         "OTEL_BLRP_SCHEDULE_DELAY": "1000",
     }
-    return {name: os.environ.get(name) or default for name, default in defaults.items()}
+    attributes = without_identity(os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+    shell = {**os.environ, "OTEL_RESOURCE_ATTRIBUTES": attributes}
+    return {name: shell.get(name) or default for name, default in defaults.items()}
 
 
 def _url(port: int, scheme: str = "http") -> str:

@@ -5,8 +5,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import NoReturn
@@ -20,11 +21,18 @@ from local.data_folder import StackError
 from local.ports import taken_ports
 from local.process_group import ProcessGroup
 from local.process_log import pretty
-from local.processes import ProcessSpec, process_table
+from local.processes import ProcessSpec, ignored_in_the_shell, process_table
 from local.settings import LocalSettings
 
-START_SECONDS = 60
-STOP_SECONDS = 12  # gunicorn gives requests in flight 10
+# A slow machine is not a failure: what ends a wait is that a process dies or does nothing, never a time alone.
+SAY_AFTER_SECONDS = 10
+"""Then, and each time twice as late, say what is awaited."""
+START_IDLE_SECONDS = 120
+STOP_IDLE_SECONDS = 30  # requests in flight may wait up to gunicorn's graceful_timeout without using CPU time
+HUNG_SECONDS = 30
+HUNG_FAILURES = 5
+LATE_SECONDS = 1.0
+"""If our own loop is this late, the machine is starved and no process is judged."""
 POLL_SECONDS = 0.1
 BACKOFF_SECONDS = 0.5
 GIVE_UP_AFTER = 5
@@ -41,9 +49,8 @@ def up(settings: LocalSettings, *, logs: bool = False, after_ready: Callable[[],
 
 def migrate(settings: LocalSettings) -> None:
     """Bring the services' databases to their newest revision; raise `StackError` when one fails."""
-    data_folder.create(settings.waybill_data)
     (spec,) = (spec for spec in process_table(settings) if spec.name == "migrations")
-    with Console().status("Migrating the databases"):
+    with data_folder.private(settings.waybill_data), Console().status("Migrating the databases"):
         Child(spec, settings.waybill_data / "logs").run()
 
 
@@ -68,6 +75,9 @@ class Supervisor:
         self.children: list[Child] = []
         self.stop_requests = 0
         self.last_request = -math.inf
+        self.late_at = -math.inf
+        """When our own loop was late."""
+        self.say_at = math.inf
 
     def run(self, after_ready: Callable[[], None] | None = None) -> int:
         """Run until a signal (returns 0) or until something cannot start (returns 1)."""
@@ -76,9 +86,11 @@ class Supervisor:
             handled.append(signal.SIGHUP)
         handlers = {number: signal.signal(number, self._on_signal) for number in handled}
         try:
-            data_folder.create(self.data)
-            with data_folder.locked(self.data):
+            with data_folder.private(self.data), data_folder.locked(self.data):
                 self._check_ports()
+                if ignored := ignored_in_the_shell():
+                    why = "it would merge the services into one"
+                    self._say((f"Ignored for the services: {', '.join(ignored)} ({why})", "yellow"))
                 try:
                     self._start()
                     self._announce()
@@ -113,27 +125,61 @@ class Supervisor:
                     self._spawn(child)
                 else:
                     status.update(f"Running {child.spec.name}")
-                    child.run(self.group.id, self._pause)
+                    self._expect()
+                    child.run(self.group.id, partial(self._pause_for, [child]))
                     self.children.remove(child)
                     self._say(("✓", "green"), f" {child.spec.name} done")
+            self._expect()
             while waiting := [child for child in self.children if not self._is_ready(child)]:
                 names = ", ".join(child.spec.name for child in waiting)
                 status.update(f"Waiting for {names}")
                 for child in waiting:
                     if not child.alive:
                         raise StackError(f"{child.obituary()} before it was ready:\n{child.last_words()}")
-                if time.monotonic() - began > START_SECONDS:
-                    raise StackError(f"Not ready after {START_SECONDS} s: {names}\n{waiting[0].last_words()}")
-                self._pause(POLL_SECONDS)
+                self._pause_for(waiting, POLL_SECONDS)
         self._say(f"Ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it all.\n")
 
+    def _expect(self) -> None:
+        """Begin to wait: it is said at first after SAY_AFTER_SECONDS."""
+        self.wait_began = time.monotonic()
+        self.say_at = self.wait_began + SAY_AFTER_SECONDS
+
+    def _pause_for(self, waiting: Sequence[Child], seconds: float) -> None:
+        """Pause while these start; now and then say what is awaited, and what does nothing."""
+        self._pause(seconds)
+        self._say_what_is_awaited(
+            f"still starting: {child.spec.name} (running for {child.age:.0f} s, not ready yet; log: {child.log_file})"
+            for child in waiting
+        )
+        for child in waiting:
+            if child.idle_seconds() > START_IDLE_SECONDS and not child.reported_idle:
+                child.reported_idle = True
+                advice = (
+                    "Is what it waits for available, such as its database? If nothing else helps, stop the stack "
+                    "with Ctrl-C and start it again"
+                )
+                what = f"{child.spec.name} is running, but for {START_IDLE_SECONDS:g} s it has done nothing"
+                self._say((f"{what} (no CPU time, no log line). {advice}:\n{child.last_words()}", "yellow"))
+
+    def _say_what_is_awaited(self, lines: Iterable[str]) -> None:
+        if (now := time.monotonic()) >= self.say_at:
+            self.say_at += now - self.wait_began
+            for line in lines:
+                self._say((line, "dim"))
+
     def _watch(self) -> NoReturn:
+        self._expect()
         while True:
-            self._pause(POLL_SECONDS)
+            if starting := [child for child in self.children if child.alive and not child.ready]:
+                self._pause_for(starting, POLL_SECONDS)
+            else:
+                self._expect()
+                self._pause(POLL_SECONDS)
             self.group.keep_guard()
             for child in self.children:
                 if child.alive:
-                    self._is_ready(child)
+                    if self._is_ready(child):
+                        self._kill_if_hung(child)
                 elif child.process:
                     self._bury(child)
                 elif time.monotonic() >= child.restart_at:
@@ -144,11 +190,35 @@ class Supervisor:
         self._write_pids()
 
     def _is_ready(self, child: Child) -> bool:
-        if not child.ready and child.alive and child.answers():
+        if not child.ready and child.alive and child.health and child.health.ready:
             child.ready = True
             child.failures = 0
             self._say(("✓", "green"), f" {child.spec.name} is ready")
         return child.ready
+
+    def _kill_if_hung(self, child: Child) -> None:
+        """Kill a process that is alive but fails its health checks and does nothing; it is then started again.
+
+        A slow machine fails checks too, so nothing is killed while our own loop is late or no other process responds.
+        A process that works, which CPU time or log lines show, is overloaded and not hung.
+        """
+        health, now = child.health, time.monotonic()
+        if not health or not health.failures:
+            child.suspected = False
+            return
+        if not child.suspected:
+            child.suspected = True
+            child.mark_active()
+        silent = now - health.responded_at
+        others = [other.health for other in self.children if other is not child and other.health and other.ready]
+        starved = now - self.late_at < HUNG_SECONDS or (others and all(other.failures for other in others))
+        if health.failures < HUNG_FAILURES or silent < HUNG_SECONDS or starved:
+            return
+        if child.idle_seconds() > HUNG_SECONDS:
+            why = f"no response to {health.failures} health checks in {silent:.0f} s, no CPU time, no log line"
+            self._say((f"✗ {child.spec.name} hangs ({why}): killed", "red"))
+            child.send(signal.SIGKILL)
+            child.end_health()
 
     def _bury(self, child: Child) -> None:
         """Say how a child died and when it is started again: at once if it had been ready, else ever later."""
@@ -156,6 +226,7 @@ class Supervisor:
         # One killed from outside before it was ready has not failed to start: it would give up under chaos.
         child.failures += not child.ready and not child.killed
         child.ready = False
+        child.end_health()
         self.group.kill_orphans(self._pids().values())
         if child.failures >= GIVE_UP_AFTER:
             child.restart_at = math.inf
@@ -200,15 +271,24 @@ class Supervisor:
         self._say("Stopped")
 
     def _stop_wave(self, wave: Sequence[Child]) -> None:
+        self._expect()
         for child in wave:
+            child.end_health()
+            child.mark_active()
+            child.stopped_at = time.monotonic()
             child.send(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
         while self.stop_requests < 2 and (alive := [child for child in wave if child.alive]):
-            if time.monotonic() > deadline:
-                for child in alive:
+            self._say_what_is_awaited(
+                f"still stopping: {child.spec.name} (for {time.monotonic() - child.stopped_at:.0f} s; "
+                f"Ctrl-C again kills it; log: {child.log_file})"
+                for child in alive
+            )
+            for child in alive:
+                if child.idle_seconds() > STOP_IDLE_SECONDS:
                     child.send(signal.SIGKILL)
-                    self._say((f"{child.spec.name} did not stop within {STOP_SECONDS} s: killed", "yellow"))
-                return
+                    since = time.monotonic() - child.stopped_at
+                    why = f"it has done nothing for {STOP_IDLE_SECONDS:g} s"
+                    self._say((f"{child.spec.name} did not stop within {since:.0f} s and {why}: killed", "yellow"))
             time.sleep(POLL_SECONDS / 2)
 
     def _on_signal(self, *_: object) -> None:
@@ -218,7 +298,10 @@ class Supervisor:
             self.last_request = time.monotonic()
 
     def _pause(self, seconds: float) -> None:
+        began = time.monotonic()
         time.sleep(seconds)
+        if time.monotonic() - began > seconds + LATE_SECONDS:
+            self.late_at = time.monotonic()
         if self.stop_requests:
             raise StopRequested
 

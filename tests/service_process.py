@@ -17,6 +17,8 @@ from tests.servers import free_port
 from tests.telemetry_receiver import until
 
 ROOT = Path(__file__).resolve().parent.parent
+READY_CAP = 100
+"""Seconds; a slow machine makes no test fail, while a process that has ended fails it immediately."""
 
 
 @dataclass
@@ -53,11 +55,11 @@ class ServiceProcess:
         """Whether it answers /readyz with 200; fails if the process has ended."""
         assert self.process.poll() is None, self.stdout.read_text() + self.stderr.read_text()
         try:
-            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/readyz", timeout=30).status_code == 200
         except requests.RequestException:
             return False
 
-    def terminate(self, timeout: float = 20) -> int:
+    def terminate(self, timeout: float = 60) -> int:
         """Send SIGTERM, wait for the end and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
@@ -88,7 +90,7 @@ def running_service(
     service = start_process(application, folder, **environment)
     try:
         if wait:
-            until(service.ready, 30)
+            until(service.ready, READY_CAP)
         yield service
     finally:
         if service.process.poll() is None:

@@ -1,9 +1,14 @@
 """`waybill doctor`: it finds what is wrong, says what to do first, and needs nothing to be up."""
 
+import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from typer.testing import CliRunner
 
 from local.cli import app
 from local.doctor import Finding, examine, first_fix
+from local.ports import taken_ports
 from local.settings import LocalSettings
 from tests.conftest import free_port
 
@@ -81,7 +87,10 @@ def test_a_service_that_lives_but_is_not_ready_says_why(api: SmallApi, up: Local
     assert "database is not ready: no such table" in finding.detail
 
 
-def test_a_port_that_belongs_to_something_else_is_told_with_the_variable_that_moves_it(settings: LocalSettings) -> None:
+def test_a_port_that_belongs_to_something_else_is_told_with_the_variable_that_moves_it(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.doctor.TIMEOUT_SECONDS", 0.2)  # who listens never responds
     with socket.create_server(("127.0.0.1", settings.payment_port), backlog=8) as stranger:
         stranger.settimeout(0)
         finding = found(settings)["payment-service"]
@@ -127,3 +136,38 @@ def test_the_exit_status_tells_whether_something_is_wrong(
     status, output = doctor(settings)
     assert status == 1
     assert "First: start the stack with `make demo`" in output
+
+
+def test_another_clone_s_stack_is_told_from_our_own(
+    settings: LocalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.doctor.TIMEOUT_SECONDS", 0.2)  # who listens never responds
+    clone, data = tmp_path / "clone", tmp_path / "clone" / ".waybill"
+    data.mkdir(parents=True)
+    with listening(clone, settings.payment_port, WAYBILL_DATA=str(data)) as pid:
+        (data / "processes.json").write_text(json.dumps({"payment-service": pid}))
+        (data / "lock").write_text("4711")
+
+        finding = found(settings)["payment-service"]
+        own = found(settings.model_copy(update={"waybill_data": data}))["payment-service"]
+        (line,) = taken_ports({"PAYMENT_PORT": settings.payment_port})
+
+    stack = f"is used by a Waybill stack of {clone} (pid 4711, data in {data})"
+    assert finding.detail == f"port {settings.payment_port} {stack}"
+    assert finding.fix.startswith("stop that stack with Ctrl-C in its terminal (pid 4711), or move this one: ")
+    assert "Waybill stack" not in own.detail
+    assert line.startswith(f"{settings.payment_port} {stack}: set PAYMENT_PORT to move it")
+
+
+@contextmanager
+def listening(folder: Path, port: int, **environment: str) -> Iterator[int]:
+    """Listen on a port in a process of its own, which is started in `folder`; gives its pid."""
+    listen = f"import socket, sys; s = socket.create_server(('127.0.0.1', {port})); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", listen]
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()

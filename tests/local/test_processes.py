@@ -48,6 +48,18 @@ def test_what_the_shell_sets_for_telemetry_and_workers_wins(monkeypatch: pytest.
     assert environment["OTEL_RESOURCE_ATTRIBUTES"] == "deployment.environment.name=local"
 
 
+def test_what_names_one_service_in_the_shell_is_not_given_to_all_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "my-app")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=tea, service.name =my-app,service.instance.id=1,a=b")
+
+    for spec in rows().values():
+        assert "OTEL_SERVICE_NAME" not in environment_of(spec)
+    assert environment_of(rows()["order-service"])["OTEL_RESOURCE_ATTRIBUTES"] == "team=tea,a=b"
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=my-app")
+    attributes = environment_of(rows()["order-service"])["OTEL_RESOURCE_ATTRIBUTES"]
+    assert attributes == "deployment.environment.name=local"
+
+
 @pytest.mark.parametrize(("protocol", "port"), [("", "4317"), ("grpc", "4317"), ("http/protobuf", "4318")])
 def test_telemetry_goes_to_the_port_of_its_protocol(protocol: str, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
@@ -76,18 +88,19 @@ def test_the_cache_server_answers_a_redis_client_and_stops_while_one_is_connecte
     server = subprocess.Popen([sys.executable, "-m", "local.cache_server"], env=environment)
     try:
         with redis.Redis(port=port, retry=None) as client:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 90
             while True:
                 try:
                     client.ping()
                     break
                 except redis.ConnectionError:
+                    assert server.poll() is None
                     assert time.monotonic() < deadline
                     time.sleep(0.02)
             client.set("sku", "TEA-SENCHA", ex=60)
             assert client.get("sku") == b"TEA-SENCHA"
             server.terminate()
-            server.wait(timeout=5)
+            server.wait(timeout=90)
     finally:
         server.kill()
         server.wait()

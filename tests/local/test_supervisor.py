@@ -20,16 +20,18 @@ from local.processes import ProcessSpec
 from local.supervisor import Supervisor
 
 HERE = Path(__file__).parent
+PATIENCE = 90
+"""Seconds after which a condition counts as never met: far more than a loaded machine takes."""
 
 
 class Stack:
     """The supervisor under test: its specs, its folder, its terminal."""
 
-    def __init__(self, folder: Path, specs: tuple[ProcessSpec, ...]) -> None:
+    def __init__(self, folder: Path, specs: tuple[ProcessSpec, ...], limits: dict[str, float]) -> None:
         self.data = folder / "data"
         self.terminal = folder / f"terminal-{time.monotonic_ns()}"
         with self.terminal.open("w") as output:
-            command = small_stack(self.data, specs)
+            command = small_stack(self.data, specs, **limits)
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
     @property
@@ -48,20 +50,20 @@ class Stack:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=PATIENCE)
 
 
-def small_stack(data: Path, specs: tuple[ProcessSpec, ...]) -> list[str]:
+def small_stack(data: Path, specs: tuple[ProcessSpec, ...], **limits: float) -> list[str]:
     described = json.dumps([dataclasses.asdict(spec) for spec in specs])
-    return [sys.executable, str(HERE / "small_stack.py"), str(data), described]
+    return [sys.executable, str(HERE / "small_stack.py"), str(data), described, json.dumps(limits)]
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     stacks: list[Stack] = []
 
-    def make(*specs: ProcessSpec) -> Stack:
-        stacks.append(Stack(tmp_path, specs))
+    def make(*specs: ProcessSpec, **limits: float) -> Stack:
+        stacks.append(Stack(tmp_path, specs, limits))
         return stacks[-1]
 
     yield make
@@ -110,8 +112,8 @@ def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -146,7 +148,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process_not_even_a_gunicorn_worker(s
 
     running.process.kill()
 
-    until(lambda: not any(alive(child) for child in children), seconds=3)
+    until(lambda: not any(alive(child) for child in children))
 
 
 def test_a_guard_that_is_killed_is_replaced_and_guards_the_same_processes(stack, service) -> None:
@@ -159,7 +161,7 @@ def test_a_guard_that_is_killed_is_replaced_and_guards_the_same_processes(stack,
 
     running.process.kill()
 
-    until(lambda: not any(alive(child) for child in children), seconds=3)
+    until(lambda: not any(alive(child) for child in children))
 
 
 def test_a_killed_process_is_started_again_without_its_old_workers(stack, gunicorn) -> None:
@@ -191,10 +193,11 @@ def test_a_process_that_cannot_start_again_is_given_up_and_the_others_stay(stack
 
 
 def test_a_process_that_does_not_stop_in_time_is_killed_and_a_second_ctrl_c_does_not_wait(stack, service) -> None:
-    running = stack(service("order", "deaf", depends_on=("backend",)), service("backend", "deaf")).up()
+    order, backend = service("order", "deaf", depends_on=("backend",)), service("backend", "deaf")
+    running = stack(order, backend, STOP_IDLE_SECONDS=1).up()
     deaf = running.pids.values()
     running.process.send_signal(signal.SIGINT)
-    until(lambda: "order did not stop within 1 s: killed" in running.output)
+    until(lambda: "and it has done nothing for 1 s: killed" in running.output)
 
     assert running.stop(signal.SIGINT) == 0
     assert "backend did not stop" not in running.output
@@ -243,7 +246,7 @@ def test_every_taken_port_is_named_with_its_holder_and_the_variable_that_moves_i
         assert Supervisor([order, payment, cache], tmp_path / "data").run() == 1
 
     output = capsys.readouterr().out
-    assert f"port {order.ports['ORDER_PORT']} is taken by pid {os.getpid()} " in output
+    assert f"port {order.ports['ORDER_PORT']} is used by pid {os.getpid()} " in output
     assert "set ORDER_PORT to move it" in output
     assert "is asked for by PAYMENT_PORT and CACHE_PORT" in output
 
@@ -259,8 +262,90 @@ def test_a_data_folder_that_cannot_be_made_is_named_without_a_traceback(service,
 def test_a_full_disk_is_named_without_a_traceback(service, tmp_path) -> None:
     command = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *small_stack(tmp_path / "data", (service("order"),))]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
     assert ended.returncode == 1
     assert ended.stdout.startswith(f"Cannot write in the data folder {tmp_path / 'data'}: File too large")
     assert not ended.stderr
+
+
+def test_a_process_that_is_slow_to_start_is_awaited_and_it_is_said_what_is_awaited(stack, service, tmp_path) -> None:
+    limits = {"SAY_AFTER_SECONDS": 0.2, "START_IDLE_SECONDS": 1.5}
+    running = stack(service("payment"), service("order", "late"), **limits)
+
+    until(lambda: running.output.count("still starting: order (running for ") >= 2)
+    until(lambda: "order is running, but for 1.5 s it has done nothing" in running.output)
+    assert "Is what it waits for available" in running.output
+    assert "still starting: payment" not in running.output.partition("payment is ready")[2]
+    (tmp_path / "go").touch()
+
+    assert running.up().stop() == 0
+    assert str(running.data / "logs" / "order.log") in running.output
+
+
+def test_a_process_that_makes_progress_may_take_its_time_to_stop(stack, service, tmp_path) -> None:
+    running = stack(service("order", "tidy"), STOP_IDLE_SECONDS=1.5, SAY_AFTER_SECONDS=0.5).up()
+
+    assert running.stop() == 0
+    assert (tmp_path / "stopped").read_text().split() == ["order"]
+    assert "still stopping: order" in running.output
+    assert "did not stop" not in running.output
+
+
+HUNG_QUICKLY = {"HUNG_SECONDS": 1, "LIVE_SECONDS": 0.05, "TIMEOUT_SECONDS": 0.2}
+
+
+def test_a_hung_process_is_killed_and_started_again(stack, service) -> None:
+    payment = service("payment")
+    running = stack(dataclasses.replace(payment, live=payment.ready), service("order"), **HUNG_QUICKLY).up()
+    hung = running.pids["payment"]
+
+    os.kill(hung, signal.SIGSTOP)
+
+    until(lambda: running.output.count("payment is ready") == 2)
+    assert "payment hangs (no response to " in running.output
+    assert running.pids["payment"] != hung
+    assert running.output.count("order is ready") == 1
+    assert running.stop() == 0
+
+
+def test_a_process_that_fails_its_health_checks_but_works_is_overloaded_and_not_killed(stack, service) -> None:
+    payment = service("payment", "overloaded")
+    running = stack(dataclasses.replace(payment, live=payment.ready), **HUNG_QUICKLY).up()
+
+    # At 0.25 s a check, these are more checks than would have it killed, over a longer time.
+    until(lambda: "request 15 is still queued" in running.output)
+
+    assert "hangs" not in running.output
+    assert running.output.count("payment is ready") == 1
+
+
+def test_only_the_owner_can_read_what_the_stack_writes_whatever_the_umask(stack, service) -> None:
+    order = service("order")
+    sqlite = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('PRAGMA journal_mode=WAL')"
+    held = f"{sqlite}; db.execute('CREATE TABLE t (x)'); sys.argv = sys.argv[2:]; import small_service as s; "
+    command = ("-c", f"{held}s.main(int(sys.argv[1]), sys.argv[2])")
+    data = Path(order.environment["FOLDER"]) / "data"
+    data_folder.create(data)
+    (data / "telemetry.db").touch(mode=0o644)  # left by an earlier stack
+    environment = {**order.environment, "PYTHONPATH": str(HERE)}
+    row = (sys.executable, *command, str(data / "order.db"), *order.command[1:4])
+    running = stack(dataclasses.replace(order, command=row, environment=environment)).up()
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.rglob("*"))}
+
+    assert {"order.db-wal", "order.db-shm", "order.log", "lock", "processes.json", "telemetry.db"} <= modes.keys()
+    folders = {"data": 0o700, "logs": 0o700}
+    assert modes == dict.fromkeys(modes, 0o600) | folders
+    assert running.stop() == 0
+
+
+def test_names_that_would_merge_the_services_are_dropped_and_it_is_said_once(stack, service, monkeypatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "my-app")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=my-app,team=tea")
+
+    running = stack(service("order"), service("payment")).up()
+
+    assert running.stop() == 0
+    text = "Ignored for the services: OTEL_SERVICE_NAME=my-app, service.name in OTEL_RESOURCE_ATTRIBUTES"
+    assert running.output.count(text) == 1
