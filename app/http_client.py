@@ -24,6 +24,8 @@ TIMEOUT = (1.0, 3.0)
 ATTEMPTS = 3
 BUDGET = 4.0
 """No attempt starts later than this many seconds after the first, so a call ends within BUDGET + sum(TIMEOUT)."""
+CALL_DEADLINE = BUDGET + sum(TIMEOUT)
+"""Seconds that a call takes at most, with all its attempts and the pauses between them."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """https://www.rfc-editor.org/rfc/rfc9110.html#name-idempotent-methods"""
@@ -47,6 +49,10 @@ class PeerUnavailable(PeerError):
     def __init__(self, peer: str, detail: str, retry_after: float = 0.0) -> None:
         super().__init__(peer, detail)
         self.retry_after = retry_after
+
+
+class CircuitOpen(PeerUnavailable):
+    """The call was not sent: the dependency failed repeatedly a moment ago."""
 
 
 class PeerRefused(PeerError):
