@@ -8,8 +8,9 @@ import pytest
 from click.testing import Result
 
 from app.http_client import BadAnswer, CircuitOpen, PeerRefused, PeerUnavailable
+from services.order import use_cases
 from services.order.clients import Peers
-from services.order.models import MAX_BAD_ANSWERS, Order
+from services.order.models import MAX_BAD_ANSWERS, Order, Step
 from tests.conftest import Shop
 from tests.order.conftest import lose_answers
 
@@ -100,6 +101,25 @@ def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_sai
         "send_notification",
         "notification-service refused with 422",
     ]
+
+
+def test_dead_letters_are_counted_by_step_until_they_are_retried(
+    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: dict[str, int] = {}
+
+    class Gauge:
+        def set(self, value: int, attributes: dict[str, str]) -> None:
+            counts[attributes["order.dead_letter_step"]] = value
+
+    monkeypatch.setattr(use_cases, "dead_letters", Gauge())
+    dead_notification(shop, peers)
+    dead_notification(shop, peers)
+    shop.watch()
+    assert counts == {**dict.fromkeys(Step, 0), "send_notification": 2}
+    cli(shop, "retry", "--all")
+    shop.watch()
+    assert counts == dict.fromkeys(Step, 0)
 
 
 def test_a_dead_letter_that_is_retried_succeeds_once_its_cause_is_gone(shop: Shop, peers: Peers) -> None:
