@@ -409,7 +409,8 @@ def test_a_dead_letter_in_the_stacks_database_is_retried(
         database.execute(
             "INSERT INTO orders (id, idempotency_key, fingerprint, customer_id, region, payment_token, status, "
             "created_at, updated_at, attempts, dead_letter_step, dead_letter_reason) VALUES "
-            "('0b9ff5f26d3f4a439d3f6f0e2a1f2f10', 'k', 'f', 'c', 'eu', 'tok', 'CONFIRMED', '2026-11-01', '2026-11-01', 1, 'send_notification', 'no')"
+            "('0b9ff5f26d3f4a439d3f6f0e2a1f2f10', 'k', 'f', 'c', 'eu', 'tok', 'CONFIRMED', "
+            "'2026-11-01', '2026-11-01', 1, 'send_notification', 'no')"
         )
     assert waybill("dead-letters", "retry", "--all").exit_code == 0
     assert capfd.readouterr().out.startswith("1 dead letters will be tried again")
