@@ -17,7 +17,7 @@ def list_command() -> None:
     orders = list_dead_letters(read_session())
     for order in orders:
         click.echo(f"{order.id}  {order.status:<9}  {order.dead_letter_step:<17}  {order.dead_letter_reason}")
-    click.echo(f"{len(orders)} dead letters", err=True)
+    click.echo(f"Dead letters: {len(orders)}", err=True)
 
 
 @dead_letters.command("retry")
@@ -32,4 +32,4 @@ def retry_command(order_id: uuid.UUID | None, every: bool) -> None:
         raise click.ClickException(
             f"Order {order_id} is not a dead letter; `dead-letters list` prints those there are."
         )
-    click.echo(f"{found} dead letters will be tried again; one that fails for good is in the list again.")
+    click.echo(f"Dead letters to be tried again: {found}. One that is refused again is in the list again.")

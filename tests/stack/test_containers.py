@@ -96,4 +96,4 @@ def test_a_service_can_read_no_database_but_its_own(service: str) -> None:
 
 def test_dead_letters_are_listed_by_a_container_beside_order_service() -> None:
     command = ("flask", "--app", "services.order", "dead-letters", "list")
-    assert "refused with" not in compose("run", "--rm", "--no-deps", "-T", "order-service", *command)
+    assert compose("run", "--rm", "--no-deps", "-T", "order-service", *command) == ""
