@@ -1,14 +1,31 @@
 """One engine per process, one session per request, and a probe of readiness; SQLite and PostgreSQL alike."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import flask
 import sqlalchemy
-from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, Enum, MetaData, QueuePool, event, inspect, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    Float,
+    MetaData,
+    QueuePool,
+    event,
+    inspect,
+    literal,
+    make_url,
+)
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 NAMING_CONVENTION = {
@@ -43,6 +60,33 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class DatabaseTime(FunctionElement[datetime]):
+    """Now by the database's clock, or `ahead` of it: one clock for all the processes that share a database.
+
+    It is the time at which the statement began, to the microsecond (SQLite: millisecond). Constant within a
+    statement, so an index on a compared column is used; PostgreSQL's clock_timestamp() would read every row.
+    """
+
+    name = "database_time"
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, ahead: timedelta = timedelta()) -> None:
+        super().__init__(literal(ahead.total_seconds(), Float))
+
+
+@compiles(DatabaseTime, "postgresql")
+def _postgresql_time(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(DatabaseTime, "sqlite")
+def _sqlite_time(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLAlchemy reads the digits behind the point as a number of microseconds, and SQLite writes three of them.
+    ahead = compiler.process(element.clauses, **options)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {ahead} || ' seconds') || '000')"
 
 
 def string_enum(kind: type[StrEnum]) -> Enum:

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typer.core import TyperGroup
 
 from local import client, doctor, load, terminal, trace_tree
 from local.client import ClientError, Fetched, TraceApi
-from local.settings import HOST, LocalSettings
+from local.settings import HOST, ROOT, LocalSettings
 
 SettingsT = TypeVar("SettingsT", bound=LocalSettings)
 FIRST_ORDER_ATTEMPTS = 10
@@ -375,6 +376,20 @@ def migrate() -> None:
     from local import supervisor
 
     supervisor.migrate(settings())
+
+
+@app.command("dead-letters", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dead_letters(ctx: typer.Context) -> None:
+    """List or retry the orders that wait for a person; `flask dead-letters` of order-service, on the stack's database.
+
+    Examples: `waybill dead-letters list` · `waybill dead-letters retry ORDER_ID` · `waybill dead-letters retry --all`
+    """
+    from local.child import environment
+    from local.processes import PYTHON, process_table
+
+    (order,) = (row for row in process_table(settings()) if row.name == "order-service")
+    command = [PYTHON, "-m", "flask", "--app", "services.order", "dead-letters", *ctx.args]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=environment(order)).returncode)  # noqa: S603
 
 
 @app.command()

@@ -22,7 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from app.database import write_session
 from services.order.models import Order
-from services.order.use_cases import recover_orders
+from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
 from tests.servers import create_database, free_port, postgresql_server
 
@@ -182,9 +182,23 @@ class Shop:
             pass
 
     def recover_one(self) -> bool:
-        """One turn of the recovery loop."""
+        """One turn of the recovery of orders, or of notifications if there is no such order."""
+        return self.recover_order() or self.recover_notification()
+
+    def recover_order(self) -> bool:
+        """One turn of the recovery of orders that are not settled."""
         with self.order.app.app_context():
             return recover_orders(write_session(), self.order.app.extensions["peers"])
+
+    def recover_notification(self) -> bool:
+        """One turn of the recovery of notifications."""
+        with self.order.app.app_context():
+            return recover_notifications(write_session(), self.order.app.extensions["peers"])
+
+    def watch(self) -> None:
+        """One turn of the watch over orders."""
+        with self.order.app.app_context():
+            watch_orders(write_session())
 
     def money_taken(self, order: dict[str, Any]) -> list[int]:
         """What the card processor's books say of an order: minor units captured (+) and refunded (-)."""

@@ -84,6 +84,7 @@ def test_the_promised_instruments_have_the_promised_forms(traced_shop: TracedSho
         ("orders.created", "sum", "1", ("region", "status")),
         ("orders.processing_time", "histogram", "ms", ("region", "status")),
         ("orders.active", "sum", "1", ("region",)),
+        ("orders.dead_letters", "gauge", "{order}", ("order.dead_letter_step",)),
     }
     times = [point for point in points if point.name == "orders.processing_time"]
     assert {(point.bounds[0], point.bounds[-1]) for point in times} == {(1, 30000)}
@@ -102,7 +103,7 @@ def test_orders_are_counted_once_each_and_none_is_in_progress_at_the_end(traced_
             created[point.attributes["status"], point.attributes["region"]] = point.value
         if point.name == "orders.active":
             active[point.attributes["region"]] = point.value
-    assert created == {("success", "eu"): 3, ("failed", "eu"): 3}
+    assert created == {("success", "eu"): 4, ("failed", "eu"): 3}
     assert active == {"eu": 0}
 
 

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from alembic import command
@@ -11,6 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
 
 from local.processes import SERVICES
 from tests.conftest import ROOT, migrate, start_service
@@ -91,6 +94,73 @@ def test_the_seed_is_a_dozen_items_and_leaves_alone_what_is_there(new_database: 
         connection.execute(text("UPDATE items SET stock = 3 WHERE sku = 'CUP-RAKU'"))
     migrate("inventory", url)
     assert ("CUP-RAKU", 12900, 3) in catalogue(engine)
+    engine.dispose()
+
+
+def insert_order(engine: Engine, key: str, customer: str, status: str, created_at: str, due: bool) -> str:
+    """An order of one line as revision 0001 has it; its id."""
+    order_id = uuid.uuid4()
+    columns = {
+        "id": order_id.hex if engine.dialect.name == "sqlite" else order_id,
+        "idempotency_key": key,
+        "fingerprint": "f",
+        "customer_id": customer,
+        "region": "eu",
+        "payment_token": "tok_approve",
+        "status": status,
+        "created_at": created_at,
+        "updated_at": created_at,
+        "drive_after": created_at if due else None,
+        "attempts": 1,
+    }
+    with engine.begin() as connection:
+        names = ", ".join(columns)
+        values = ", ".join(f":{name}" for name in columns)
+        connection.execute(text(f"INSERT INTO orders ({names}) VALUES ({values})"), columns)
+        connection.execute(text("INSERT INTO order_lines VALUES (:id, 'TEA-SENCHA', 2, 1290)"), {"id": columns["id"]})
+    return str(columns["id"])
+
+
+def orders(engine: Engine) -> dict[str, Any]:
+    """The orders by id, with the number of their lines."""
+    query = "SELECT orders.*, (SELECT count(*) FROM order_lines WHERE order_id = orders.id) AS line_count FROM orders"
+    with engine.connect() as connection:
+        return {str(row.id): row for row in connection.execute(text(query))}
+
+
+def test_orders_outlive_their_second_revision_there_and_back(
+    new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database("order")
+    monkeypatch.setenv("DATABASE_URL", url)
+    migrate("order", url, "0001")
+    engine = create_engine(url)
+    first = insert_order(engine, "a-key", "cus_1", "CONFIRMED", "2026-11-01 12:00:00+00:00", due=False)
+    waiting = insert_order(engine, "another", "cus_1", "PENDING", "2026-11-01 12:00:01+00:00", due=True)
+    before = orders(engine)
+
+    migrate("order", url, "0002")
+    after = orders(engine)
+    for order_id, row in before.items():
+        assert after[order_id]._mapping.items() >= row._mapping.items()
+    assert after[waiting].bad_answers == 0
+
+    second = insert_order(engine, "a-key", "cus_2", "CONFIRMED", "2026-11-01 12:00:02+00:00", due=False)
+    with pytest.raises(IntegrityError):
+        insert_order(engine, "a-key", "cus_2", "CONFIRMED", "2026-11-01 12:00:03+00:00", due=False)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE orders SET dead_letter_step = 'send_notification' WHERE customer_id = 'cus_2'"))
+
+    command.downgrade(config("order"), "0001")
+    back = orders(engine)
+    assert back.keys() == {first, waiting, second}
+    assert back[first] == before[first]
+    assert back[waiting] == before[waiting]
+    assert back[second].idempotency_key not in ("a-key", "another")
+    assert back[second].drive_after is not None, "a dead letter is tried again"
+    assert {row.line_count for row in back.values()} == {1}
+    migrate("order", url, "0002")
+    assert orders(engine).keys() == back.keys()
     engine.dispose()
 
 

@@ -1,5 +1,6 @@
 """One order, traced end to end: which service leaves which spans, and whose children they are."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -73,7 +74,10 @@ DECLINED = {
     *((RELEASE_STOCK, sql("inventory", verb)) for verb in ("BEGIN", "SELECT", "UPDATE")),
     (RELEASES, ("inventory", "CLIENT", "DEL")),
 }
-RECOVERED_LATER = {*RECORD, *CHARGED, *NOTIFIED}
+FREE = {*TAKEN, *NOTIFIED}
+CHARGED_LATER = {*RECORD, *CHARGED}
+NOTIFIED_LATER = {*RECORD, *NOTIFIED}
+STATEMENTS = {"BEGIN order": 4, "SELECT order": 4, "INSERT order": 2, "UPDATE order": 4}
 
 
 def row(span: Span) -> Row:
@@ -102,6 +106,12 @@ def test_a_trace_has_one_root_which_the_client_was_told(traced_shop: TracedShop)
         (root,) = [span for span in traced_shop.trace(response) if not span.parent_id]
         assert row(root) == ORDER
         assert response.headers["traceresponse"].split("-")[1:3] == [root.trace_id, root.span_id]
+
+
+def test_an_approved_order_costs_order_service_these_statements(traced_shop: TracedShop) -> None:
+    """Times come from the database in the statements there are: none is sent for a time alone."""
+    statements = [span for span in traced_shop.trace(traced_shop.approved) if span.name.endswith(" order")]
+    assert Counter(span.name for span in statements) == STATEMENTS
 
 
 def test_steps_follow_one_another(traced_shop: TracedShop) -> None:
@@ -145,14 +155,25 @@ def test_an_order_whose_peer_was_away_is_driven_on_in_a_trace_linked_to_its_firs
     first = traced_shop.trace(traced_shop.recovered)
     attempts = [span for span in first if span.parent_id == step(first, "charge_payment").span_id]
     assert [(span.kind, span.name, span.status) for span in attempts] == [("CLIENT", "POST", "ERROR")] * 3
-    later = traced_shop.recovery()
-    assert edges(later) == RECOVERED_LATER
-    process = step(later, "process_order")
     (root,) = [span for span in first if not span.parent_id]
-    assert process.parent_id == ""
-    assert process.links == [(root.trace_id, root.span_id)]
-    assert process.attributes["order.attempt"] >= 2
-    assert process.attributes["order.id"] == traced_shop.recovered.json()["id"]
+    for later, expected in (("charge_payment", CHARGED_LATER), ("send_notification", NOTIFIED_LATER)):
+        spans = traced_shop.recovery(later)
+        assert edges(spans) == expected
+        process = step(spans, "process_order")
+        assert process.parent_id == ""
+        assert process.links == [(root.trace_id, root.span_id)]
+        assert process.attributes["order.attempt"] >= 2
+        assert process.attributes["order.id"] == traced_shop.recovered.json()["id"]
+
+
+def test_a_free_order_has_no_charge_and_its_trace_says_why(traced_shop: TracedShop) -> None:
+    spans = traced_shop.trace(traced_shop.free)
+    assert edges(spans) == FREE
+    process = step(spans, "process_order")
+    assert process.attributes["order.total"] == 0
+    assert process.attributes["order.charge_skipped"] == "the total is 0"
+    assert process.attributes["order.status"] == "CONFIRMED"
+    assert matching(spans, status="ERROR") == []
 
 
 @pytest.mark.parametrize("which", ["approved", "declined"])
@@ -201,7 +222,7 @@ def test_the_trace_api_shows_the_same_edges(traced_shop: TracedShop) -> None:
 
 
 def test_the_trace_api_shows_the_link_of_a_recovery(traced_shop: TracedShop) -> None:
-    (trace,) = traced_shop.backend.get(f"/api/traces/{traced_shop.recovery()[0].trace_id}")
+    (trace,) = traced_shop.backend.get(f"/api/traces/{traced_shop.recovery('charge_payment')[0].trace_id}")
     (process,) = [span for span in trace["spans"] if span["operationName"] == "process_order"]
     follows = [ref["traceID"] for ref in process["references"] if ref["refType"] == "FOLLOWS_FROM"]
     assert follows == [trace_id(traced_shop.recovered)]

@@ -1,9 +1,10 @@
 """The four services as real processes, sending to a receiver and to the local backend: the runs that tests look at."""
 
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -23,7 +24,7 @@ CUSTOMER = "cus_4711"
 
 @dataclass
 class TracedShop:
-    """Three orders, and every signal that they and some refused calls left behind."""
+    """Four orders, and every signal that they and some refused calls left behind."""
 
     receiver: Receiver
     backend: Backend
@@ -31,20 +32,21 @@ class TracedShop:
     approved: requests.Response
     declined: requests.Response
     recovered: requests.Response
+    free: requests.Response
 
     def trace(self, response: requests.Response) -> list[Span]:
         """The spans of the request that was answered with this."""
         return self.receiver.trace(trace_id(response))
 
-    def recovery(self) -> list[Span]:
-        """The spans of the last of the drives that brought the recovered order home."""
-        order_id = self.recovered.json()["id"]
-        drives = [
-            span
-            for span in matching(self.receiver.spans, name="process_order")
-            if span.attributes.get("order.id") == order_id and span.attributes.get("order.status") == "CONFIRMED"
-        ]
-        return self.receiver.trace(drives[-1].trace_id)
+    def recovery(self, step: str) -> list[Span]:
+        """The spans of the drive in which this step of the recovered order, at last, went well."""
+        return self.receiver.trace(went_well(self.receiver, self.recovered, step)[0].trace_id)
+
+
+def went_well(receiver: Receiver, response: requests.Response, step: str) -> list[Span]:
+    """The spans of a step of the order that was answered with this, if it went well."""
+    spans = matching(receiver.spans, name=step, status="UNSET")
+    return [span for span in spans if span.attributes.get("order.id") == response.json()["id"]]
 
 
 def trace_id(response: requests.Response) -> str:
@@ -72,6 +74,8 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
         for process in (inventory, payment, notification, order):
             until(process.ready, 30)
 
+        _make_free(folder, "CUP-PORCELAIN")
+        free = _order(order, "free", lines=[{"sku": "CUP-PORCELAIN", "quantity": 1}])
         approved, declined = _order(order, "approved"), _order(order, "declined", payment_token="tok_decline")
         _other_calls(order, inventory, payment)
         # The first attempt finds payment-service away; later, a recovery does not.
@@ -79,13 +83,13 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
         recovered = _order(order, "recovered")
         assert recovered.status_code == 202, recovered.text
         payment = service("payment", PORT=str(payment.port), PROCESSOR_LATENCY_MS="1")
-        location = recovered.headers["Location"]
-        until(lambda: order.get(location).json()["status"] == "CONFIRMED", 30)
+        until(lambda: went_well(receiver, recovered, "send_notification"), 30)
+        until(lambda: matching(receiver.points, name="orders.dead_letters"), 30)
         for process in processes:
             process.process.send_signal(signal.SIGTERM)
         for process in processes:
             process.process.wait(20)
-    return TracedShop(receiver, backend, processes, approved, declined, recovered)
+    return TracedShop(receiver, backend, processes, approved, declined, recovered, free)
 
 
 def _order(order: ServiceProcess, key: str, **changes: Any) -> requests.Response:
@@ -97,6 +101,11 @@ def _order(order: ServiceProcess, key: str, **changes: Any) -> requests.Response
         **changes,
     }
     return requests.post(f"{order.url}/orders", json=body, headers={"Idempotency-Key": key}, timeout=30)
+
+
+def _make_free(folder: Path, sku: str) -> None:
+    with closing(sqlite3.connect(folder / "inventory.db")) as database, database:
+        database.execute("UPDATE items SET price = 0 WHERE sku = ?", (sku,))
 
 
 def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: ServiceProcess) -> None:

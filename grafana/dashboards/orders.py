@@ -129,7 +129,7 @@ def saga() -> list[kit.Panel]:
 
 
 def failures() -> list[kit.Panel]:
-    """What the peers said no to, and the lines in which order-service says why."""
+    """What the peers said no to, what came to a standstill, and the lines in which order-service says why."""
     return [
         kit.lines(
             "Charges",
@@ -149,6 +149,15 @@ def failures() -> list[kit.Panel]:
                 "{{inventory_outcome}}",
             ),
             stacked=True,
+        ),
+        kit.lines(
+            "Dead letters",
+            "Orders that wait for a person, by the step that was refused for good. Any? See the runbook.",
+            "none",
+            kit.promql(
+                "max by (order_dead_letter_step) (orders_dead_letters)",
+                "{{order_dead_letter_step}}",
+            ),
         ),
         kit.log_lines(
             "Orders that did not go through",

@@ -1,5 +1,7 @@
 """order-service: takes an order and drives it through inventory, payment and notification."""
 
+from collections.abc import Callable, Iterator
+
 from flask import Blueprint, Flask
 
 from app.background import Task
@@ -8,20 +10,26 @@ from app.database import write_session
 from app.factory import create_service
 from app.page import serve_page
 from services import VERSION
+from services.order.cli import dead_letters
 from services.order.clients import Peers
 from services.order.models import Base
 from services.order.routes import blueprint
 from services.order.settings import Settings
-from services.order.use_cases import recover_orders
+from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 
 
 def create_app() -> Flask:
     """The WSGI application; settings come from the environment."""
     settings = load_settings(Settings)
     peers = Peers(settings)
-    recoveries = tuple(
-        Task(f"recover-orders-{number}", interval=1.0, run=lambda: recover_orders(write_session(), peers))
-        for number in range(settings.recoveries)
+    background = (
+        *_tasks("recover-orders", settings.recoveries, lambda: recover_orders(write_session(), peers)),
+        *_tasks(
+            "recover-notifications",
+            settings.notification_recoveries,
+            lambda: recover_notifications(write_session(), peers),
+        ),
+        Task("watch-orders", interval=2.0, run=lambda: watch_orders(write_session())),
     )
     app = create_service(
         "order-service",
@@ -29,11 +37,16 @@ def create_app() -> Flask:
         settings,
         Base.metadata,
         version=VERSION,
-        background=recoveries,
+        background=background,
         peers=peers,
     )
     app.register_blueprint(storefront(settings))
+    app.cli.add_command(dead_letters)
     return app
+
+
+def _tasks(name: str, number: int, run: Callable[[], bool]) -> Iterator[Task]:
+    return (Task(f"{name}-{n}", interval=1.0, run=run) for n in range(number))
 
 
 def storefront(settings: Settings) -> Blueprint:

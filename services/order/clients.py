@@ -93,12 +93,12 @@ class Peers:
     """Calls raise app.http_client's PeerUnavailable, PeerRefused or BadAnswer."""
 
     def __init__(self, settings: Settings) -> None:
-        def peer(name: str, url: str) -> Peer:
-            return Peer(name, url, pool_size=settings.threads + settings.recoveries)
+        def peer(name: str, url: str, background: int) -> Peer:
+            return Peer(name, url, pool_size=settings.threads + background)
 
-        self._inventory = peer("inventory-service", settings.inventory_url)
-        self._payment = peer("payment-service", settings.payment_url)
-        self._notification = peer("notification-service", settings.notification_url)
+        self._inventory = peer("inventory-service", settings.inventory_url, settings.recoveries)
+        self._payment = peer("payment-service", settings.payment_url, settings.recoveries)
+        self._notification = peer("notification-service", settings.notification_url, settings.notification_recoveries)
 
     def catalogue(self) -> Catalogue:
         """All items, by sku."""

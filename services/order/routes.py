@@ -1,7 +1,6 @@
 """HTTP <-> Python for orders, nothing else."""
 
 import hashlib
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -66,16 +65,12 @@ def read_items() -> dict[str, Any]:
 
 def order_from_json(body: NewOrder, idempotency_key: str) -> Order:
     """A new order, PENDING, as the request asks for it."""
-    now = datetime.now(UTC)
     return Order(
         status=Status.PENDING,
-        attempts=0,
         idempotency_key=idempotency_key,
         fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
         customer_id=body.customer_id,
         region=body.region,
         payment_token=body.payment_token,
         lines=[OrderLine(sku=line.sku, quantity=line.quantity) for line in body.lines],
-        created_at=now,
-        updated_at=now,
     )

@@ -35,7 +35,7 @@ class NewOrder(Request):
 
 
 class IdempotencyHeader(BaseModel):
-    """The client's own name for this order, so that it can send the request again without ordering twice."""
+    """The customer's own name for this order, so that the request can be sent again without ordering twice."""
 
     key: str = Field(alias="Idempotency-Key", pattern=r"^[\x21-\x7E]{1,128}$")
 

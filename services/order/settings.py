@@ -17,6 +17,8 @@ class Settings(ServiceSettings):
     notification_url: HttpUrl
     recoveries: int = Field(default=4, ge=1, le=64)
     """Abandoned orders that one worker drives on at once; one alone falls behind when a peer was away under load."""
+    notification_recoveries: int = Field(default=2, ge=1, le=64)
+    """Notifications that one worker sends again at once, beside those orders and never in their way."""
     page_folder: Path = Path("web/dist/storefront")
     """The built storefront, from where the service is started."""
     page_otlp_endpoint: HttpUrl | None = None

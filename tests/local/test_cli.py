@@ -4,9 +4,12 @@ import io
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from local import terminal
 from local.cli import app
 from local.client import Fetched, TraceApi
 from local.trace_tree import read_trace
+from tests.conftest import migrate
 
 PORTS = ("ORDER_PORT", "INVENTORY_PORT", "TRACES_PORT")
 
@@ -394,3 +398,23 @@ def test_every_span_is_printed_when_asked_for(api: SmallApi) -> None:
 
     assert "--all" not in output
     assert len(output.splitlines()) > 2500
+
+
+def test_a_dead_letter_in_the_stacks_database_is_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WAYBILL_DATA", str(tmp_path))
+    migrate("order", f"sqlite:///{tmp_path}/order.db")
+    with closing(sqlite3.connect(tmp_path / "order.db")) as database, database:
+        database.execute(
+            "INSERT INTO orders (id, idempotency_key, fingerprint, customer_id, region, payment_token, status, "
+            "created_at, updated_at, attempts, dead_letter_step, dead_letter_reason) VALUES "
+            "('0b9ff5f26d3f4a439d3f6f0e2a1f2f10', 'k', 'f', 'c', 'eu', 'tok', 'CONFIRMED', "
+            "'2026-11-01', '2026-11-01', 1, 'send_notification', 'no')"
+        )
+    assert waybill("dead-letters", "retry", "--all").exit_code == 0
+    assert capfd.readouterr().out.startswith("Dead letters to be tried again: 1.")
+    with closing(sqlite3.connect(tmp_path / "order.db")) as database:
+        ((step, due),) = database.execute("SELECT dead_letter_step, drive_after FROM orders")
+    assert step is None
+    assert due is not None

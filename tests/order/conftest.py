@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app import circuit_breaker, http_client
 from app.http_client import PeerUnavailable
 from services.order.clients import Peers
-from services.order.models import PATIENCE, Order
+from services.order.models import MIN_ATTEMPTS, PATIENCE, Order
 from tests.conftest import Shop
 
 
@@ -30,10 +30,11 @@ def peers(shop: Shop) -> Peers:
 
 
 def grow_old(shop: Shop) -> None:
-    """Let every order be older than the patience of its service."""
+    """Let every order be older than the patience of its service, and so often attempted that it may be given up."""
     with shop.order.session() as session, session.begin():
         for order in session.scalars(select(Order).where(Order.drive_after.is_not(None))):
             order.created_at -= PATIENCE + timedelta(seconds=1)
+            order.attempts += MIN_ATTEMPTS
 
 
 def lose_answers(patch: pytest.MonkeyPatch, peers: Peers, call: str) -> None:

@@ -157,11 +157,11 @@ def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, p
         with pytest.MonkeyPatch.context() as patch:
             lose_answers(patch, peers, "charge")
             order = shop.post_order().json()
-        assert (order["status"], shop.money_taken(order)) == ("RESERVED", [2 * 1290])
-        grow_old(shop)
-        with fated(shop, place) as fate, suppress(Died):
+            assert (order["status"], shop.money_taken(order)) == ("RESERVED", [2 * 1290])
+            grow_old(shop)
+            with fated(shop, place) as fate, suppress(Died):
+                shop.drive_on()
             shop.drive_on()
-        shop.drive_on()
         over = shop.read_order(order)
         assert (over["status"], over["reason"]) == ("CANCELLED", "timed_out"), f"place {place}"
         assert shop.stock() == before, f"place {place}"

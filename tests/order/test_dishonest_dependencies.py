@@ -17,7 +17,7 @@ from app import circuit_breaker
 from app.database import write_session
 from app.http_client import CALL_DEADLINE
 from services.order.models import LEASE, Order
-from services.order.use_cases import recover_orders
+from services.order.use_cases import recover_notifications, recover_orders
 from tests.conftest import LONG_AGO, RunningService, start_service
 
 Body = dict[str, Any]
@@ -130,8 +130,9 @@ def process(service: RunningService) -> None:
     with service.session() as session, session.begin():
         session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
     with service.app.app_context():
-        while recover_orders(write_session(), service.app.extensions["peers"]):
-            pass
+        for recover in (recover_orders, recover_notifications):
+            while recover(write_session(), service.app.extensions["peers"]):
+                pass
 
 
 def read_order(service: RunningService, order: Body) -> Body:

@@ -48,7 +48,6 @@ def test_the_order_and_spacing_of_json_keys_do_not_make_another_body(shop: Shop)
 @pytest.mark.parametrize(
     "change",
     [
-        {"customer_id": "cus_2"},
         {"region": "us"},
         {"payment_token": "tok_slow"},
         {"lines": [{"sku": "TEA-SENCHA", "quantity": 3}]},
@@ -64,6 +63,17 @@ def test_the_same_key_with_another_body_is_refused(shop: Shop, change: dict[str,
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.json()["type"] == "urn:problem:idempotency-key-reused"
     assert shop.stock() == before
+
+
+def test_the_same_key_of_another_customer_is_another_order(shop: Shop) -> None:
+    before = shop.stock()
+    first, other = (shop.post_order("key-of-two-customers", customer_id=customer) for customer in ("cus_1", "cus_2"))
+    assert (first.status_code, other.status_code) == (201, 201)
+    assert first.json()["id"] != other.json()["id"]
+    assert other.json()["customer_id"] == "cus_2"
+    assert shop.stock() == before - 4
+    again = shop.post_order("key-of-two-customers", customer_id="cus_2")
+    assert again.json() == other.json()
 
 
 def test_sixteen_requests_at_once_under_one_key_make_one_order(shop: Shop) -> None:

@@ -36,8 +36,8 @@ def test_many_workers_that_recover_at_once_drive_each_order_once(
     monkeypatch.setattr(peers, "charge", count)
     end_leases(shop)
     with ThreadPoolExecutor(8) as workers:
-        recovered = list(workers.map(lambda _: shop.recover_one(), range(24)))
-    while shop.recover_one():
+        recovered = list(workers.map(lambda _: shop.recover_order(), range(24)))
+    while shop.recover_order():
         recovered.append(True)
     assert sum(recovered) == 6
     assert charged == {order["id"]: 1 for order in orders}
@@ -49,7 +49,7 @@ def test_an_order_that_is_being_driven_is_not_recovered(
 ) -> None:
     recovered = []
     real = peers.charge
-    monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_one()), real(order)))
+    monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_order()), real(order)))
     assert shop.post_order().json()["status"] == "CONFIRMED"
     assert recovered == [False]
 
@@ -77,7 +77,7 @@ def test_a_driver_that_lost_its_lease_leaves_the_order_to_the_other(
     assert response.json() == shop.read_order(response.json())
     assert shop.stock() == before - 2
     assert shop.money_taken(response.json()) == [2 * 1290]
-    assert not shop.recover_one()
+    assert not shop.recover_order()
 
 
 def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(

@@ -101,3 +101,41 @@ def test_the_total_of_a_large_order_does_not_overflow(shop: Shop) -> None:
         session.get_one(Item, "POT-KYUSU").price = 2**31 - 1
     order = shop.post_order(lines=[{"sku": "POT-KYUSU", "quantity": 100}]).json()
     assert (order["status"], order["total"]) == ("CONFIRMED", (2**31 - 1) * 100)
+
+
+@pytest.fixture
+def free_item(shop: Shop) -> str:
+    """The sku of an item at price 0."""
+    with shop.inventory.session() as session, session.begin():
+        session.get_one(Item, "TEA-LAPSANG").price = 0
+    return "TEA-LAPSANG"
+
+
+def test_an_order_of_nothing_but_free_items_is_confirmed_without_a_charge(
+    shop: Shop, free_item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shop.order.app.extensions["peers"], "charge", None)
+    before = shop.stock(free_item)
+    order = shop.post_order(payment_token="tok_decline", lines=[{"sku": free_item, "quantity": 2}]).json()
+    assert (order["status"], order["reason"], order["total"]) == ("CONFIRMED", None, 0)
+    assert order["lines"] == [{"sku": free_item, "quantity": 2, "unit_price": 0}]
+    assert shop.stock(free_item) == before - 2
+    assert shop.money_taken(order) == []
+
+
+def test_a_free_item_beside_another_costs_nothing(shop: Shop, free_item: str) -> None:
+    lines = [{"sku": free_item, "quantity": 2}, {"sku": "TEA-SENCHA", "quantity": 1}]
+    order = shop.post_order(lines=lines).json()
+    assert (order["status"], order["total"], shop.money_taken(order)) == ("CONFIRMED", 1290, [1290])
+
+
+def test_the_dearest_order_there_can_be_is_refused_by_payment_and_leaves_nothing(shop: Shop) -> None:
+    """20 lines of 1,000 pieces at the highest price: its total still fits, but no card is charged so much."""
+    with shop.inventory.session() as session, session.begin():
+        session.add_all(
+            Item(sku=f"DEAR-{number}", name="Dear", price=2**31 - 1, currency="EUR", stock=1000) for number in range(20)
+        )
+    lines = [{"sku": f"DEAR-{number}", "quantity": 1000} for number in range(20)]
+    order = shop.post_order(lines=lines).json()
+    assert (order["status"], order["reason"], order["total"]) == ("CANCELLED", "refused", 20_000 * (2**31 - 1))
+    assert shop.stock("DEAR-0") == 1000

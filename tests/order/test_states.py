@@ -5,15 +5,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.database import LOCK_WAIT
+from app.http_client import CALL_DEADLINE
 from services.order.models import (
     LEASE,
+    LONGEST_BACKOFF,
     LONGEST_PAUSE,
+    MIN_ATTEMPTS,
     PATIENCE,
     LeaseLost,
     Order,
     OrderLine,
     Reason,
     Status,
+    Step,
     WrongTransition,
 )
 
@@ -129,6 +134,40 @@ def test_an_unfinished_order_rests_longer_after_each_attempt_up_to_a_bound(attem
     assert timedelta(seconds=5) == LONGEST_PAUSE
 
 
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (9, 256), (10, 300), (10_000, 300)])
+def test_a_notification_rests_longer_than_an_order_that_holds_stock_or_money(attempts: int, seconds: int) -> None:
+    order = order_in(Status.CONFIRMED, attempts=attempts)
+    order.rest(NOW)
+    assert order.drive_after == NOW + timedelta(seconds=seconds)
+    assert timedelta(seconds=300) == LONGEST_BACKOFF
+
+
+def test_a_step_whose_contract_is_broken_rests_longer_after_each_broken_answer() -> None:
+    order = order_in(Status.RESERVED, attempts=3, bad_answers=8)
+    order.rest(NOW)
+    assert order.drive_after == NOW + timedelta(seconds=128)
+
+
+def test_an_order_that_got_further_forgets_the_broken_answers_on_its_way() -> None:
+    order = order_in(Status.PENDING, bad_answers=8)
+    order.advance(Status.RESERVED)
+    assert order.bad_answers == 0
+
+
+def test_a_lease_is_longer_than_the_longest_call_and_the_wait_for_the_lock_that_records_it() -> None:
+    assert timedelta(seconds=CALL_DEADLINE + LOCK_WAIT) <= LEASE
+
+
+def test_a_dead_letter_is_not_due_until_a_person_retries_it() -> None:
+    order = order_in(Status.CONFIRMED, attempts=1, bad_answers=20)
+    order.take(uuid.uuid4(), NOW)
+    order.bury(Step.SEND_NOTIFICATION, "r" * 1000)
+    assert (order.driver, order.drive_after, order.status) == (None, None, Status.CONFIRMED)
+    assert (order.dead_letter_step, order.dead_letter_reason) == (Step.SEND_NOTIFICATION, "r" * 200)
+    order.retry(NOW)
+    assert (order.drive_after, order.dead_letter_step, order.bad_answers) == (NOW, None, 0)
+
+
 @pytest.mark.parametrize("order", [order_in(Status.CANCELLED), order_in(Status.CONFIRMED, notified_at=NOW)])
 def test_a_finished_order_rests_for_good(order: Order) -> None:
     order.attempts = 1
@@ -138,15 +177,23 @@ def test_a_finished_order_rests_for_good(order: Order) -> None:
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RESERVED])
 def test_an_order_that_takes_too_long_to_be_paid_is_overdue(status: Status) -> None:
-    order = order_in(status)
+    order = order_in(status, attempts=MIN_ATTEMPTS)
     assert not order.overdue(NOW + PATIENCE)
     assert order.overdue(NOW + PATIENCE + timedelta(seconds=1))
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_makes_no_order_overdue_that_was_hardly_tried(hours: int) -> None:
+    later = NOW + timedelta(hours=hours, seconds=10)
+    assert not order_in(Status.RESERVED, attempts=MIN_ATTEMPTS - 1).overdue(later)
+    assert order_in(Status.RESERVED, attempts=MIN_ATTEMPTS).overdue(later)
+
+
 @pytest.mark.parametrize("status", [Status.CHARGED, Status.CONFIRMED, Status.CANCELLED])
 def test_an_order_that_is_paid_or_over_is_never_overdue(status: Status) -> None:
-    assert not order_in(status).overdue(NOW + timedelta(days=30))
+    assert not order_in(status, attempts=99).overdue(NOW + timedelta(days=30))
 
 
 def test_an_order_that_was_given_up_is_not_given_up_again() -> None:
-    assert not order_in(Status.RESERVED, reason=Reason.PAYMENT_DECLINED).overdue(NOW + timedelta(days=30))
+    order = order_in(Status.RESERVED, attempts=99, reason=Reason.PAYMENT_DECLINED)
+    assert not order.overdue(NOW + timedelta(days=30))

@@ -92,3 +92,8 @@ def test_a_service_can_read_no_database_but_its_own(service: str) -> None:
             with pytest.raises(subprocess.CalledProcessError) as failure:
                 compose(*command)
             assert "permission denied" in failure.value.stderr
+
+
+def test_dead_letters_are_listed_by_a_container_beside_order_service() -> None:
+    command = ("flask", "--app", "services.order", "dead-letters", "list")
+    assert compose("run", "--rm", "--no-deps", "-T", "order-service", *command) == ""
