@@ -29,6 +29,9 @@ def _database_url(value: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+MAX_BODY = 64 * 1024
+"""Bytes; a longer request body is answered 413."""
+
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+$", description="scheme, host and port; no path")]
 

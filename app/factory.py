@@ -15,11 +15,8 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from app import database, errors, health, logs, telemetry
 from app.background import Task
-from app.config import Settings
-from app.problems import InvalidField
-
-MAX_BODY = 64 * 1024
-"""Bytes; a longer request body is answered 413."""
+from app.config import MAX_BODY, Settings
+from app.problems import InvalidField, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +57,7 @@ def create_service(
         info=Info(title=name, version=version),
         doc_ui=False,
         security_schemes={},  # left out, the document holds a null where OpenAPI asks for an object
-        validation_error_model=errors.Problem,
+        validation_error_model=Problem,
         validation_error_callback=_refuse_fields,
         static_folder=None,
     )
