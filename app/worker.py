@@ -39,7 +39,8 @@ class RequestTimeout(errors.ParseException):
 
 
 INTERNAL_ERROR = "Internal error. The log has the cause."
-REFUSALS = {
+BAD_CHUNKS = "The body breaks the chunked transfer coding (RFC 9112, 7.1). Correct it."
+REFUSALS: dict[type[BaseException], tuple[int, str]] = {
     RequestTimeout: (408, f"The request was not complete after {REQUEST_TIMEOUT:.0f} s. Send it again, faster."),
     RequestTooLarge: (413, f"The body has more than {MAX_BODY} bytes. Send a shorter one."),
     RepeatedField: (400, "A header field that must be single occurs twice. Send it once."),
@@ -51,6 +52,9 @@ REFUSALS = {
     errors.ConfigurationProblem: (404, "There is no resource at this path. Check the URL."),
     InvalidResponseHeader: (500, INTERNAL_ERROR),
     InvalidResponseHeaderName: (500, INTERNAL_ERROR),
+    errors.InvalidChunkSize: (400, BAD_CHUNKS),
+    errors.InvalidChunkExtension: (400, BAD_CHUNKS),
+    errors.ChunkMissingTerminator: (400, BAD_CHUNKS),
     errors.ParseException: (400, "The request does not follow HTTP/1.1 (RFC 9112). Correct it."),
     BaseException: (500, INTERNAL_ERROR),
 }
