@@ -65,7 +65,7 @@ class Worker(ThreadWorker):
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Refuse TLS, which would block the event loop: it belongs into the proxy in front."""
+        """Refuse TLS, which would block the event loop: it belongs in a proxy in front."""
         super().check_config(cfg, log)
         if cfg.is_ssl:
             raise SystemExit("app.worker.Worker speaks plain HTTP/1.1. Terminate TLS in a proxy in front of it.")
