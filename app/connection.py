@@ -97,11 +97,12 @@ class Connection:
                 self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 self.sock.flush()
             return False
-        self._give(end)
-        try:
-            self.request.body = BytesIO(self.request.body.read())
-        except errors.NoMoreData:
-            raise errors.ChunkMissingTerminator(b"") from None
+        if end:
+            self._give(end)
+            try:
+                self.request.body = BytesIO(self.request.body.read())
+            except errors.NoMoreData:
+                raise errors.ChunkMissingTerminator(b"") from None
         # gunicorn would send the interim response now.
         self.request._expected_100_continue = False
         self.complete = True
