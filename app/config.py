@@ -1,10 +1,11 @@
 """Typed settings from the environment; a bad value stops the start with one clear line."""
 
+import re
 import sys
 from typing import Annotated, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -29,8 +30,22 @@ def _database_url(value: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+MAX_BODY = 64 * 1024
+"""Bytes; a longer request body is answered 413."""
+
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+$", description="scheme, host and port; no path")]
+
+
+def _host_names(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else value
+    for name in filter(None, names):
+        if not re.fullmatch(r"\*|\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]", name):
+            raise ValueError("not names separated by commas; write them without scheme and port: shop.example,10.0.0.7")
+    return tuple(filter(None, names))
+
+
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
 
 
 class Settings(BaseSettings):
@@ -44,6 +59,9 @@ class Settings(BaseSettings):
     """gunicorn workers: processes."""
     threads: int = Field(default=8, ge=1, le=256)
     """Requests served at once by one worker; also the size of its connection pools."""
+    allowed_hosts: HostNames = ()
+    """Host names the service answers for besides loopback's, separated by commas; `.example.com` includes subdomains.
+    `*` turns the check off: only behind a proxy that makes it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     database_url: DatabaseUrl
 

@@ -8,28 +8,15 @@ import flask
 from flask import Flask, Response
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.http_client import PeerError
-from app.problems import InvalidField, ProblemError, reason_of
+from app.problems import CONTENT_TYPE, InvalidField, Problem, ProblemError, reason_of
 
 logger = logging.getLogger(__name__)
-
-CONTENT_TYPE = "application/problem+json"
-
-
-class Problem(BaseModel):
-    """The body of every error: https://www.rfc-editor.org/rfc/rfc9457.html"""
-
-    type: str = Field(description="`about:blank`, or `urn:problem:` and the problem's name")
-    title: str
-    status: int
-    detail: str
-    trace_id: str | None = Field(description="32 hex digits; open the trace of this very request with it")
-    errors: list[InvalidField] | None = Field(default=None, description="what is wrong, field by field")
 
 
 class InvalidRequest(ProblemError):

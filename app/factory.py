@@ -13,13 +13,10 @@ from pydantic import ValidationError
 from sqlalchemy import MetaData
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from app import database, errors, health, logs, telemetry
+from app import database, errors, health, hosts, logs, telemetry
 from app.background import Task
-from app.config import Settings
-from app.problems import InvalidField
-
-MAX_BODY = 64 * 1024
-"""Bytes; a longer request body is answered 413."""
+from app.config import MAX_BODY, Settings
+from app.problems import InvalidField, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +30,16 @@ class StrictJSONProvider(DefaultJSONProvider):
             return super().loads(s, parse_constant=_refuse_constant, **kwargs)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """The body is compressed; the response names what is accepted (RFC 9110, 12.5.3)."""
+
+    description = "The body has a Content-Encoding. Send it without."
+
+    def get_headers(self, *args: Any) -> list[tuple[str, str]]:
+        """Return the headers with Accept-Encoding."""
+        return [*super().get_headers(*args), ("Accept-Encoding", "identity")]
 
 
 def create_service(
@@ -60,7 +67,7 @@ def create_service(
         info=Info(title=name, version=version),
         doc_ui=False,
         security_schemes={},  # left out, the document holds a null where OpenAPI asks for an object
-        validation_error_model=errors.Problem,
+        validation_error_model=Problem,
         validation_error_callback=_refuse_fields,
         static_folder=None,
     )
@@ -71,7 +78,10 @@ def create_service(
     errors.init_app(app)
 
     service_database = database.Database(
-        settings.database_url, pool_size=settings.threads + len(background), metadata=metadata
+        # One more for /readyz, which has a thread of its own.
+        settings.database_url,
+        pool_size=settings.threads + 1 + len(background),
+        metadata=metadata,
     )
     database.init_app(app, service_database)
     health.init_app(app, {"database": service_database.check_ready})
@@ -79,6 +89,7 @@ def create_service(
     app.extensions["background"] = background
 
     app.before_request(_start_clock)
+    hosts.init_app(app, settings.allowed_hosts)
     app.before_request(_check_body)
     app.after_request(_log_request)
     app.register_api(blueprint)
@@ -96,6 +107,8 @@ def _check_body() -> None:
         return
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedContentCoding
     try:
         if len(request.get_data()) > MAX_BODY:
             raise RequestEntityTooLarge

@@ -15,7 +15,8 @@ _settings = load_settings(_Process)
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "gthread"
+# Threads get complete requests: a slow client cannot hold one.
+worker_class = "app.worker.Worker"
 threads = _settings.threads
 # The application is made in each worker: threads and sockets of telemetry do not outlive a fork.
 preload_app = False
@@ -25,6 +26,10 @@ timeout = 30
 graceful_timeout = 10
 # Its default path is one for all services of a user.
 control_socket_disable = True
+# No field of a request sets SCRIPT_NAME or PATH_INFO, as gunicorn lets loopback clients do by default.
+forwarder_headers = ""
+# The worker sends files like other responses: it never blocks on a socket.
+sendfile = False
 logconfig_dict = logging_config(_settings.log_level)
 
 

@@ -1,11 +1,14 @@
 """`/healthz`: the process answers. `/readyz`: so does what it cannot work without. Neither is traced."""
 
+import logging
 from collections.abc import Callable
 
 from flask import Blueprint, Flask
 from werkzeug.exceptions import ServiceUnavailable
 
 from app.telemetry import untraced
+
+logger = logging.getLogger(__name__)
 
 Check = Callable[[], None]
 """Raises, saying why, when the service cannot work."""
@@ -26,7 +29,9 @@ def init_app(app: Flask, checks: dict[str, Check]) -> None:
                 try:
                     check()
                 except Exception as error:
-                    raise ServiceUnavailable(f"{name} is not ready: {error}") from error
+                    # The cause can name hosts, users and tables: it is for the log, not for any caller.
+                    logger.warning("%s is not ready: %s", name, error)
+                    raise ServiceUnavailable(f"{name} is not ready. The log has the cause.") from error
         return {"status": "ready"}
 
     app.register_blueprint(health)

@@ -2,8 +2,10 @@
 
 from http import HTTPStatus
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
+
+CONTENT_TYPE = "application/problem+json"
 
 
 class InvalidField(BaseModel):
@@ -11,6 +13,17 @@ class InvalidField(BaseModel):
 
     field: str
     reason: str
+
+
+class Problem(BaseModel):
+    """The body of every error: https://www.rfc-editor.org/rfc/rfc9457.html"""
+
+    type: str = Field(description="`about:blank`, or `urn:problem:` and the problem's name")
+    title: str
+    status: int
+    detail: str
+    trace_id: str | None = Field(description="32 hex digits; open the trace of this very request with it")
+    errors: list[InvalidField] | None = Field(default=None, description="what is wrong, field by field")
 
 
 class ProblemError(Exception):

@@ -95,12 +95,19 @@ def probe(
         PEER_URL=peer_url,
         WEB_CONCURRENCY="2",
         TICK="0.3",
+        ALLOWED_HOSTS="probe,.example.com",
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
         OTEL_METRIC_EXPORT_INTERVAL="1000",
         OTEL_BSP_SCHEDULE_DELAY="100",
         OTEL_BLRP_SCHEDULE_DELAY="100",
     ) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def module_database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database for a probe that the tests of one file share."""
+    return make_database(tmp_path_factory.mktemp("database"))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, Response, current_app, jsonify
 from flask_openapi3 import APIBlueprint
 from opentelemetry import trace
 from pydantic import BaseModel, Field
@@ -220,6 +220,18 @@ def sleep(query: SleepQuery) -> dict[str, Any]:
     """Take a while."""
     time.sleep(query.seconds)
     return {}
+
+
+class LargeQuery(BaseModel):
+    """How much to answer."""
+
+    size: int
+
+
+@blueprint.get("/large")
+def large(query: LargeQuery) -> Response:
+    """Answer with a long string."""
+    return jsonify("x" * query.size)
 
 
 def tick() -> bool:

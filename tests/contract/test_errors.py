@@ -74,14 +74,14 @@ def test_a_service_whose_database_is_away_says_to_try_later(
     assert "try again" in problem_of(response)["detail"]
     ready = requests.get(f"{service.url}/readyz", timeout=20)
     assert ready.status_code == 503
-    assert problem_of(ready)["detail"].startswith("database is not ready")
+    assert problem_of(ready)["detail"] == "database is not ready. The log has the cause."
     assert requests.get(f"{service.url}/healthz", timeout=10).status_code == 200
     service.close()
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_that_was_not_migrated_says_what_to_do_and_is_ready_once_it_was(
-    name: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+def test_a_service_that_was_not_migrated_logs_what_to_do_and_is_ready_once_it_was(
+    name: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = new_database(name)
     with monkeypatch.context() as patch:
@@ -89,7 +89,8 @@ def test_a_service_that_was_not_migrated_says_what_to_do_and_is_ready_once_it_wa
         service = start_service(name, url, **PEERS)
     response = requests.get(f"{service.url}/readyz", timeout=10)
     assert response.status_code == 503
-    assert "apply the migrations first" in problem_of(response)["detail"]
+    assert problem_of(response)["detail"] == "database is not ready. The log has the cause."
+    assert "apply the migrations first" in capsys.readouterr().out
     conftest.migrate(name, url)
     assert requests.get(f"{service.url}/readyz", timeout=10).status_code == 200
     service.close()
