@@ -3,7 +3,7 @@
 import sys
 from typing import Annotated, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -30,6 +30,13 @@ def _database_url(value: str) -> str:
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+LogLevel = Annotated[
+    Literal["NOTSET", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL"],
+    BeforeValidator(lambda value: str(value).strip().upper()),
+]
+"""The names that `logging` knows, in any case."""
+TraceContextPolicy = Literal["accept", "page", "link"]
+"""What becomes of the trace context that a request brings, see Settings.incoming_trace_context."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+$", description="scheme, host and port; no path")]
 
 
@@ -44,7 +51,11 @@ class Settings(BaseSettings):
     """gunicorn workers: processes."""
     threads: int = Field(default=8, ge=1, le=256)
     """Requests served at once by one worker; also the size of its connection pools."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
+    incoming_trace_context: TraceContextPolicy = "accept"
+    """`accept`, for services whose callers are trusted: the caller's trace, sampling decision and baggage are kept.
+    `link`, for services that anybody can call: a trace of its own, with a link to the caller's.
+    `page`: as `link`, but a request of the service's own page continues the trace that began in the browser."""
     database_url: DatabaseUrl
 
 

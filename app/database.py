@@ -7,7 +7,20 @@ from typing import Any
 
 import flask
 import sqlalchemy
-from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, Enum, MetaData, QueuePool, event, inspect, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    ExceptionContext,
+    MetaData,
+    QueuePool,
+    event,
+    inspect,
+    make_url,
+)
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
@@ -104,17 +117,26 @@ def _request_session(kind: str) -> Session:
 
 
 def _create_engine(url: URL, pool_size: int) -> Engine:
-    # Errors are logged and recorded on spans: without hide_parameters they would carry every value of the statement.
     options: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": LOCK_WAIT,
         "hide_parameters": True,
     }
+    create = _create_postgresql_engine if url.get_backend_name() != "sqlite" else _create_sqlite_engine
+    engine = create(url, options)
+    # Before the instrumentor's own listener, which copies the error's text into the status of the span.
+    event.listen(engine, "handle_error", _hide_values, insert=True)
+    return engine
+
+
+def _create_postgresql_engine(url: URL, options: dict[str, Any]) -> Engine:
+    connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
     # sqlalchemy.create_engine by its full name: the instrumentor replaces it there, after this file was read.
-    if url.get_backend_name() != "sqlite":
-        connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
-        return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
+    return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
+
+
+def _create_sqlite_engine(url: URL, options: dict[str, Any]) -> Engine:
     # The instrumentor names each span after url.database, for SQLite a path; the file's stem is its name here.
     file = Path(url.database or "")
     engine = sqlalchemy.create_engine(
@@ -128,6 +150,24 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Reduce the text of an error to its class and its SQLSTATE, or the name of SQLite's error code.
+
+    The text goes to logs, span statuses and exception events, and it holds values: PostgreSQL says
+    `DETAIL: Key (email)=(ada@example.com) already exists`, which `hide_parameters` does not touch. Type converters
+    quote a bad value, too. Failures to connect keep their text: no statement was sent.
+    """
+    if context.connection is None or context.sqlalchemy_exception is None:
+        return
+    error = context.original_exception
+    code = getattr(getattr(error, "diag", None), "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+    text = f"{type(error).__name__} ({code})" if code else type(error).__name__
+    error.args = (text,)
+    error.__cause__ = None  # tracebacks end here: what led to this error may quote the value again
+    # Its text was composed before this listener was called.
+    context.sqlalchemy_exception.args = (f"({type(error).__module__}.{type(error).__qualname__}) {text}",)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
