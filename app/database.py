@@ -123,20 +123,10 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         "pool_timeout": LOCK_WAIT,
         "hide_parameters": True,
     }
-    create = _create_postgresql_engine if url.get_backend_name() != "sqlite" else _create_sqlite_engine
-    engine = create(url, options)
-    # Before the instrumentor's own listener, which copies the error's text into the status of the span.
-    event.listen(engine, "handle_error", _hide_values, insert=True)
-    return engine
-
-
-def _create_postgresql_engine(url: URL, options: dict[str, Any]) -> Engine:
-    connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
     # sqlalchemy.create_engine by its full name: the instrumentor replaces it there, after this file was read.
-    return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
-
-
-def _create_sqlite_engine(url: URL, options: dict[str, Any]) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
+        return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
     # The instrumentor names each span after url.database, for SQLite a path; the file's stem is its name here.
     file = Path(url.database or "")
     engine = sqlalchemy.create_engine(
@@ -152,6 +142,9 @@ def _create_sqlite_engine(url: URL, options: dict[str, Any]) -> Engine:
     return engine
 
 
+# Of all engines, since these listeners are called before those of one engine, such as the instrumentor's, which
+# copies the error's text into the status of the span; `insert=True` has no effect on this event.
+@event.listens_for(Engine, "handle_error")
 def _hide_values(context: ExceptionContext) -> None:
     """Reduce the text of an error to its class and its SQLSTATE, or the name of SQLite's error code.
 
