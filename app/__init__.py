@@ -3,7 +3,7 @@
 It holds no business word and imports no service.
 """
 
-from app.otel_variables import check_variables
+from .otel_variables import check_variables
 
 # Here, since OpenTelemetry reads some of them when it is imported, which the modules of the kit do.
 check_variables()

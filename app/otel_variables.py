@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, FilePath, TypeAdapter, ValidationError
 
-from app.config import LogLevel, refuse_setting
-from app.problems import reason_of
+from .config import LogLevel, refuse_setting
+from .problems import reason_of
 
 SIGNALS = ("TRACES", "METRICS", "LOGS")
 
