@@ -8,12 +8,13 @@ import json
 import logging
 import sys
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
 from opentelemetry import trace
-from sqlalchemy import Column, DateTime, Enum, Integer, String, Table, Uuid, text
+from sqlalchemy import Column, DateTime, Enum, Executable, Integer, MetaData, String, Table, Uuid, text
 from sqlalchemy.types import TypeDecorator
 
 from app import logs, telemetry
@@ -60,11 +61,11 @@ def bad_rows(table: Table) -> list[dict[str, Any]]:
     return rows
 
 
-def attempt(database: Database, statement: str, values: dict[str, Any]) -> str:
-    """Send one statement; what its error is recorded as goes to a span, twice to the log, and to the caller."""
+def attempt(database: Database, statement: Executable, values: dict[str, Any]) -> str:
+    """Send one statement; its error goes to spans, to the log with and without its stack, and is returned."""
     try:
         with tracer.start_as_current_span("attempt"), database.write() as session, session.begin():
-            session.execute(text(statement), values)
+            session.execute(statement, values)
     except Exception as error:
         logger.warning("cannot serve now: %s", error)
         logger.exception("unexpected error")
@@ -72,33 +73,29 @@ def attempt(database: Database, statement: str, values: dict[str, Any]) -> str:
     return "taken"
 
 
+def attempts(service: str, database: Database, metadata: MetaData) -> Iterator[str]:
+    """Every bad row of every table, and a value that its column's type does not take."""
+    metadata.create_all(database.engine)
+    for table in metadata.sorted_tables:
+        names = table.columns.keys()
+        insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
+        for row in bad_rows(table):
+            yield attempt(database, text(insert), row)
+        for column in table.columns:
+            if kind_of(column) in (Uuid, Enum, DateTime):
+                yield attempt(database, table.select().where(column == f"{WORD}-{service}"), {})
+
+
 def main(url: str, services: list[str]) -> None:
-    """Do it for all tables."""
+    """Do it for these services."""
     logs.configure("DEBUG")
     telemetry.configure("failing", "1", "accept")
     telemetry.add_log_export()
-    causes = set()
+    causes: set[str] = set()
     for service in services:
         metadata = import_module(f"services.{service}.models").Base.metadata
         database = Database(url, pool_size=2, metadata=metadata)
-        metadata.create_all(database.engine)
-        for table in metadata.sorted_tables:
-            names = table.columns.keys()
-            insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
-            causes |= {attempt(database, insert, row) for row in bad_rows(table)}
-        # A bad value that a type converter quotes.
-        status = next(
-            column
-            for table in metadata.sorted_tables
-            for column in table.columns
-            if column.name == "order_id" or column.name == "id"
-        )
-        try:
-            with tracer.start_as_current_span("attempt"), database.read() as session, session.begin():
-                session.execute(status.table.select().where(status == f"{WORD}-{service}"))
-        except Exception as error:
-            logger.exception("unexpected error")
-            causes.add(str(error).partition("\n")[0])
+        causes.update(attempts(service, database, metadata))
         database.engine.dispose()
     telemetry.shutdown(deadline=10)
     sys.stdout.write(json.dumps(sorted(causes)) + "\n")
