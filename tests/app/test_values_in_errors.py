@@ -62,4 +62,5 @@ POSTGRESQL = {
     "(psycopg.errors.StringDataRightTruncation) StringDataRightTruncation (22001)",
     "(psycopg.errors.InvalidTextRepresentation) InvalidTextRepresentation (22P02)",
     "(psycopg.errors.InvalidDatetimeFormat) InvalidDatetimeFormat (22007)",
+    "(builtins.AttributeError) AttributeError",
 }
