@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from opentelemetry import metrics
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -22,13 +22,23 @@ operations = metrics.get_meter(__name__).create_counter(
 )
 
 
+class _QuietRedis(Redis):
+    """Reduces the text of a server's error to its class: `unknown command` quotes keys and values, into telemetry."""
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        try:
+            return super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            raise type(error)(type(error).__name__) from None
+
+
 class Cache:
     """JSON values under string keys, each for `ttl` seconds at most: the bound on how stale an answer can be."""
 
     def __init__(self, url: str, *, ttl: int, pool_size: int) -> None:
         self._ttl = ttl
         self._paused_until = 0.0
-        self._redis = Redis.from_url(
+        self._redis = _QuietRedis.from_url(
             url,
             socket_connect_timeout=0.2,
             socket_timeout=0.2,

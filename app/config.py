@@ -34,6 +34,13 @@ MAX_BODY = 64 * 1024
 """Bytes; a longer request body is answered 413."""
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+LogLevel = Annotated[
+    Literal["NOTSET", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL"],
+    BeforeValidator(lambda value: str(value).strip().upper()),
+]
+"""The names that `logging` knows, in any case."""
+TraceContextPolicy = Literal["accept", "page", "link"]
+"""What becomes of the trace context that a request brings, see Settings.incoming_trace_context."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+$", description="scheme, host and port; no path")]
 
 
@@ -62,7 +69,11 @@ class Settings(BaseSettings):
     allowed_hosts: HostNames = ()
     """Host names the service answers for besides loopback's, separated by commas; `.example.com` includes subdomains.
     `*` turns the check off: only behind a proxy that makes it."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
+    incoming_trace_context: TraceContextPolicy = "accept"
+    """`accept`, for services whose callers are trusted: the caller's trace, sampling decision and baggage are kept.
+    `link`, for services that anybody can call: a trace of its own, with a link to the caller's.
+    `page`: as `link`, but a request of the service's own page continues the trace that began in the browser."""
     database_url: DatabaseUrl
 
 

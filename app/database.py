@@ -14,6 +14,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Enum,
+    ExceptionContext,
     Float,
     MetaData,
     QueuePool,
@@ -148,7 +149,6 @@ def _request_session(kind: str) -> Session:
 
 
 def _create_engine(url: URL, pool_size: int) -> Engine:
-    # Errors are logged and recorded on spans: without hide_parameters they would carry every value of the statement.
     options: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": 0,
@@ -172,6 +172,27 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+# Of all engines, since these listeners are called before those of one engine, such as the instrumentor's, which
+# copies the error's text into the status of the span; `insert=True` has no effect on this event.
+@event.listens_for(Engine, "handle_error")
+def _hide_values(context: ExceptionContext) -> None:
+    """Reduce the text of an error to its class and its SQLSTATE, or the name of SQLite's error code.
+
+    The text goes to logs, span statuses and exception events, and it holds values: PostgreSQL says
+    `DETAIL: Key (email)=(ada@example.com) already exists`, which `hide_parameters` does not touch. Type converters
+    quote a bad value, too. Failures to connect keep their text: no statement was sent.
+    """
+    if context.connection is None or context.sqlalchemy_exception is None:
+        return
+    error = context.original_exception
+    code = getattr(getattr(error, "diag", None), "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+    text = f"{type(error).__name__} ({code})" if code else type(error).__name__
+    error.args = (text,)
+    error.__cause__ = None  # tracebacks end here: what led to this error may quote the value again
+    # Its text was composed before this listener was called.
+    context.sqlalchemy_exception.args = (f"({type(error).__module__}.{type(error).__qualname__}) {text}",)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -59,7 +59,7 @@ def create_service(
     `current_app.extensions`.
     """
     logs.configure(settings.log_level)
-    telemetry.configure(name, version)
+    telemetry.configure(name, version, settings.incoming_trace_context)
     telemetry.add_log_export()
 
     app = OpenAPI(

@@ -68,7 +68,7 @@ class BoundedAdapter(HTTPAdapter):
             response = super().send(request, stream, timeout, verify, cert, proxies)
             response.raw = io.BytesIO(self._read(response.raw))
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise type(error)(printable(str(error)), request=request) from None
+            raise type(error)(printable(_reason(error)), request=request) from None
         except ReadTimeoutError as error:
             raise requests.ReadTimeout(printable(str(error)), request=request) from None
         except (ProtocolError, SSLError) as error:
@@ -88,6 +88,11 @@ class BoundedAdapter(HTTPAdapter):
             raw.close()
             raise
         return body
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return what went wrong without the URL, whose query may hold a secret and which MaxRetryError quotes."""
+    return str(getattr(error.args[0], "reason", error) if error.args else error)
 
 
 def printable(text: str) -> str:

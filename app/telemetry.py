@@ -6,9 +6,10 @@ given another default than the SDK's.
 
 import logging
 import os
+import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from threading import Thread
@@ -16,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, request
-from opentelemetry import _logs, metrics, trace
+from opentelemetry import _logs, metrics, propagate, trace
+from opentelemetry.context import Context, create_key, get_value, set_value
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
@@ -25,6 +27,14 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, unwrap
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import Histogram, MeterProvider
@@ -33,10 +43,13 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, use_span
+from opentelemetry.util.http import sanitize_method
 from sqlalchemy import Engine
 
-from app.config import refuse_setting
+from app.config import TraceContextPolicy, refuse_setting
+from app.logs import plain
 
 DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
@@ -68,6 +81,18 @@ PROCESS_METRICS: dict[str, Any] = {
     "cpython.gc.uncollectable_objects": None,
 }
 
+CLIENT_TEXT = (
+    *("url.path", "server.address", "user_agent.original", "http.request.method_original"),
+    *("http.host", "http.server_name", "http.user_agent", "net.host.name"),
+)
+"""Attributes whose text a client chooses. The names that begin with `http.` and `net.` are from before the stable
+conventions; `OTEL_SEMCONV_STABILITY_OPT_IN=http/dup` writes both."""
+MAX_CLIENT_TEXT = 256
+MAX_PARAMETERS = 20
+PARAMETER_NAME = re.compile(r"[A-Za-z_][\w.\[\]-]{0,63}")
+MASK = "REDACTED"
+
+_CALLER = create_key("caller")
 _providers: list[TracerProvider | MeterProvider | LoggerProvider] = []
 
 
@@ -81,8 +106,64 @@ class OtlpLogHandler(LoggingHandler):
         except Exception:
             self.handleError(record)
 
+    def _get_attributes(self, record: logging.LogRecord) -> tuple[dict[str, Any], str | None]:
+        # A value that OTLP cannot hold would fail the export of the whole batch, minutes later.
+        try:
+            attributes, event_name = super()._get_attributes(record)
+        except Exception as error:
+            return {"log.error": type(error).__name__}, None
+        return plain(attributes), event_name if event_name is None else str(plain(event_name))
+
     def flush(self) -> None:
         """Nothing: shutdown() flushes. Upstream starts a thread, which Python 3.12 refuses when the process ends."""
+
+
+class TrustBoundary(TextMapPropagator):
+    """The propagators of OTEL_PROPAGATORS, with a policy for what callers send: docs/adr/0009."""
+
+    def __init__(self, propagator: TextMapPropagator, policy: TraceContextPolicy) -> None:
+        self._propagator = propagator
+        self._policy = policy
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Return the context to continue; where the trace is not continued, it holds the caller for link_caller."""
+        # Without any propagator (OTEL_PROPAGATORS=none) None would come back, on which the Flask instrumentor fails:
+        # https://github.com/open-telemetry/opentelemetry-python/issues/4143
+        parent = Context() if context is None else context
+        if self._policy == "accept":
+            return self._propagator.extract(carrier, parent, getter)
+        caller = self._propagator.extract(carrier, parent, _WithoutBaggage(getter))
+        # Browsers set this header, and a foreign page cannot. A client of another kind can: it may choose the id of
+        # its own trace, but not whether it is sampled.
+        if self._policy == "page" and getter.get(carrier, "sec-fetch-site") == ["same-origin"]:
+            return caller
+        return set_value(_CALLER, trace.get_current_span(caller).get_span_context(), parent)
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Send what the configured propagators send."""
+        self._propagator.inject(carrier, context, setter)
+
+    @property
+    def fields(self) -> set[str]:
+        """The headers that the configured propagators write."""
+        return self._propagator.fields
+
+
+class _WithoutBaggage(Getter[CarrierT]):
+    """Hides the headers in which a caller's free text travels from service to service."""
+
+    def __init__(self, getter: Getter[CarrierT]) -> None:
+        self._getter = getter
+
+    def get(self, carrier: CarrierT, key: str) -> list[str] | None:
+        return None if key in ("baggage", "tracestate") else self._getter.get(carrier, key)
+
+    def keys(self, carrier: CarrierT) -> list[str]:
+        return self._getter.keys(carrier)
 
 
 def disabled() -> bool:
@@ -90,23 +171,26 @@ def disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
-def configure(name: str, version: str) -> None:
+def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
     """Give this process its three providers and instrument its libraries; a second call does nothing.
 
-    Call it before any engine or HTTP session is made: an engine older than its instrumentor is not traced.
+    `incoming` is what becomes of the trace context that requests bring. Call it before any engine or HTTP session is
+    made: an engine older than its instrumentor is not traced.
     """
     if disabled() or _providers:
         return
     for variable, value in DEFAULTS.items():
-        os.environ[variable] = _variable(variable, value)
+        os.environ.setdefault(variable, value)
+    logging.getLogger("opentelemetry").setLevel(os.environ.get("OTEL_LOG_LEVEL", "NOTSET"))
     try:
-        _set_providers(_resource(name, version))
+        _set_providers(_resource(name, version), incoming)
     except Exception as error:
         # The SDK read its variables; what it says of a bad value does not always name the variable.
         refuse_setting("OTEL_*", str(error))
 
+    propagate.set_global_textmap(TrustBoundary(propagate.get_global_textmap(), incoming))
     set_global_response_propagator(TraceResponsePropagator())
-    RequestsInstrumentor().instrument()
+    RequestsInstrumentor().instrument(request_hook=lambda span, _request: _hide_client_values(span))
     RedisInstrumentor().instrument()
     SQLAlchemyInstrumentor().instrument()
     # The instrumentor makes a `connect` span of every pool checkout: noise between the statements.
@@ -117,10 +201,12 @@ def configure(name: str, version: str) -> None:
 def instrument_app(app: Flask) -> None:
     """Trace and measure the requests of `app`, health endpoints excluded, with a `traceresponse` on each answer."""
     if not disabled():
+        excluded = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
         FlaskInstrumentor().instrument_app(
             app,
-            excluded_urls=os.environ["OTEL_PYTHON_FLASK_EXCLUDED_URLS"],
-            response_hook=_correct_server_address,
+            excluded_urls=",".join(os.environ[name] for name in excluded if name in os.environ),
+            request_hook=_link_caller,
+            response_hook=_describe_request,
             enable_commenter=False,
         )
 
@@ -158,14 +244,68 @@ def shutdown(deadline: float) -> None:
         thread.join(max(0.0, ends - time.monotonic()))
 
 
-def _correct_server_address(span: Span | None, _status: str, _headers: object) -> None:
-    # The instrumentor takes the whole Host header, port and all.
-    if span is not None:
-        span.set_attribute("server.address", urlsplit(request.host_url).hostname or "")
+def _link_caller(span: Span, _environ: object) -> None:
+    caller = get_value(_CALLER)
+    if isinstance(caller, SpanContext) and caller.is_valid:
+        span.add_link(caller)
 
 
-def _set_providers(resource: Resource) -> None:
+def _describe_request(span: Span | None, _status: str, _headers: object) -> None:
+    """Correct what the instrumentor says of a request, and hide what its client may have put in.
+
+    Last of all, since the instrumentor sets its attributes again after the request hook.
+    """
+    if span is None or not span.is_recording():
+        return
+    span.set_attribute("server.address", _host())  # the instrumentor takes the Host header, port and all
+    if request.url_rule is None:
+        # Each URL would be a name of its own, and any of them may hold a secret.
+        method = sanitize_method(request.method)
+        span.update_name("HTTP" if method == "_OTHER" else method)
+        _rewrite(span, ("url.path", "http.target", "http.url"), lambda _: f"/{MASK}")
+    _hide_client_values(span)
+
+
+def _host() -> str:
+    try:
+        return urlsplit(request.host_url).hostname or ""
+    except ValueError:  # `Host: [`
+        return ""
+
+
+def _hide_client_values(span: Span) -> None:
+    _rewrite(span, ("url.query",), mask_query)
+    _rewrite(span, ("url.full", "http.url", "http.target"), mask_url)
+    _rewrite(span, CLIENT_TEXT, lambda text: text[:MAX_CLIENT_TEXT])
+
+
+def _rewrite(span: Span, names: tuple[str, ...], change: Callable[[str], str]) -> None:
+    attributes = getattr(span, "attributes", None) or {}
+    for name in names:
+        if name in attributes:
+            span.set_attribute(name, change(str(attributes[name])))
+
+
+def mask_url(url: str) -> str:
+    """Mask the values of a URL's query parameters; a fragment goes."""
+    path, mark, query = url.partition("#")[0].partition("?")
+    return path[:MAX_CLIENT_TEXT] + mark + (mask_query(query) if query else "")
+
+
+def mask_query(query: str) -> str:
+    """Keep the names of the first MAX_PARAMETERS parameters and mask their values, and what does not look like one."""
+    return "&".join(_mask_parameter(parameter) for parameter in query.split("&")[:MAX_PARAMETERS])
+
+
+def _mask_parameter(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    return f"{name}={MASK}" if equals and PARAMETER_NAME.fullmatch(name) else MASK
+
+
+def _set_providers(resource: Resource, incoming: TraceContextPolicy) -> None:
     tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    if incoming != "accept":
+        tracer_provider.sampler = _sampler_of_its_own(tracer_provider.sampler)
     for exporter in _exporters("traces"):
         tracer_provider.add_span_processor(BatchSpanProcessor(exporter))
     meter_provider = MeterProvider(
@@ -184,6 +324,13 @@ def _set_providers(resource: Resource) -> None:
     _providers.extend((tracer_provider, meter_provider, logger_provider))
 
 
+def _sampler_of_its_own(sampler: Sampler) -> Sampler:
+    """The same sampler, for which a caller's decision is none: `-00` hides no request, `-01` forces no trace."""
+    if not isinstance(sampler, ParentBased):
+        return sampler
+    return ParentBased(sampler._root, remote_parent_sampled=sampler._root, remote_parent_not_sampled=sampler._root)
+
+
 def _resource(name: str, version: str) -> Resource:
     ours = Resource.create(
         {"service.name": name, "service.version": version, "deployment.environment.name": "development"}
@@ -196,7 +343,7 @@ def _resource(name: str, version: str) -> Resource:
 def _exporters(signal: str) -> Iterator[Any]:
     """The exporters OTEL_<SIGNAL>_EXPORTER names (default otlp), found as the SDK's own configurator does."""
     names_variable = f"OTEL_{signal.upper()}_EXPORTER"
-    for name in _variable(names_variable, "otlp").split(","):
+    for name in os.environ.get(names_variable, "otlp").split(","):
         variable, name = names_variable, name.strip()
         if name in ("", "none"):
             continue
@@ -211,13 +358,8 @@ def _exporters(signal: str) -> Iterator[Any]:
 def _otlp_protocol(signal: str) -> tuple[str, str]:
     """(variable, exporter name) of the protocol in force: the signal's own variable, the general one, gRPC."""
     variable = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
-    if not _variable(variable):
+    if variable not in os.environ:
         variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
-    protocol = _variable(variable, "grpc")
+    protocol = os.environ.get(variable, "grpc")
     names = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
     return variable, names.get(protocol, protocol)
-
-
-def _variable(name: str, default: str = "") -> str:
-    """An empty variable counts as unset: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/"""
-    return os.environ.get(name, "").strip() or default

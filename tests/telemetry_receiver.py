@@ -84,6 +84,8 @@ class Point(Signal):
     count: int
     bounds: list[float]
     exemplars: list[str]
+    temporality: int
+    """1 delta, 2 cumulative, 0 where there is none."""
 
 
 @dataclass
@@ -97,6 +99,8 @@ class Receiver:
     logs: list[LogRecord] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     transports: set[tuple[str, str]] = field(default_factory=set)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of each export request; names in lower case."""
 
     @property
     def endpoint(self) -> str:
@@ -189,6 +193,7 @@ class Receiver:
                             count=getattr(point, "count", 0),
                             bounds=list(getattr(point, "explicit_bounds", [])),
                             exemplars=[exemplar.trace_id.hex() for exemplar in point.exemplars],
+                            temporality=getattr(getattr(metric, kind), "aggregation_temporality", 0),
                         )
                         for point in getattr(metric, kind).data_points
                     )
@@ -206,7 +211,7 @@ def running_receiver(forward_to: str | None = None) -> Iterator[Receiver]:
     server.start()
     http_server = ThreadingHTTPServer(("127.0.0.1", 0), _http_handler(receiver))
     receiver.http_port = http_server.server_port
-    Thread(target=http_server.serve_forever, daemon=True).start()
+    Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield receiver
     finally:
@@ -217,7 +222,8 @@ def running_receiver(forward_to: str | None = None) -> Iterator[Receiver]:
 
 def _servicer(receiver: Receiver, signal: str) -> Any:
     class Servicer:
-        def Export(self, request: Message, _context: grpc.ServicerContext) -> Message:
+        def Export(self, request: Message, context: grpc.ServicerContext) -> Message:
+            receiver.headers.append({str(name): str(text) for name, text in context.invocation_metadata()})
             receiver.take("grpc", signal, request)
             return ANSWERS[signal]()
 
@@ -238,6 +244,7 @@ def _http_handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
+            receiver.headers.append({name.lower(): text for name, text in self.headers.items()})
             receiver.take("http", signal, REQUESTS[signal].FromString(body))
             self.send_response(200)
             self.end_headers()

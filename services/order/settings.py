@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from app.config import DatabaseUrl, HttpUrl
+from app.config import DatabaseUrl, HttpUrl, TraceContextPolicy
 from app.config import Settings as ServiceSettings
 
 
@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     inventory_url: HttpUrl
     payment_url: HttpUrl
     notification_url: HttpUrl
+    incoming_trace_context: TraceContextPolicy = "page"
+    """The public entry: any client can call it, and its own page begins traces."""
     recoveries: int = Field(default=4, ge=1, le=64)
     """Abandoned orders that one worker drives on at once; one alone falls behind when a peer was away under load."""
     notification_recoveries: int = Field(default=2, ge=1, le=64)

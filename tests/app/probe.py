@@ -139,6 +139,10 @@ class Unprintable:
 
 RECURSIVE: list[Any] = []
 RECURSIVE.append(RECURSIVE)
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
 AWKWARD_CALLS: list[tuple[Any, ...]] = [
     ("two\nlines and a \"quote\" and a 'quote'",),
     ("NUL \0 and escape \x1b[31m",),
@@ -147,15 +151,22 @@ AWKWARD_CALLS: list[tuple[Any, ...]] = [
     ("%d pieces", "many"),
     ("%s", "one", "too many"),
     ("%s", Unprintable()),
+    ("%d", 10**5000),
     (b"\xff\xfe",),
     ("huge " + "x" * 1_000_000,),
     ({"level": "forged", "trace_id": "forged", "timestamp": "forged"},),
+    (Unprintable(),),
+    (Unprintable(), 1),
+    ({"nested": Unprintable(), "message": DEEP},),
 ]
 AWKWARD_EXTRAS: list[dict[str, Any]] = [
     {"unprintable": Unprintable()},
     {"recursive": RECURSIVE},
     {"surrogate": "\udcff"},
     {"trace_id": "forged", "level": "forged", "timestamp": "forged", "logger": "forged"},
+    {"deep": DEEP},
+    {"huge": 10**5000, "beyond": 2**64, "nan": float("nan"), "inf": float("inf")},
+    {"event.name": Unprintable(), "bytes": b"\xff", "time": NOW, "set": {1}, "mapping": {1: {"\udcff": Unprintable()}}},
 ]
 
 
@@ -188,7 +199,7 @@ def taken() -> dict[str, Any]:
 @blueprint.get("/call-peer")
 def call_peer() -> dict[str, Any]:
     """Call the peer."""
-    current_app.extensions["peer"].call("GET", "/hello", Ok)
+    current_app.extensions["peer"].call("GET", "/hello?token=s3cret", Ok)
     return {}
 
 

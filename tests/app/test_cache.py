@@ -152,3 +152,24 @@ def test_more_threads_than_connections_still_get_their_values(cache_url: str) ->
     for thread in threads:
         thread.join()
     assert sorted(values) == list(range(8))
+
+
+def test_a_server_that_quotes_the_command_in_its_error_does_not_bring_it_into_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(65536):
+                    # A connection begins with HELLO and CLIENT SETINFO.
+                    connection.sendall(
+                        b"-ERR unknown command 'GET', with args beginning with: 's3cret'\r\n" * data.count(b"*")
+                    )
+
+        threading.Thread(target=refuse, daemon=True).start()
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0?protocol=2"
+        assert Cache(url, ttl=60, pool_size=1).get_or_load("s3cret", lambda: 1) == 1
+    assert "ResponseError" in caplog.text
+    assert "s3cret" not in caplog.text

@@ -141,7 +141,7 @@ def test_a_time_comes_back_in_utc_whatever_zone_it_had(database: Database) -> No
 
 
 def test_a_time_without_a_zone_is_refused(database: Database) -> None:
-    with database.write() as session, pytest.raises(StatementError, match="has no time zone"), session.begin():
+    with database.write() as session, pytest.raises(StatementError, match="ValueError"), session.begin():
         session.add(Thing(name="a", made_at=datetime(2026, 1, 1)))  # noqa: DTZ001
 
 

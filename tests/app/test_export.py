@@ -57,7 +57,7 @@ def test_the_environment_chooses_protocols_and_names(own_receiver: Receiver, dat
         OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=staging,service.name=other,team=blue",
         OTEL_SERVICE_NAME="renamed",
         OTEL_TRACES_EXPORTER="",  # empty counts as unset
-        LOG_LEVEL="DEBUG",
+        LOG_LEVEL="debug",
         **FAST,
     ) as service:
         service.get("/things/1")

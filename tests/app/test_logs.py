@@ -1,10 +1,14 @@
 """From one logging call: one JSON line on stdout and one OTLP record."""
 
+import json
+import logging
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from app.logs import TraceJsonFormatter
+from tests.app.probe import AWKWARD_CALLS, AWKWARD_EXTRAS, DEEP, Unprintable
 from tests.app.test_traces import server_span, trace_of
 from tests.service_process import ServiceProcess
 from tests.telemetry_receiver import LogRecord, Receiver, matching, until
@@ -121,12 +125,60 @@ def test_awkward_messages_arrive_whole_on_lines_of_their_own(
         "%d pieces (its arguments do not fit: TypeError)",
         "%s (its arguments do not fit: TypeError)",
         "%s (its arguments do not fit: RuntimeError)",
+        "%d (its arguments do not fit: ValueError)",
         "b'\\xff\\xfe'",
         "huge " + "x" * 1_000_000,
     ]
     assert [line["message"] for line in lines][: len(expected)] == expected
     assert [record.body for record in records][: len(expected)] == expected
     assert "after the awkward" in [line["message"] for line in lines]
+
+
+def test_each_awkward_call_is_one_line_and_one_record_and_nothing_goes_to_stderr(
+    awkward: tuple[list[dict[str, Any]], list[LogRecord]], probe: ServiceProcess
+) -> None:
+    lines, records = awkward
+    calls = len(AWKWARD_CALLS) + len(AWKWARD_EXTRAS) + 2
+    assert len([line for line in lines if line["logger"] == "probe"]) == calls
+    assert len([record for record in records if record.scope == "probe"]) == calls
+    assert probe.stderr.read_text() == ""
+
+
+def test_extra_fields_of_any_kind_arrive_as_far_as_they_have_a_text(
+    awkward: tuple[list[dict[str, Any]], list[LogRecord]],
+) -> None:
+    lines, records = awkward
+    for fields in (
+        {name: value for line in lines for name, value in line.items()},
+        {name: value for record in records for name, value in record.attributes.items()},
+    ):
+        assert fields["surrogate"] == "\\udcff"
+        assert fields["unprintable"] == "<Unprintable without a text: RuntimeError>"
+        assert fields["huge"] == "<int without a text: ValueError>"
+        assert fields["beyond"] == str(2**64)
+        assert (fields["nan"], fields["inf"]) == ("nan", "inf")
+        assert fields["bytes"] == "b'\\xff'"
+        assert fields["set"] == [1]
+        assert fields["mapping"] == {"1": {"\\udcff": "<Unprintable without a text: RuntimeError>"}}
+
+
+def test_the_formatter_writes_any_record_without_raising() -> None:
+    formatter = TraceJsonFormatter("%(message)s")
+    for fields in (
+        {"created": float("nan")},
+        {"created": "yesterday"},
+        {"levelname": "\udcff", "name": 1},
+        {"exc_info": (ValueError, Unprintable(), None)},
+        {"exc_info": True},
+        {"stack_info": Unprintable()},
+        {"msg": None, "args": object()},
+        {"msg": {"exc_info": DEEP}},
+        {"message": "forged", "asctime": Unprintable()},
+        {"module": Unprintable()},
+    ):
+        record = logging.makeLogRecord({"msg": "fine", "levelname": "INFO", **fields})
+        line = json.loads(formatter.format(record))
+        assert set(PROMISED) <= line.keys()
 
 
 def test_no_message_and_no_extra_field_forges_what_readers_rely_on(

@@ -150,7 +150,7 @@ def test_a_failed_statement_does_not_carry_its_values(probe: ServiceProcess, rec
     assert response.status_code == 503
     spans = trace_of(response, receiver)
     assert matching(spans, name="SELECT probe")[0].status == "ERROR"
-    assert "no such table" in repr(matching(spans, kind="SERVER")[0].events)
+    assert "OperationalError (SQLITE_ERROR)" in repr(matching(spans, kind="SERVER")[0].events)
     assert not [span for span in spans if "s3-cret" in repr(span)]
     assert not [line for line in probe.log_lines() if "s3-cret" in repr(line)]
 
@@ -209,7 +209,72 @@ def test_health_checks_leave_no_span_no_log_and_no_duration(probe: ServiceProces
 
 def test_a_url_that_only_looks_like_a_health_check_is_traced(probe: ServiceProcess, receiver: Receiver) -> None:
     response = probe.get("/nowhere/healthz")
-    assert server_span(response, receiver).attributes["url.path"] == "/nowhere/healthz"
+    assert server_span(response, receiver).name == "GET"
+
+
+@pytest.mark.parametrize(("method", "name"), [("GET", "GET"), ("DELETE", "DELETE"), ("STEAL", "HTTP"), ("get", "GET")])
+def test_a_url_without_a_route_is_named_by_its_method_alone(
+    method: str, name: str, probe: ServiceProcess, receiver: Receiver
+) -> None:
+    response = requests.request(method, f"{probe.url}/s3cret/path?token=s3cret", timeout=10)
+    span = server_span(response, receiver)
+    assert span.name == name
+    assert span.attributes["http.request.method"] == {"HTTP": "_OTHER"}.get(name, name)
+    assert span.attributes["url.path"] == "/REDACTED"
+    assert "http.route" not in span.attributes
+    assert "s3cret" not in repr(span)
+
+
+def test_a_method_that_a_route_does_not_take_has_no_route(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = requests.delete(f"{probe.url}/things/1", timeout=10)
+    span = server_span(response, receiver)
+    assert (response.status_code, span.name, span.attributes["url.path"]) == (405, "DELETE", "/REDACTED")
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("seconds=0", "seconds=REDACTED"),
+        ("seconds=0&token=s3cret&token=", "seconds=REDACTED&token=REDACTED&token=REDACTED"),
+        ("seconds=0&s3cret", "seconds=REDACTED&REDACTED"),
+        ("seconds=0&s3cret@example.com=1", "seconds=REDACTED&REDACTED"),
+        ("seconds=0;token=s3cret", "seconds=REDACTED"),
+        ("seconds=0&" + "n" * 2000 + "=1", "seconds=REDACTED&REDACTED"),
+        ("&".join(f"p{n}=s3cret" for n in range(200)), "&".join(f"p{n}=REDACTED" for n in range(20))),
+    ],
+)
+def test_a_query_is_kept_as_the_names_of_its_parameters(
+    query: str, kept: str, probe: ServiceProcess, receiver: Receiver
+) -> None:
+    span = server_span(probe.get(f"/sleep?{query}"), receiver)
+    assert span.attributes["url.query"] == kept
+    assert "s3cret" not in repr(span)
+
+
+def test_the_query_of_a_call_is_masked_too(probe: ServiceProcess, receiver: Receiver) -> None:
+    (client,) = matching(trace_of(probe.get("/call-peer"), receiver), kind="CLIENT")
+    assert client.attributes["url.full"].endswith("/hello?token=REDACTED")
+
+
+def test_what_a_client_chooses_is_bounded(probe: ServiceProcess, receiver: Receiver) -> None:
+    response = probe.get(f"/things/1{'0' * 3000}", **{"User-Agent": "x" * 4000})
+    attributes = server_span(response, receiver).attributes
+    assert (len(attributes["user_agent.original"]), len(attributes["url.path"])) == (256, 256)
+
+
+def test_requests_of_any_kind_add_no_series(probe: ServiceProcess, receiver: Receiver) -> None:
+    for n in range(20):
+        response = requests.request(f"METHOD{n}", f"{probe.url}/nowhere/{n}", timeout=10)
+        assert response.status_code == 404
+    trace_of(response, receiver)
+    until(lambda: [point for point in receiver.points if point.attributes.get("http.request.method") == "_OTHER"])
+    methods = {point.attributes.get("http.request.method") for point in list(receiver.points)}
+    routes = {point.attributes.get("http.route") for point in list(receiver.points)}
+    assert not [text for text in {*methods, *routes} if text and ("METHOD" in text or "nowhere" in text)]
+
+
+def test_an_unreadable_host_is_no_reason_to_fail(probe: ServiceProcess) -> None:
+    assert probe.get("/things/1", Host="[").status_code < 500
 
 
 def test_a_field_name_that_is_no_text_is_refused_and_traced(probe: ServiceProcess, receiver: Receiver) -> None:

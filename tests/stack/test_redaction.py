@@ -1,6 +1,7 @@
 """Card numbers and e-mail addresses, sent as input and as telemetry, are in no backend."""
 
 import json
+import re
 import time
 import uuid
 from typing import Any
@@ -15,7 +16,9 @@ from tests.telemetry_receiver import until
 CARDS = ("4111111111111111", "5500 0055 5555 5559", "3782-822463-10005")
 MAIL = "canary.person@mail.example.com"
 SECRET = "Bearer canary-0123456789abcdef"
-CANARIES = (*CARDS, MAIL, SECRET.split()[1])
+CANARIES = (*CARDS, MAIL, SECRET.split()[1], "canary-of-a-query")
+QUERY = "token=canary-of-a-query&page=2"
+MASKED = "token=REDACTED&page=REDACTED"
 NANOSECONDS = 1_000_000_000
 
 
@@ -73,7 +76,13 @@ def careless() -> str:
         "kind": 3,
         "startTimeUnixNano": str(now - NANOSECONDS),
         "endTimeUnixNano": str(now),
-        "attributes": [*note, attribute("http.request.header.authorization", SECRET)],
+        "attributes": [
+            *note,
+            attribute("http.request.header.authorization", SECRET),
+            attribute("url.query", QUERY),
+            attribute("url.full", f"http://shop.example/orders?{QUERY}#end"),
+            attribute("http.target", f"/orders?{QUERY}"),
+        ],
         "events": [{"timeUnixNano": str(now), "name": "exception", "attributes": note}],
         "status": {"code": 2, "message": text},
     }
@@ -87,7 +96,11 @@ def careless() -> str:
         "name": "careless.calls",
         "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]},
     }
-    record = {"timeUnixNano": str(now), "body": {"stringValue": text}, "attributes": note}
+    record = {
+        "timeUnixNano": str(now),
+        "body": {"stringValue": text},
+        "attributes": [*note, attribute("url.query", QUERY)],
+    }
     otlp("traces", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
     otlp("metrics", {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [metric]}]}]})
     otlp("logs", {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})
@@ -101,6 +114,9 @@ def test_what_a_careless_service_sends_is_masked_in_traces(careless: str) -> Non
 
     text = json.dumps(until(found, PATIENCE))
     assert "****" in text
+    assert {f"http://shop.example/orders?{MASKED}#end", f"/orders?{MASKED}", MASKED} <= set(
+        re.findall(r'"([^"]*)"', text)
+    )
     assert free_of_canaries(text)
 
 
