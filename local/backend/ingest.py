@@ -44,6 +44,12 @@ class Batch(Protocol):
 
     def __len__(self) -> int: ...
 
+    def parts(self, size: int) -> "list[Batch]":
+        """Give batches of `size` items that may be written one after the other, each in a transaction of its own.
+
+        Only what may be written twice is parted: if a later part fails, the export is sent again.
+        """
+
     def write(self, ingest: "Ingest") -> None:
         """Write the rows, inside the transaction of `ingest`."""
 

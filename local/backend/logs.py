@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from local.backend.decode import compact_json, plain_attributes, plain_value
-from local.backend.ingest import Ingest, Rejected, association, service_of, too_large
+from local.backend.ingest import Batch, Ingest, Rejected, association, service_of, too_large
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """OpenTelemetry's severity ranges, four numbers each, from 1 (TRACE) to 24 (FATAL4)."""
@@ -24,6 +24,10 @@ class LogBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def parts(self, size: int) -> list[Batch]:  # noqa: ARG002
+        """Give one part: a record has nothing that tells it from a second one like it, and 20,000 take 0.2 s."""
+        return [self]
 
     def write(self, ingest: Ingest) -> None:
         """Write the records."""

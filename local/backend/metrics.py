@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags, Metric
 
 from local.backend.decode import compact_json, plain_attributes
-from local.backend.ingest import Ingest, Rejected, StoredResource, association, stored_resource, too_large
+from local.backend.ingest import Batch, Ingest, Rejected, StoredResource, association, stored_resource, too_large
 
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 ENDED = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
@@ -35,6 +35,10 @@ class PointBatch:
 
     def __len__(self) -> int:
         return len(self.rows) + sum(len(row.exemplars) for row in self.rows)
+
+    def parts(self, size: int) -> list[Batch]:
+        """Give the points in parts: one that is written again is not stored again."""
+        return [PointBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
     def write(self, ingest: Ingest) -> None:
         """Write the points; one of the same series and time replaces what is stored."""

@@ -15,7 +15,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
@@ -60,8 +60,11 @@ CREATE TABLE points (id INTEGER PRIMARY KEY, series INTEGER NOT NULL, time INTEG
 CREATE TABLE exemplars (id INTEGER PRIMARY KEY, series INTEGER NOT NULL, time INTEGER NOT NULL, value REAL,
     trace_id BLOB, span_id BLOB, attributes TEXT NOT NULL, UNIQUE (series, time, value));
 """
-GROUP_ITEMS = 4_000
-"""Exports that wait together are written in one transaction, up to this many items."""
+GROUP_ITEMS = 2_000
+"""Exports that wait together are written in one transaction, up to this many items.
+
+An export of more is written in parts, others in between: 20,000 traces of operations of their own take over a second.
+"""
 DECODED = 4
 """Exports that may be decoded before they are written; the others wait as bytes, which the queue's limit counts."""
 COMMIT_TIMEOUT = 5.0
@@ -140,11 +143,16 @@ class Export:
     stored: Future[Rejected | None] = field(default_factory=Future)
     digest: bytes = b""
     batch: Batch | None = None
+    parts: deque[Batch] = field(default_factory=deque)
+    """What is still to be written of an export of more than GROUP_ITEMS."""
 
     def decode(self, item_limit: int) -> None:
         """Turn the body into a batch; raises BadData and TooLarge."""
         self.digest = hashlib.blake2b(self.body, digest_size=16, key=self.signal.encode()).digest()
         self.batch = READERS[self.signal](parse_export(self.signal, self.body), item_limit)
+        parts = self.batch.parts(GROUP_ITEMS)
+        if len(parts) > 1:
+            self.parts.extend(parts)
         self.body = b""
 
 
@@ -260,32 +268,54 @@ class Writer:
             self.waiting_bytes -= sum(export.size for export in exports)
 
     def _run(self) -> None:
-        while exports := self._next_group():
+        large: deque[Export] = deque()
+        while True:
+            exports = self._next_group(wait=not large)
+            if not exports and not large:
+                break
             # What its sender no longer waits for is left out; from here on it cannot be canceled.
-            self._write([export for export in exports if export.stored.set_running_or_notify_cancel()])
-            self._release(exports)
+            claimed = [export for export in exports if export.stored.set_running_or_notify_cancel()]
+            large.extend(export for export in claimed if export.parts)
+            self._write([export for export in claimed if not export.parts])
+            if large and self._write_part(large[0]):
+                exports.append(large.popleft())
+            self._release([export for export in exports if export not in large])
             self._keep_under()
         self._disconnect()
 
-    def _next_group(self) -> list[Export]:
+    def _next_group(self, wait: bool) -> list[Export]:
         group: list[Export] = []
         items = 0
-        while items < GROUP_ITEMS and (not group or not self._decoded.empty()):
+        while items < GROUP_ITEMS and ((wait and not group) or not self._decoded.empty()):
             export = self._decoded.get()
             if export is None:
-                if group:
-                    self._decoded.put(None)
+                self._decoded.put(None)  # the end stays in sight
                 break
             group.append(export)
-            items += len(export.batch or ())
+            items += 0 if export.parts else len(export.batch or ())
         return group
 
-    def _write(self, exports: list[Export]) -> None:
+    def _write_part(self, export: Export) -> bool:
+        """Write the next part of a large export; tell whether it is done with, stored or not."""
+        part = Export(export.signal, b"", export.sender, 0, digest=export.digest)
+        part.batch = export.parts.popleft()
+        is_last = not export.parts
+        self._write([part], is_whole=False)
+        if error := part.stored.exception():
+            export.stored.set_exception(error)
+            return True
+        if is_last and export.batch:
+            export.stored.set_result(export.batch.rejected if export.batch.rejected.count else None)
+        return is_last
+
+    def _write(self, exports: list[Export], is_whole: bool = True) -> None:
+        if not exports:
+            return
         answered: dict[tuple[str, bytes], Answered] = {}
         try:
             ingest = self._connect()
             ingest.db.execute("BEGIN IMMEDIATE")
-            answers = [self._add(ingest, export, answered) for export in exports]
+            answers = [self._add(ingest, export, answered, is_whole) for export in exports]
             ingest.db.execute("COMMIT")
         except sqlite3.Error as error:
             self._say_once(f"{self.path} cannot be written: {error}. Exports are refused until it can.")
@@ -300,24 +330,26 @@ class Writer:
                 exports[0].stored.set_exception(BadData(f"the export could not be stored: {error!r}"))
                 return
             for export in exports:
-                self._write([export])
+                self._write([export], is_whole)
             return
         self._say_once("")
         self._remember(answered)
         for export, answer in zip(exports, answers, strict=True):
             export.stored.set_result(answer)
 
-    def _add(self, ingest: Ingest, export: Export, answered: dict[tuple[str, bytes], Answered]) -> Rejected | None:
+    def _add(
+        self, ingest: Ingest, export: Export, answered: dict[tuple[str, bytes], Answered], is_whole: bool
+    ) -> Rejected | None:
         batch = export.batch
         if batch is None:
             raise AssertionError("only decoded exports get here")
         key = (export.sender.host, export.digest)
-        earlier = answered.get(key) or self._answered.get(key)
+        earlier = (answered.get(key) or self._answered.get(key)) if is_whole else None
         if earlier and earlier.is_before(export):
             return earlier.rejected
         batch.write(ingest)
         rejected = batch.rejected if batch.rejected.count else None
-        if batch.is_dated:
+        if batch.is_dated and is_whole:
             answered[key] = Answered(export.sender.connection, time.monotonic(), rejected)
         return rejected
 

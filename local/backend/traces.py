@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from local.backend.ingest import (
+    Batch,
     Ingest,
     Rejected,
     StoredResource,
@@ -136,6 +137,10 @@ class SpanBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def parts(self, size: int) -> list[Batch]:
+        """Give the spans in parts: one that is written again is not stored again."""
+        return [SpanBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
     def write(self, ingest: Ingest) -> None:
         """Write the spans that are not stored yet: one that is sent again counts once."""
