@@ -370,7 +370,7 @@ def test_a_statement_as_a_name_does_not_push_the_waterfall_off_the_page(page: Pa
     trace_id = send(stack, "job", [span("SELECT", kind=3, attributes={"db.query.text": statement})])
     page.goto(f"{stack.traces}/trace/{trace_id}")
     expect(page.locator(".trace-title .clamped")).to_have_attribute("title", re.compile("WITH x AS"))
-    expect(rows(page).first).to_be_in_viewport()
+    expect(waterfall(page).get_by_role("row").last).to_be_in_viewport()
 
 
 def test_a_trace_that_has_not_arrived_shows_once_it_does(page: Page, stack: Stack) -> None:
