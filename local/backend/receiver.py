@@ -124,6 +124,7 @@ def otlp_grpc(writer: Writer, address: str) -> grpc.Server:
         options=[
             ("grpc.max_receive_message_length", MAX_BODY),
             ("grpc.max_concurrent_streams", GRPC_STREAMS),
+            ("grpc.http2.bdp_probe", 0),  # else each waiting call gets a window of megabytes
             ("grpc.so_reuseport", 0),
         ],
     )
