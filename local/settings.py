@@ -33,6 +33,8 @@ class LocalSettings(BaseSettings):
     """The local backend refuses exports (503) while this much waits to be written."""
     waybill_cors_origins: str = "http://127.0.0.1:* http://localhost:*"
     """Origins, separated by spaces, whose pages may send telemetry to the local backend."""
+    waybill_allowed_hosts: str = ""
+    """Host names (patterns with *), separated by spaces, by which the local backend is reached beside loopback's."""
     order_database_url: str | None = None
     """A SQLAlchemy URL such as postgresql+psycopg://...; by default a SQLite file in the data folder."""
     inventory_database_url: str | None = None

@@ -99,6 +99,8 @@ def _notes(span: Span, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
     why = clean(span.status_description) if span.failed else ""
     if why:
         yield Note(None, Text(why, "red"))
+    for warning in span.warnings:
+        yield Note(None, Text(f"! {clean(warning)}", "yellow"))
     for trace_id in span.links:
         yield Note(None, Text(f"linked to trace {clean(trace_id)}", "dim"))
     for event in span.events:
@@ -132,8 +134,11 @@ def _items(span: Span, logs: Iterable[Mapping[str, Any]], everything: bool) -> l
 def rows(trace: Trace, logs: Iterable[Mapping[str, Any]], *, everything: bool = False) -> Iterator[Row]:
     """The rows of a trace from top to bottom. Iterative: a hostile trace may be deeper than Python's stack."""
     by_span: dict[str, list[Mapping[str, Any]]] = {span.span_id: [] for span in trace.spans}
+    owners = trace.owners()
     for log in logs:
-        by_span.get(str(log.get("span_id")), by_span[trace.root.span_id]).append(log)
+        span_id = str(log.get("span_id"))
+        owner = owners.get((span_id, str(log.get("service"))))
+        by_span.get(owner.span_id if owner else span_id, by_span[trace.root.span_id]).append(log)
     stack = [(Row(root, "", "", new_service=True), 0) for root in reversed(trace.roots)]
     while stack:
         row, depth = stack.pop()
@@ -247,6 +252,7 @@ def _print_header(
         what = worst.name if worst.span.kind == "server" else title(worst.span)
         text = Text().append("Bottleneck: ", "yellow").append(duration(worst.time), "bold yellow")
         text.append(f" of {duration(worst.total)} in ").append(clean(f"{worst.service} {what}"), "bold")
+        text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")
         console.print(text)
     console.print()
 
@@ -256,6 +262,8 @@ def _print_footer(console: Console, fetched: Fetched, shown: Iterable[Row], link
     hidden = len(fetched.trace.spans) - sum(isinstance(row.item, Span) for row in shown)
     if hidden:
         console.print(Text(f"{hidden:,} spans are summed up or left out: --all prints every one.", "yellow"))
+    for warning in fetched.trace.warnings:
+        console.print(Text(clean(warning), "yellow"))
     if fetched.logs is None:
         console.print(Text("No logs: this backend keeps traces only.", "dim"))
     if not fetched.complete:

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+SENT_ID = "otel.span_id"
+"""The tag with the id that a span was sent with, where another span of the trace has the same one."""
 Section = tuple[int, int]
 """A stretch of time, start and end in µs since the epoch."""
 
@@ -19,7 +21,10 @@ class Event(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Span:
-    """One span; `shift` is what was added to its clock (µs), `links` are the ids of other traces it points at."""
+    """One span; `shift` is what was added to its clock (µs), `links` are the ids of other traces it points at.
+
+    `warnings` say what the backend found odd about it.
+    """
 
     span_id: str
     parent_id: str | None
@@ -32,6 +37,7 @@ class Span:
     links: list[str]
     asynchronous: bool
     process: str
+    warnings: list[str]
     shift: int = 0
     children: list["Span"] = field(default_factory=list)
 
@@ -66,11 +72,16 @@ class Trace:
     missing: set[str]
     start: int
     end: int
+    warnings: list[str]
 
     @property
     def services(self) -> list[str]:
         """Service names in the order in which the request reached them."""
         return list(dict.fromkeys(span.service for span in walk(self.roots)))
+
+    def owners(self) -> dict[tuple[str, str], Span]:
+        """Map (span id, service) of log records to spans, by the id with which a span was sent."""
+        return {(str(span.tags.get(SENT_ID, span.span_id)), span.service): span for span in reversed(self.spans)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,11 @@ def walk(roots: Iterable[Span]) -> Iterator[Span]:
 def read_trace(data: Mapping[str, Any]) -> Trace:
     """One element of `/api/traces` -> `Trace`, children in order of time. Raises ValueError when it has no span."""
     processes = data.get("processes", {})
-    spans = {raw["spanID"]: _read_span(raw, processes) for raw in data.get("spans", [])}
+    spans: dict[str, Span] = {}
+    for span in (_read_span(raw, processes) for raw in data.get("spans", [])):
+        while span.span_id in spans:  # not every backend makes ids unique, and no span may get lost by it
+            span.span_id += "-2"
+        spans[span.span_id] = span
     if not spans:
         raise ValueError("the trace has no spans")
     roots: list[Span] = []
@@ -111,10 +126,11 @@ def read_trace(data: Mapping[str, Any]) -> Trace:
         trace_id=str(data.get("traceID", "")),
         spans=list(spans.values()),
         roots=sorted(roots, key=lambda root: root.start),
-        root=min(roots, key=lambda root: (root.parent_id is not None, -root.duration)),
+        root=min(roots, key=lambda root: (root.parent_id is not None, root.start)),
         missing={root.parent_id for root in roots if root.parent_id and root.parent_id not in spans},
         start=min(span.start for span in spans.values()),
         end=max(span.end for span in spans.values()),
+        warnings=[str(text) for text in data.get("warnings") or []],
     )
 
 
@@ -136,6 +152,7 @@ def _read_span(raw: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
         links=[ref["traceID"] for ref in references if ref["traceID"] != raw["traceID"]],
         asynchronous=bool(parents and parents[0]["refType"] != "CHILD_OF") or tags.get("span.kind") == "consumer",
         process=str(raw.get("processID")),
+        warnings=[str(text) for text in raw.get("warnings") or []],
     )
 
 

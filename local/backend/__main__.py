@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response, request
+from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
 from gunicorn.app.base import BaseApplication
 from pydantic import ValidationError
 
 from local.backend import store
-from local.backend.api import USAGE, read_api
+from local.backend.api import USAGE, error_response, read_api
+from local.backend.hosts import is_allowed
 from local.backend.page import explorer
-from local.backend.receiver import otlp_grpc, otlp_http
+from local.backend.receiver import otlp_answer, otlp_grpc, otlp_http, status_message
 from local.settings import HOST, LocalSettings
 
 STOP_SECONDS = 4
@@ -49,6 +51,7 @@ class Backend(BaseApplication):
         self.writer = store.Writer(database(settings), settings.waybill_queue_bytes, settings.waybill_retention_bytes)
         self.grpc = otlp_grpc(self.writer, f"{HOST}:{settings.otlp_grpc_port}")
         app = Flask("local.backend", static_folder=None)
+        app.before_request(lambda: refuse_other_hosts(settings.waybill_allowed_hosts.lower().split()))
         app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
         app.register_blueprint(read_api(self.writer))
         app.register_blueprint(explorer(USAGE, f"http://{HOST}:{settings.order_port}/"))
@@ -59,6 +62,17 @@ class Backend(BaseApplication):
         """Answer what is under way, store it, close the file."""
         self.grpc.stop(grace=1).wait()
         self.writer.close()
+
+
+def refuse_other_hosts(names: list[str]) -> Response | None:
+    """Answer 421 to a request for a host that is not this machine's, in the error format of the route."""
+    host = request.headers.get("Host", "")
+    if is_allowed(host, names):
+        return None
+    text = f"host {host!r:.200} is not allowed here: use localhost, or add it to WAYBILL_ALLOWED_HOSTS"
+    if request.path.startswith("/v1/"):
+        return otlp_answer(421, status_message(Code.INVALID_ARGUMENT, text))
+    return error_response(421, text)
 
 
 def database(settings: LocalSettings) -> Path:

@@ -13,12 +13,11 @@ from werkzeug.exceptions import HTTPException
 from local.backend import queries, service_map
 from local.backend import series as metric
 from local.backend.decode import compact_json
-from local.backend.ingest import LEVELS
-from local.backend.otlp_json import trace_export
+from local.backend.logs import LEVELS
+from local.backend.otlp_json import TooLargeToExport, trace_export
 from local.backend.store import Writer, reading
 
 MAX_LIMIT = 1500
-MAX_LOGS = 10_000
 MAX_STEPS = 11_000
 MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
@@ -74,18 +73,20 @@ def read_api(writer: Writer) -> Blueprint:
     @get("/api/traces")
     def traces(db: Any) -> Any:
         if ids := request.args.getlist("traceID"):
-            return [found for trace_id in ids if (found := queries.trace_by_id(db, _trace_id("traceID", trace_id)))]
+            return queries.traces_by_id(db, [_trace_id("traceID", trace_id) for trace_id in ids])
         return queries.find_traces(db, _trace_query())
 
     @get("/api/traces/<trace_id>")
     def trace(db: Any, trace_id: str) -> Any:
-        found = queries.trace_by_id(db, _trace_id("traceID", trace_id))
-        return [found] if found else _error(404, "trace not found")
+        return queries.traces_by_id(db, [_trace_id("traceID", trace_id)]) or error_response(404, "trace not found")
 
     @get("/api/traces/<trace_id>/otlp")
     def otlp(db: Any, trace_id: str) -> Any:
-        found = trace_export(db, _trace_id("traceID", trace_id))
-        return _json(found) if found else _error(404, "trace not found")
+        try:
+            found = trace_export(db, _trace_id("traceID", trace_id))
+        except TooLargeToExport as error:
+            return error_response(413, str(error))
+        return _json(found) if found else error_response(404, "trace not found")
 
     @get("/api/summaries")
     def summaries(db: Any) -> Any:
@@ -128,7 +129,7 @@ def read_api(writer: Writer) -> Blueprint:
                 level=level,
                 text=request.args.get("text", ""),
                 **_times(),
-                limit=_integer("limit", 1000 if trace_id else 100, minimum=1, maximum=MAX_LOGS),
+                limit=_integer("limit", 1000 if trace_id else 100, minimum=1, maximum=queries.MAX_LOGS),
             ),
         )
 
@@ -142,6 +143,8 @@ def read_api(writer: Writer) -> Blueprint:
             return metric.series(db, _series_query())
         except metric.BadStat as error:
             raise BadParameter("stat", str(error)) from error
+        except metric.TooManyValues as error:
+            raise BadParameter("by", str(error)) from error
 
     @get("/api/heatmap")
     def heatmap(db: Any) -> Any:
@@ -165,15 +168,15 @@ def read_api(writer: Writer) -> Blueprint:
 
     @routes.app_errorhandler(BadParameter)
     def bad_parameter(error: BadParameter) -> Response:
-        return _error(400, str(error))
+        return error_response(400, str(error))
 
     @routes.app_errorhandler(sqlite3.Error)
     def unreadable(error: sqlite3.Error) -> Response:
-        return _error(503, f"{writer.path} cannot be read: {error}")
+        return error_response(503, f"{writer.path} cannot be read: {error}")
 
     @routes.app_errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        return _error(error.code or 500, error.description or error.name)
+        return error_response(error.code or 500, error.description or error.name)
 
     return routes
 
@@ -190,7 +193,8 @@ def _json(body: Any) -> Response:
     return Response(compact_json(body), mimetype="application/json")
 
 
-def _error(code: int, message: str) -> Response:
+def error_response(code: int, message: str) -> Response:
+    """Make an answer in the shape in which Jaeger reports errors."""
     body = {"data": None, "total": 0, "limit": 0, "offset": 0, "errors": [{"code": code, "msg": message}]}
     return Response(compact_json(body), code, mimetype="application/json")
 

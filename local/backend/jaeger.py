@@ -1,12 +1,13 @@
 """From stored OTLP to the JSON of Jaeger's query API, by the rules of Jaeger v2's own translation.
 
-Those are opentelemetry-collector-contrib's pkg/translator/jaeger and Jaeger's jaegerquery adjusters: attributes sorted
-by key, spans sent twice shown once.
+Those are opentelemetry-collector-contrib's pkg/translator/jaeger and Jaeger's jaegerquery adjusters (adjust.py):
+attributes sorted by key, unique span ids, and warnings that say what is odd.
 """
 
 import base64
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -14,8 +15,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from local.backend.decode import compact_json, plain_value
-from local.backend.ingest import NO_NAME, service_of
+from local.backend.adjust import adjust
+from local.backend.decode import compact_json, exact_for_browsers, plain_value
+from local.backend.ingest import service_of
+from local.backend.traces import NO_NAME
 
 Json = dict[str, Any]
 
@@ -33,15 +36,21 @@ TYPES = {
     "double_value": "float64",
     "bytes_value": "binary",
 }
-MAX_SAFE_INTEGER = 2**53 - 1
-"""JavaScript cannot hold a larger integer exactly, so Jaeger sends its digits."""
 
 
-def trace_json(parts: Iterable[tuple[ResourceSpans, Resource]]) -> Json:
-    """Give one trace as Jaeger's UI model, its spans in order of their start."""
+@dataclass(frozen=True)
+class Arrival:
+    """When the first span of a trace arrived (µs), and how many spans are stored of it."""
+
+    time: int
+    spans: int
+
+
+def trace_json(parts: Iterable[tuple[ResourceSpans, Resource]], max_spans: int, arrival: Arrival) -> Json:
+    """Give one trace as Jaeger's UI model, its spans in order of their start; of more than `max_spans` the first."""
     processes: dict[str, str] = {}
     process_bodies: dict[str, Json] = {}
-    spans: dict[tuple[Any, ...], tuple[int, Json]] = {}
+    spans: list[tuple[int, Json]] = []
     for part, resource in parts:
         process = {"serviceName": service_of(resource), "tags": _tags(resource.attributes, skip="service.name")}
         process_id = processes.setdefault(compact_json(process), f"p{len(processes) + 1}")
@@ -53,16 +62,18 @@ def trace_json(parts: Iterable[tuple[ResourceSpans, Resource]]) -> Json:
                 for key, value in (("otel.scope.name", scope.name), ("otel.scope.version", scope.version))
                 if value
             ]
-            for span in scope_spans.spans:
-                identity = (process_id, span.span_id, span.name, span.start_time_unix_nano, span.end_time_unix_nano)
-                if identity not in spans:
-                    spans[identity] = (span.start_time_unix_nano, _span(span, scope_tags, process_id))
-    ordered = [span for _, span in sorted(spans.values(), key=lambda item: item[0])]
+            for span in scope_spans.spans[: max_spans - len(spans)]:
+                spans.append((span.start_time_unix_nano, _span(span, scope_tags, process_id)))
+        if len(spans) == max_spans:
+            break
+    ordered = [span for _, span in sorted(spans, key=lambda item: item[0])]
+    adjust(ordered, process_bodies, arrival.time)
+    left_out = arrival.spans - len(ordered)
     return {
         "traceID": ordered[0]["traceID"] if ordered else "",
         "spans": ordered,
         "processes": process_bodies,
-        "warnings": None,
+        "warnings": [f"{left_out:,} of its {arrival.spans:,} spans are left out"] if left_out > 0 else None,
     }
 
 
@@ -81,19 +92,29 @@ def _span(span: Span, scope_tags: list[Json], process_id: str) -> Json:
             tags.append(_text("otel.status_description", status.message))
     if span.trace_state:
         tags.append(_text("w3c.tracestate", span.trace_state))
-    start = span.start_time_unix_nano
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
     return {
         "traceID": trace_id,
         "spanID": span.span_id.hex(),
         "operationName": span.name or NO_NAME,
         "references": _references(span, trace_id),
-        "startTime": start // 1000,
-        "duration": max(0, span.end_time_unix_nano - start) // 1000,
+        "startTime": (start or end) // 1000,
+        "duration": max(0, end - start) // 1000 if start else 0,
         "tags": tags,
         "logs": [_event(event) for event in sorted(span.events, key=lambda e: e.time_unix_nano)],
         "processID": process_id,
-        "warnings": None,
+        "warnings": _time_warnings(start, end),
     }
+
+
+def _time_warnings(start: int, end: int) -> list[str] | None:
+    if start and not end:
+        return ["The span has no end: shown with no duration."]
+    if end and not start:
+        return ["The span has no start: shown at its end."]
+    if end < start:
+        return [f"The span ends {(start - end) // 1000:,} µs before it starts: shown with no duration."]
+    return None
 
 
 def _references(span: Span, trace_id: str) -> list[Json]:
@@ -136,8 +157,8 @@ def _typed(value: AnyValue) -> tuple[str, Any]:
     if kind is None:
         return "string", compact_json(plain_value(value))
     plain = getattr(value, field)
-    if kind == "int64" and abs(plain) > MAX_SAFE_INTEGER:
-        return kind, str(plain)
+    if kind == "int64":
+        return kind, exact_for_browsers(plain)
     return kind, base64.b64encode(plain).decode() if kind == "binary" else plain
 
 

@@ -13,12 +13,21 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from local.backend import queries
 from local.backend.decode import HEX_FIELDS
-from local.backend.ingest import LEVELS
 from local.backend.jaeger import Json
+from local.backend.logs import LEVELS
+
+
+class TooLargeToExport(Exception):
+    """The trace has more than MAX_SPANS spans; half of a trace in a file would be taken for the whole."""
 
 
 def trace_export(db: sqlite3.Connection, trace_id: bytes) -> Json | None:
-    """Give `{"resourceSpans": [...], "resourceLogs": [...]}`, or None when there is no such trace."""
+    """Give `{"resourceSpans": [...], "resourceLogs": [...]}`, or None when there is no such trace.
+
+    Raises TooLargeToExport.
+    """
+    if (spans := queries.span_count(db, trace_id)) > queries.MAX_SPANS:
+        raise TooLargeToExport(f"the trace has {spans:,} spans: traces of up to {queries.MAX_SPANS:,} can be exported")
     resource_spans = []
     for part, resource in queries.trace_parts(db, trace_id):
         part.resource.CopyFrom(resource)
@@ -27,7 +36,7 @@ def trace_export(db: sqlite3.Connection, trace_id: bytes) -> Json | None:
 
 
 def _resource_logs(db: sqlite3.Connection, trace_id: bytes) -> list[Json]:
-    rows = db.execute("SELECT * FROM logs WHERE trace_id = ? ORDER BY time, id", (trace_id,))
+    rows = db.execute("SELECT * FROM logs WHERE trace_id = ? ORDER BY time, id LIMIT ?", (trace_id, queries.MAX_LOGS))
     return [
         {
             "resource": {"attributes": [_attribute("service.name", row["service"])]},
@@ -45,7 +54,7 @@ def _record(row: sqlite3.Row) -> Json:
         "body": {"stringValue": row["body"]},
         "attributes": [_attribute(key, value) for key, value in json.loads(row["attributes"]).items()],
         "traceId": row["trace_id"].hex(),
-        "spanId": row["span_id"].hex(),
+        "spanId": row["span_id"].hex() if row["span_id"] else "",
     }
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,12 +11,21 @@ from typing import Any
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from local.backend.ingest import ANY, LEVELS
-from local.backend.jaeger import Json, has_tag, trace_json
+from local.backend.decode import exact_for_browsers
+from local.backend.jaeger import Arrival, Json, has_tag, trace_json
+from local.backend.logs import LEVELS
+from local.backend.traces import ANY
 
 DERIVED_TAGS = ("span.kind", "error", "otel.", "w3c.tracestate", "event")
 """Tags that are made when a span is read, so their keys are not in the stored bytes."""
 TIME_MAX = 2**62
+MAX_SPANS = 10_000
+"""Spans of one trace that are given: of 250,000 the answer would have 45 MB, and no page can show them."""
+MAX_LOGS = 10_000
+MAX_BYTES = 16 * 1024 * 1024
+"""Stored bytes from which one answer is made; what is older or arrived later is left out."""
+MAX_TRACES = 10_000
+"""Traces that dependencies are counted from, the newest."""
 
 
 @dataclass
@@ -52,10 +61,33 @@ def operations(db: sqlite3.Connection, service: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def trace_by_id(db: sqlite3.Connection, trace_id: bytes) -> Json | None:
-    """Give one trace in Jaeger's JSON, or None."""
-    row = db.execute("SELECT id FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
-    return _trace(db, row["id"]) if row else None
+def traces_by_id(db: sqlite3.Connection, trace_ids: list[bytes]) -> list[Json]:
+    """Give traces in Jaeger's JSON, without those that are not known."""
+    found = []
+    budget = Budget()
+    for trace_id in trace_ids:
+        row = db.execute("SELECT id FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+        if row and not budget.is_spent:
+            found.append(_trace(db, row["id"], budget))
+    return found
+
+
+def span_count(db: sqlite3.Connection, trace_id: bytes) -> int:
+    """Give how many spans of a trace are stored."""
+    row = db.execute("SELECT spans FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+    return int(row["spans"]) if row else 0
+
+
+@dataclass
+class Budget:
+    """What one answer may still read of the file, in bytes."""
+
+    left: int = MAX_BYTES
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether nothing more is to be read."""
+        return self.left <= 0
 
 
 def find_traces(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
@@ -74,12 +106,16 @@ def find_summaries(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
 
 def _find(db: sqlite3.Connection, query: TraceQuery) -> list[tuple[int, Json]]:
     found: list[tuple[int, Json]] = []
+    budget = Budget()
     for trace in _candidates(db, query):
-        body = _trace(db, trace)
+        before = budget.left
+        body = _trace(db, trace, budget)
         if any(_fits(span, body["processes"], query) for span in body["spans"]):
             found.append((trace, body))
-            if len(found) == query.limit:
+            if len(found) == query.limit or budget.is_spent:
                 break
+        else:
+            budget.left = before
     return found
 
 
@@ -169,16 +205,27 @@ def trace_parts(db: sqlite3.Connection, trace_id: bytes) -> Iterator[tuple[Resou
     return _parts(db, row["id"]) if row else iter(())
 
 
-def _trace(db: sqlite3.Connection, trace: int) -> Json:
-    return trace_json(_parts(db, trace))
+def _trace(db: sqlite3.Connection, trace: int, budget: Budget) -> Json:
+    return trace_json(_parts(db, trace, budget), MAX_SPANS, _arrival(db, trace))
 
 
-def _parts(db: sqlite3.Connection, trace: int) -> Iterator[tuple[ResourceSpans, Resource]]:
-    rows = db.execute(
+def _arrival(db: sqlite3.Connection, trace: int) -> Arrival:
+    return Arrival(trace, db.execute("SELECT spans FROM traces WHERE id = ?", (trace,)).fetchone()["spans"])
+
+
+def _parts(
+    db: sqlite3.Connection, trace: int, budget: Budget | None = None
+) -> Iterator[tuple[ResourceSpans, Resource]]:
+    """Yield what is stored of a trace, in order of arrival, until the budget is spent; the first part in any case."""
+    for row in db.execute(
         "SELECT data, body FROM chunks JOIN resources ON resources.id = resource WHERE trace = ? ORDER BY chunks.id",
         (trace,),
-    )
-    return ((ResourceSpans.FromString(row["data"]), _resource(row["body"])) for row in rows)
+    ):
+        yield ResourceSpans.FromString(row["data"]), _resource(row["body"])
+        if budget:
+            budget.left -= len(row["data"])
+            if budget.is_spent:
+                return
 
 
 @lru_cache(maxsize=256)
@@ -194,12 +241,13 @@ def _summary(db: sqlite3.Connection, trace: int) -> Json:
         "SELECT DISTINCT service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ? ORDER BY 1",
         (trace,),
     )
+    is_timed = row["start"] <= row["end"]
     return {
         "traceID": row["trace_id"].hex(),
         "service": row["root_service"],
         "operation": row["root_name"],
-        "startTime": row["start"],
-        "duration": row["end"] - row["start"],
+        "startTime": row["start"] if is_timed else trace,  # an id is a time of arrival
+        "duration": row["end"] - row["start"] if is_timed else 0,
         "spans": row["spans"],
         "errors": row["errors"],
         "services": [name["service"] for name in names],
@@ -209,20 +257,21 @@ def _summary(db: sqlite3.Connection, trace: int) -> Json:
 def dependencies(db: sqlite3.Connection, start: int, end: int) -> list[Json]:
     """Count, per pair of services, the spans of one whose parent is a span of the other, in traces of that time."""
     calls: Counter[tuple[str, str]] = Counter()
-    for (trace,) in db.execute("SELECT id FROM traces WHERE start BETWEEN ? AND ?", (start, end)):
-        service_of_span = {}
+    newest = "SELECT id FROM traces WHERE start BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
+    for (trace,) in db.execute(newest, (start, end, MAX_TRACES)):
+        services_of_span: dict[bytes, list[str]] = defaultdict(list)
         parents = []
         for part, service in db.execute(
             "SELECT data, service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ?", (trace,)
         ):
             for scope_spans in ResourceSpans.FromString(part).scope_spans:
                 for span in scope_spans.spans:
-                    service_of_span[span.span_id] = service
+                    services_of_span[span.span_id].append(service)
                     parents.append((span.parent_span_id, service))
         for parent, service in parents:
-            caller = service_of_span.get(parent, service)
-            if caller != service:
-                calls[caller, service] += 1
+            callers = services_of_span.get(parent, [service])
+            if service not in callers:  # a client and a server may share an id
+                calls[callers[0], service] += 1
     return [{"parent": p, "child": c, "callCount": n} for (p, c), n in sorted(calls.items())]
 
 
@@ -254,19 +303,27 @@ def find_logs(db: sqlite3.Connection, query: LogQuery) -> list[Json]:
         f"SELECT * FROM logs {'WHERE ' if used else ''}{' AND '.join(used)}"  # noqa: S608
         f" ORDER BY time {'ASC' if query.trace_id else 'DESC'}, id LIMIT ?"
     )
-    return [
-        {
-            "timestamp": row["time"],
-            "service": row["service"],
-            "level": row["level"],
-            "body": row["body"],
-            "trace_id": row["trace_id"].hex() if row["trace_id"] else "",
-            "span_id": row["span_id"].hex() if row["span_id"] else "",
-            "attributes": json.loads(row["attributes"]),
-            "logger": row["logger"],
-        }
-        for row in db.execute(sql, (*used.values(), query.limit))
-    ]
+    found: list[Json] = []
+    budget = Budget()
+    for row in db.execute(sql, (*used.values(), query.limit)):
+        found.append(_log(row))
+        budget.left -= len(row["body"]) + len(row["attributes"])
+        if budget.is_spent:
+            break
+    return found
+
+
+def _log(row: sqlite3.Row) -> Json:
+    return {
+        "timestamp": row["time"],
+        "service": row["service"],
+        "level": row["level"],
+        "body": row["body"],
+        "trace_id": row["trace_id"].hex() if row["trace_id"] else "",
+        "span_id": row["span_id"].hex() if row["span_id"] else "",
+        "attributes": exact_for_browsers(json.loads(row["attributes"])),
+        "logger": row["logger"],
+    }
 
 
 def stats(db: sqlite3.Connection) -> Json:

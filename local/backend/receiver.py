@@ -1,4 +1,4 @@
-"""OTLP's two front doors, gRPC and HTTP; both give the writer the undecoded body and wait until it is stored.
+"""OTLP's two front doors, gRPC and HTTP; both give the writer the body in protobuf and wait until it is stored.
 
 Follows the OTLP specification 1.9: https://opentelemetry.io/docs/specs/otlp/
 """
@@ -21,9 +21,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from local.backend.decode import MAX_BODY, BadData, TooLarge, gunzip
+from local.backend.decode import MAX_BODY, TOO_MANY_BYTES, BadData, TooLarge, gunzip, protobuf_of_json
 from local.backend.ingest import Rejected
-from local.backend.store import Unavailable, Writer
+from local.backend.store import Sender, Unavailable, Writer
 
 SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -38,6 +38,8 @@ RESPONSES: dict[str, tuple[Any, str]] = {
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 GRPC_THREADS = 8
+GRPC_STREAMS = 2 * GRPC_THREADS
+"""Calls that one connection may have open: a body is read before its handler runs, and a sender holds the rest back."""
 
 
 def export_response(signal: str, rejected: Rejected | None) -> Any:
@@ -65,23 +67,28 @@ def otlp_http(writer: Writer, cors_origins: str) -> Blueprint:
     @routes.post("/v1/<any(traces, metrics, logs):signal>", provide_automatic_options=False)
     def export(signal: str) -> Response:
         if request.mimetype not in (PROTOBUF, JSON):
-            return _answer(415, status_message(Code.INVALID_ARGUMENT, f"send {PROTOBUF} or {JSON}"))
+            return otlp_answer(415, status_message(Code.INVALID_ARGUMENT, f"send {PROTOBUF} or {JSON}"))
         encoding = request.headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("identity", "gzip"):
-            return _answer(415, status_message(Code.INVALID_ARGUMENT, "send the body plain or in gzip"))
+            return otlp_answer(415, status_message(Code.INVALID_ARGUMENT, "send the body plain or in gzip"))
         try:
             request.max_content_length = MAX_BODY
             body = request.get_data(cache=False)
-            rejected = writer.store(signal, gunzip(body) if encoding == "gzip" else body, request.mimetype == JSON)
+            body = gunzip(body) if encoding == "gzip" else body
+            body = protobuf_of_json(signal, body) if request.mimetype == JSON else body
+            sender = Sender(f"{request.remote_addr} {request.mimetype}", str(request.environ.get("REMOTE_PORT", "")))
+            rejected = writer.store(signal, body, sender)
         except (BadData, ParseException) as error:
-            return _answer(400, status_message(Code.INVALID_ARGUMENT, str(error)))
-        except (TooLarge, RequestEntityTooLarge):
-            return _answer(413, status_message(Code.INVALID_ARGUMENT, f"a body may have {MAX_BODY} bytes uncompressed"))
+            return otlp_answer(400, status_message(Code.INVALID_ARGUMENT, str(error)))
+        except RequestEntityTooLarge:
+            return otlp_answer(413, status_message(Code.INVALID_ARGUMENT, TOO_MANY_BYTES))
+        except TooLarge as error:
+            return otlp_answer(413, status_message(Code.INVALID_ARGUMENT, str(error)))
         except Unavailable as error:
-            response = _answer(503, status_message(Code.UNAVAILABLE, str(error), error.retry_after))
+            response = otlp_answer(503, status_message(Code.UNAVAILABLE, str(error), error.retry_after))
             response.headers["Retry-After"] = str(error.retry_after)
             return response
-        return _answer(200, export_response(signal, rejected))
+        return otlp_answer(200, export_response(signal, rejected))
 
     @routes.route("/v1/<any(traces, metrics, logs):signal>", methods=["OPTIONS"])
     def preflight(signal: str) -> Response:  # noqa: ARG001
@@ -103,8 +110,8 @@ def otlp_http(writer: Writer, cors_origins: str) -> Blueprint:
     return routes
 
 
-def _answer(status: int, message: Message) -> Response:
-    """Answer in the encoding of the request, as OTLP/HTTP demands."""
+def otlp_answer(status: int, message: Message) -> Response:
+    """Make an answer in the encoding of the request, as OTLP/HTTP demands."""
     if request.mimetype == JSON:
         return Response(json_format.MessageToJson(message, indent=None), status, mimetype=JSON)
     return Response(message.SerializeToString(), status, mimetype=PROTOBUF)
@@ -114,10 +121,15 @@ def otlp_grpc(writer: Writer, address: str) -> grpc.Server:
     """Start the three OTLP services on an address; raises RuntimeError when it is taken."""
     server = grpc.server(
         ThreadPoolExecutor(GRPC_THREADS, thread_name_prefix="otlp-grpc"),
-        options=[("grpc.max_receive_message_length", MAX_BODY), ("grpc.so_reuseport", 0)],
+        options=[
+            ("grpc.max_receive_message_length", MAX_BODY),
+            ("grpc.max_concurrent_streams", GRPC_STREAMS),
+            ("grpc.http2.bdp_probe", 0),  # else each waiting call gets a window of megabytes
+            ("grpc.so_reuseport", 0),
+        ],
     )
     for signal, service in SERVICES.items():
-        # No deserializer: the writer's thread decodes, so bad data gets a reason and the queue counts real bytes.
+        # No deserializer: the writer decodes, so bad data gets a reason and the queue counts real bytes.
         handler: Any = grpc.unary_unary_rpc_method_handler(_exporter(writer, signal))
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": handler})])
     server.add_insecure_port(address)
@@ -128,8 +140,11 @@ def otlp_grpc(writer: Writer, address: str) -> grpc.Server:
 def _exporter(writer: Writer, signal: str) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
         try:
-            response = export_response(signal, writer.store(signal, body))
+            host = context.peer().rpartition(":")[0]  # ipv4:127.0.0.1:50123
+            response = export_response(signal, writer.store(signal, body, Sender(host), context.add_callback))
             return bytes(response.SerializeToString())
+        except TooLarge as error:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except BadData as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Unavailable as error:

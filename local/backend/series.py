@@ -16,7 +16,7 @@ from typing import Any
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from local.backend.decode import compact_json, plain_attributes
+from local.backend.decode import compact_json, exact_for_browsers, plain_attributes
 
 Amounts = dict[Any, float]
 """What was measured: "count", "sum", and for each bucket (lower, upper) how many fell into it."""
@@ -32,10 +32,16 @@ HISTOGRAMS: dict[str, Any] = {
 STALE_AFTER = 120_000_000
 """Microseconds for which the last value of a gauge is taken to hold."""
 MAX_EXEMPLARS = 100
+MAX_VALUES = 500_000
+"""Values (lines times steps) of one answer."""
 
 
 class BadStat(ValueError):
     """The instrument's type cannot answer this."""
+
+
+class TooManyValues(ValueError):
+    """The answer would have more than MAX_VALUES values."""
 
 
 @dataclass
@@ -79,7 +85,10 @@ def instruments(db: sqlite3.Connection, text: str = "") -> list[dict[str, Any]]:
 
 
 def series(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
-    """Give one line per combination of the `by` attributes; raises BadStat where the type cannot answer."""
+    """Give one line per combination of the `by` attributes.
+
+    Raises BadStat where the type cannot answer and TooManyValues.
+    """
     groups: dict[str, list[Series]] = defaultdict(list)
     attributes_of: dict[str, dict[str, Any]] = {}
     for one in db.execute(
@@ -92,9 +101,11 @@ def series(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
         attributes = {key: known.get(key, "") for key in query.by}
         groups[compact_json(attributes)].append(one)
         attributes_of[compact_json(attributes)] = attributes
+    if len(groups) * query.steps > MAX_VALUES:
+        raise TooManyValues(f"{len(groups):,} lines of {query.steps:,} points: name fewer attributes or a longer step")
     return [
         {
-            "attributes": attributes_of[key],
+            "attributes": exact_for_browsers(attributes_of[key]),
             "points": _points(db, groups[key], query),
             "exemplars": _exemplars(db, groups[key], query),
         }
@@ -135,14 +146,14 @@ def _values(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) -> 
     totals = [0.0] * query.steps
     known = [0] * query.steps
     for one in group:
-        rows = [row for row in _rows(db, one, query) if row["value"] is not None]
+        rows = _rows(db, one, query)
         at = 0
         for i in range(query.steps):
             step_end = query.origin + (i + 1) * query.step
             while at < len(rows) and rows[at]["time"] <= step_end:
                 at += 1
             oldest = step_end - max(query.step, 0 if one["delta"] else STALE_AFTER)
-            if at and rows[at - 1]["time"] > oldest:
+            if at and rows[at - 1]["time"] > oldest and not _is_end(rows[at - 1]):
                 totals[i] += rows[at - 1]["value"]
                 known[i] += 1
     mean = group[0]["type"] == "gauge"
@@ -186,7 +197,10 @@ def _totals(
     points = {one["id"]: [(row, _read(one, row)) for row in _rows(db, one, query)] for one in group}
     scale = min((p.scale for rows in points.values() for _, p in rows if hasattr(p, "scale")), default=0)
     for one in group:
-        measured = [(row["start"], row["time"], _amounts(row, point, scale)) for row, point in points[one["id"]]]
+        measured = [
+            (row["start"], row["time"], None if _is_end(row) else _amounts(row, point, scale))
+            for row, point in points[one["id"]]
+        ]
         seconds = [0.0] * query.steps
         counted = [0.0] * query.steps
         increases = list(_increases(measured, bool(one["delta"])))
@@ -234,10 +248,18 @@ def quantile(q: float, buckets: dict[tuple[float, float], float]) -> float | Non
     return None
 
 
-def _increases(measured: list[tuple[int, int, Amounts]], delta: bool) -> Iterator[tuple[int, int, Amounts]]:
-    """Yield (begin, end, amounts) of what was added between points; after a restart a counter begins at zero."""
+def _increases(measured: list[tuple[int, int, Amounts | None]], delta: bool) -> Iterator[tuple[int, int, Amounts]]:
+    """Yield (begin, end, amounts) of what was added between points; after a restart a counter begins at zero.
+
+    A point without amounts ends the series. What the next one adds to the last before it happened at an unknown time
+    in between, so it is left out and the chart shows a gap.
+    """
     previous: tuple[int, int, Amounts] | None = None
+    has_ended = False
     for start, end, amounts in measured:
+        if amounts is None:
+            has_ended = True
+            continue
         since = previous[1] if previous else start
         if delta:
             yield (start or since), end, amounts
@@ -245,10 +267,15 @@ def _increases(measured: list[tuple[int, int, Amounts]], delta: bool) -> Iterato
             if start:
                 yield start, end, amounts
         elif amounts["count"] < previous[2]["count"] or start >= since:
-            yield max(start, since), end, amounts
-        else:
+            yield (start if has_ended else max(start, since)), end, amounts
+        elif not has_ended:
             yield since, end, {key: amount - previous[2].get(key, 0.0) for key, amount in amounts.items()}
-        previous = (start, end, amounts)
+        previous, has_ended = (start, end, amounts), False
+
+
+def _is_end(row: sqlite3.Row) -> bool:
+    """Tell whether a point says that its series ended there (NO_RECORDED_VALUE)."""
+    return row["value"] is None and row["histogram"] is None
 
 
 def _overlaps(begin: int, end: int, query: SeriesQuery) -> Iterator[tuple[int, float, int]]:
@@ -302,7 +329,7 @@ def _exemplars(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) 
             "value": row["value"],
             "trace_id": row["trace_id"].hex() if row["trace_id"] else "",
             "span_id": row["span_id"].hex() if row["span_id"] else "",
-            "attributes": json.loads(row["attributes"]),
+            "attributes": exact_for_browsers(json.loads(row["attributes"])),
         }
         for row in rows
     ]

@@ -14,8 +14,8 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from local.backend.ingest import ANY, NO_NAME
 from local.backend.jaeger import Json
+from local.backend.traces import ANY, NO_NAME
 
 MAX_TRACES = 2000
 SLOWEST = 10
@@ -104,9 +104,12 @@ def _read(db: sqlite3.Connection, traces: Iterable[int]) -> Iterator[Request]:
         ):
             for scope_spans in ResourceSpans.FromString(row["data"]).scope_spans:
                 spans += [(row["service"], span) for span in scope_spans.spans]
-        service_of = {span.span_id: service for service, span in spans}
+        services_of: dict[bytes, list[str]] = defaultdict(list)
         for service, span in spans:
-            caller = service_of.get(span.parent_span_id, "")
+            services_of[span.span_id].append(service)
+        for service, span in spans:
+            callers = services_of.get(span.parent_span_id, [""])
+            caller = service if service in callers else callers[0]  # a client and a server may share an id
             is_orphan = span.parent_span_id and not caller
             if caller != service and (not is_orphan or span.kind in FROM_ELSEWHERE):
                 began = span.start_time_unix_nano

@@ -1,38 +1,46 @@
-"""The SQLite file: its tables, its connections, and the one thread that writes to it.
+"""The SQLite file: its tables, its connections, and the threads that decode exports and write them to it.
 
 A trace is kept as OTLP: each `chunks` row holds the ScopeSpans of one trace that arrived together from one resource.
 `traces` has a summary of each trace and `matches` says which service and operation occur in which trace, when, for how
-long at most and whether with an error, so a search reads an index instead of spans. Ids of traces, logs and points are
+long at most and whether with an error, so a search reads an index instead of spans. `spans` has a key of each span, so
+that one sent again is not stored again. Ids of traces, logs and points are
 arrival times (see `Ingest.next_id`): "the oldest data", whatever the signal, is what has the lowest ids.
 """
 
 import contextlib
 import hashlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
-from concurrent.futures import Future
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from local.backend.decode import BadData, parse_export
-from local.backend.ingest import Ingest, Rejected
+from local.backend.decode import BadData, TooLarge, parse_export
+from local.backend.ingest import MAX_ITEM, Batch, Ingest, Rejected
+from local.backend.logs import read_logs
+from local.backend.metrics import read_points
+from local.backend.retention import keep_under
+from local.backend.traces import read_spans
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
-CREATE TABLE resources (id INTEGER PRIMARY KEY, service TEXT NOT NULL, used INTEGER NOT NULL,
-    body BLOB NOT NULL UNIQUE);
+CREATE TABLE resources (id INTEGER PRIMARY KEY, service TEXT NOT NULL, body BLOB NOT NULL UNIQUE);
 
 CREATE TABLE traces (id INTEGER PRIMARY KEY, trace_id BLOB NOT NULL UNIQUE, start INTEGER NOT NULL,
     end INTEGER NOT NULL, spans INTEGER NOT NULL, errors INTEGER NOT NULL, root_rank INTEGER NOT NULL,
     root_service TEXT NOT NULL, root_name TEXT NOT NULL);
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, trace INTEGER NOT NULL, resource INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX chunks_of_trace ON chunks (trace);
+CREATE INDEX chunks_of_trace ON chunks (trace, resource);
+CREATE TABLE spans (trace INTEGER, key INTEGER, PRIMARY KEY (trace, key)) WITHOUT ROWID;
 CREATE TABLE operations (id INTEGER PRIMARY KEY, service TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (service, name));
 CREATE TABLE matches (operation INTEGER, start INTEGER, trace INTEGER, longest INTEGER NOT NULL,
     failed INTEGER NOT NULL, PRIMARY KEY (operation, start, trace)) WITHOUT ROWID;
@@ -52,12 +60,19 @@ CREATE TABLE points (id INTEGER PRIMARY KEY, series INTEGER NOT NULL, time INTEG
 CREATE TABLE exemplars (id INTEGER PRIMARY KEY, series INTEGER NOT NULL, time INTEGER NOT NULL, value REAL,
     trace_id BLOB, span_id BLOB, attributes TEXT NOT NULL, UNIQUE (series, time, value));
 """
-GROUP_BYTES = 2 * 1024 * 1024
-"""Exports that wait together are written in one transaction, up to this many bytes."""
+GROUP_ITEMS = 2_000
+"""Exports that wait together are written in one transaction, up to this many items.
+
+An export of more is written in parts, others in between: 20,000 traces of operations of their own take over a second.
+"""
+DECODED = 4
+"""Exports that may be decoded before they are written; the others wait as bytes, which the queue's limit counts."""
 COMMIT_TIMEOUT = 5.0
 """Seconds an export waits to be stored; OTLP senders give up after 10."""
+RETRY_SECONDS = 30.0
+"""For how long the same bytes from the same sender are taken for a retry whose answer got lost."""
 REMEMBERED = 4096
-"""How many stored exports are remembered, so that one sent again is not stored again."""
+READERS: dict[str, Callable[[Any, int], Batch]] = {"traces": read_spans, "logs": read_logs, "metrics": read_points}
 
 
 class UnusableStore(Exception):
@@ -74,6 +89,7 @@ def prepare(path: Path) -> None:
     """Make the file and its tables where there are none; raises UnusableStore."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(path)
         with contextlib.closing(sqlite3.connect(path)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -91,6 +107,14 @@ def prepare(path: Path) -> None:
         ) from error
 
 
+def _make_private(path: Path) -> None:
+    """Let only the owner read the file; SQLite gives -wal and -shm the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for one in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if one.exists():
+            one.chmod(0o600)
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a read-only connection on one unchanging view of the data."""
@@ -100,22 +124,60 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
-@dataclass
+@dataclass(frozen=True)
+class Sender:
+    """Where an export came from: a host and what it speaks; the connection, if it carries one request at a time."""
+
+    host: str
+    connection: str = ""
+
+
+@dataclass(eq=False)
 class Export:
     """One OTLP request on its way to the file."""
 
     signal: str
     body: bytes
-    is_json: bool
+    sender: Sender
+    size: int
     stored: Future[Rejected | None] = field(default_factory=Future)
     digest: bytes = b""
+    batch: Batch | None = None
+    parts: deque[Batch] = field(default_factory=deque)
+    """What is still to be written of an export of more than GROUP_ITEMS."""
 
-    def __post_init__(self) -> None:
-        self.digest = hashlib.blake2b(self.body, digest_size=16, key=f"{self.signal} {self.is_json}".encode()).digest()
+    def decode(self, item_limit: int) -> None:
+        """Turn the body into a batch; raises BadData and TooLarge."""
+        self.digest = hashlib.blake2b(self.body, digest_size=16, key=self.signal.encode()).digest()
+        self.batch = READERS[self.signal](parse_export(self.signal, self.body), item_limit)
+        parts = self.batch.parts(GROUP_ITEMS)
+        if len(parts) > 1:
+            self.parts.extend(parts)
+        self.body = b""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An export that is stored and may be sent again, because its answer may have got lost."""
+
+    connection: str
+    at: float
+    rejected: Rejected | None
+
+    def is_before(self, export: Export) -> bool:
+        """Tell whether an export of the same bytes is a retry of this one.
+
+        Over HTTP/1.1 it is not if it came through the same connection: its sender has read the answer.
+        """
+        same_connection = bool(self.connection) and self.connection == export.sender.connection
+        return not same_connection and time.monotonic() - self.at < RETRY_SECONDS
 
 
 class Writer:
-    """The only writer: takes exports from a bounded queue and answers each once its transaction is committed."""
+    """Takes exports from a bounded queue and answers each once its transaction is committed.
+
+    One thread decodes and one writes, so an export that takes long to decode does not hold a transaction open.
+    """
 
     def __init__(self, path: Path, queue_bytes: int, retention_bytes: int) -> None:
         self.path = path
@@ -123,72 +185,137 @@ class Writer:
         self.retention_bytes = retention_bytes
         self.waiting_bytes = 0
         self.refused = 0
+        self._item_limit = min(MAX_ITEM, retention_bytes // 16)
         self._ingest: Ingest | None = None
         self._trouble = ""
         self._closed = False
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[Export | None] = queue.SimpleQueue()
-        self._seen: OrderedDict[bytes, Rejected | None] = OrderedDict()
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._thread.start()
+        self._received: queue.SimpleQueue[Export | None] = queue.SimpleQueue()
+        self._decoded: queue.Queue[Export | None] = queue.Queue(DECODED)
+        self._answered: OrderedDict[tuple[str, bytes], Answered] = OrderedDict()
+        self._threads = [
+            threading.Thread(target=self._decode, name="store-decoder", daemon=True),
+            threading.Thread(target=self._run, name="store-writer", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def store(self, signal: str, body: bytes, is_json: bool = False) -> Rejected | None:
-        """Store one export and return once it is committed, with what was refused of it.
+    def store(
+        self,
+        signal: str,
+        body: bytes,
+        sender: Sender,
+        when_gone: Callable[[Callable[[], Any]], Any] = lambda _: None,
+    ) -> Rejected | None:
+        """Store one export in protobuf and return once it is committed, with what was refused of it.
 
-        Raises BadData when it cannot be read, Unavailable when it is not (yet) stored and may be sent again.
+        `when_gone` registers what is to be called when the sender no longer waits. Raises BadData and TooLarge when
+        the export cannot be stored, Unavailable when it is not (yet) stored and may be sent again.
         """
-        export = Export(signal, body, is_json)
+        export = Export(signal, body, sender, len(body))
         with self._lock:
-            full = self.waiting_bytes > 0 and self.waiting_bytes + len(body) > self.queue_bytes
+            full = self.waiting_bytes > 0 and self.waiting_bytes + export.size > self.queue_bytes
             if full or self._closed:
                 self.refused += 1
                 raise Unavailable("the queue is full" if full else "the local backend is stopping")
-            self.waiting_bytes += len(body)
-            self._queue.put(export)
+            self.waiting_bytes += export.size
+            self._received.put(export)
+        when_gone(export.stored.cancel)
+        try:
+            return self._outcome(export)
+        except (BadData, TooLarge, Unavailable):
+            self.refused += 1
+            raise
+
+    def _outcome(self, export: Export) -> Rejected | None:
         try:
             return export.stored.result(COMMIT_TIMEOUT)
         except TimeoutError:
-            self.refused += 1
-            raise Unavailable(f"not stored within {COMMIT_TIMEOUT:.0f} s") from None
-        except (BadData, Unavailable):
-            self.refused += 1
-            raise
+            # Canceled, it is never written: a sender that is told to try again must not be stored twice.
+            if export.stored.cancel():
+                raise Unavailable(f"not stored within {COMMIT_TIMEOUT:.0f} s") from None
+            return export.stored.result()  # it is being written right now
+        except CancelledError:
+            raise Unavailable("the sender no longer waits") from None
 
     def close(self) -> None:
         """Refuse what comes, write what was accepted, close the file."""
         with self._lock:
             self._closed = True
-            self._queue.put(None)
-        self._thread.join()
+            self._received.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _decode(self) -> None:
+        while export := self._received.get():
+            try:
+                if not export.stored.cancelled():
+                    export.decode(self._item_limit)
+            except Exception as error:
+                if not isinstance(error, BadData | TooLarge):
+                    log.exception("an export could not be decoded")
+                    error = BadData(f"the export could not be decoded: {error!r}")
+                if export.stored.set_running_or_notify_cancel():
+                    export.stored.set_exception(error)
+            if export.batch is None:
+                self._release([export])
+            else:
+                self._decoded.put(export)
+        self._decoded.put(None)
+
+    def _release(self, exports: list[Export]) -> None:
+        with self._lock:
+            self.waiting_bytes -= sum(export.size for export in exports)
 
     def _run(self) -> None:
-        while exports := self._next_group():
-            self._write(exports)
-            with self._lock:
-                self.waiting_bytes -= sum(len(export.body) for export in exports)
+        large: deque[Export] = deque()
+        while True:
+            exports = self._next_group(wait=not large)
+            if not exports and not large:
+                break
+            # What its sender no longer waits for is left out; from here on it cannot be canceled.
+            claimed = [export for export in exports if export.stored.set_running_or_notify_cancel()]
+            large.extend(export for export in claimed if export.parts)
+            self._write([export for export in claimed if not export.parts])
+            if large and self._write_part(large[0]):
+                exports.append(large.popleft())
+            self._release([export for export in exports if export not in large])
+            self._keep_under()
         self._disconnect()
 
-    def _next_group(self) -> list[Export]:
+    def _next_group(self, wait: bool) -> list[Export]:
         group: list[Export] = []
-        size = 0
-        while size < GROUP_BYTES and (not group or not self._queue.empty()):
-            export = self._queue.get()
+        items = 0
+        while items < GROUP_ITEMS and ((wait and not group) or not self._decoded.empty()):
+            export = self._decoded.get()
             if export is None:
-                if group:
-                    self._queue.put(None)
+                self._decoded.put(None)  # the end stays in sight
                 break
             group.append(export)
-            size += len(export.body)
+            items += 0 if export.parts else len(export.batch or ())
         return group
 
-    def _write(self, exports: list[Export]) -> None:
+    def _write_part(self, export: Export) -> bool:
+        """Write the next part of a large export; tell whether it is done with, stored or not."""
+        part = Export(export.signal, b"", export.sender, 0, digest=export.digest)
+        part.batch = export.parts.popleft()
+        is_last = not export.parts
+        self._write([part], is_whole=False)
+        if error := part.stored.exception():
+            export.stored.set_exception(error)
+            return True
+        if is_last and export.batch:
+            export.stored.set_result(export.batch.rejected if export.batch.rejected.count else None)
+        return is_last
+
+    def _write(self, exports: list[Export], is_whole: bool = True) -> None:
+        if not exports:
+            return
+        answered: dict[tuple[str, bytes], Answered] = {}
         try:
             ingest = self._connect()
             ingest.db.execute("BEGIN IMMEDIATE")
-            answers: dict[bytes, Rejected | BadData | None] = {}
-            for export in exports:
-                if export.digest not in answers:
-                    answers[export.digest] = self._add(ingest, export)
+            answers = [self._add(ingest, export, answered, is_whole) for export in exports]
             ingest.db.execute("COMMIT")
         except sqlite3.Error as error:
             self._say_once(f"{self.path} cannot be written: {error}. Exports are refused until it can.")
@@ -203,34 +330,41 @@ class Writer:
                 exports[0].stored.set_exception(BadData(f"the export could not be stored: {error!r}"))
                 return
             for export in exports:
-                self._write([export])
+                self._write([export], is_whole)
             return
         self._say_once("")
-        for export in exports:
-            answer = answers[export.digest]
-            if isinstance(answer, BadData):
-                export.stored.set_exception(answer)
-            else:
-                self._remember(export.digest, answer)
-                export.stored.set_result(answer)
+        self._remember(answered)
+        for export, answer in zip(exports, answers, strict=True):
+            export.stored.set_result(answer)
+
+    def _add(
+        self, ingest: Ingest, export: Export, answered: dict[tuple[str, bytes], Answered], is_whole: bool
+    ) -> Rejected | None:
+        batch = export.batch
+        if batch is None:
+            raise AssertionError("only decoded exports get here")
+        key = (export.sender.host, export.digest)
+        earlier = (answered.get(key) or self._answered.get(key)) if is_whole else None
+        if earlier and earlier.is_before(export):
+            return earlier.rejected
+        batch.write(ingest)
+        rejected = batch.rejected if batch.rejected.count else None
+        if batch.is_dated and is_whole:
+            answered[key] = Answered(export.sender.connection, time.monotonic(), rejected)
+        return rejected
+
+    def _remember(self, answered: dict[tuple[str, bytes], Answered]) -> None:
+        self._answered.update(answered)
+        while len(self._answered) > REMEMBERED:
+            self._answered.popitem(last=False)
+
+    def _keep_under(self) -> None:
         try:
-            ingest.keep_under(self.retention_bytes)
+            if self._ingest:
+                keep_under(self._ingest, self.retention_bytes)
         except sqlite3.Error as error:
             self._say_once(f"the oldest data cannot be dropped: {error}")
             self._disconnect()
-
-    def _add(self, ingest: Ingest, export: Export) -> Rejected | BadData | None:
-        if export.digest in self._seen:  # a sender that missed the answer sends the same bytes again
-            return self._seen[export.digest]
-        try:
-            return ingest.add(parse_export(export.signal, export.body, export.is_json))
-        except BadData as error:
-            return error
-
-    def _remember(self, digest: bytes, rejected: Rejected | None) -> None:
-        self._seen[digest] = rejected
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
 
     def _connect(self) -> Ingest:
         if self._ingest is None:

@@ -344,6 +344,35 @@ def test_of_ten_thousand_spans_only_those_in_sight_are_in_the_document(page: Pag
     expect(waterfall(page).get_by_text("call 4001", exact=True)).to_be_in_viewport()
 
 
+def test_odd_spans_are_all_shown_and_the_page_says_what_is_odd(page: Page, stack: Stack) -> None:
+    root = span("GET /", ms=100)
+    shared = span("call", parent=root["spanId"], at=10, ms=80, kind=3)
+    server = {**span("GET /api", parent=root["spanId"], at=20, ms=60, kind=2), "spanId": shared["spanId"]}
+    no_times = {**span("no times", parent=root["spanId"]), "startTimeUnixNano": "0", "endTimeUnixNano": "0"}
+    line = {"spanId": shared["spanId"], "body": {"stringValue": "said"}, "attributes": attributes({"big": 1})}
+    line["attributes"][0]["value"] = {"intValue": "212089821454139392"}
+    trace_id = send(stack, "front", [root, shared, no_times], [line])
+    send(stack, "back", [server], trace_id=trace_id)
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    expect(page.locator(".facts").first).to_contain_text("4 spans")
+    expect(page.get_by_text("2 spans with a warning")).to_be_visible()
+    expect(page.locator(".tick").last).to_have_text("100\u202fms")  # not 57 years
+    waterfall(page).get_by_text("no times").click()
+    expect(details(page)).to_contain_text("The span has no times: shown at its parent's start.")
+    waterfall(page).get_by_text("GET /api").click()
+    expect(details(page)).to_contain_text("shares the id")
+    page.goto(f"{stack.traces}/logs?trace={trace_id}")
+    expect(page.get_by_text("212089821454139392")).to_be_visible()
+
+
+def test_a_statement_as_a_name_does_not_push_the_waterfall_off_the_page(page: Page, stack: Stack) -> None:
+    statement = f"WITH x AS (SELECT {','.join(f'c{n}' for n in range(900))} FROM t) SELECT * FROM x"
+    trace_id = send(stack, "job", [span("SELECT", kind=3, attributes={"db.query.text": statement})])
+    page.goto(f"{stack.traces}/trace/{trace_id}")
+    expect(page.locator(".trace-title .clamped")).to_have_attribute("title", re.compile("WITH x AS"))
+    expect(waterfall(page).get_by_role("row").last).to_be_in_viewport()
+
+
 def test_a_trace_that_has_not_arrived_shows_once_it_does(page: Page, stack: Stack) -> None:
     trace_id = secrets.token_hex(16)
     page.goto(f"{stack.traces}/trace/{trace_id}")

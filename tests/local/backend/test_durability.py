@@ -16,6 +16,8 @@ import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 
+from local.backend import store
+
 from .conftest import Backend, free_ports, logs, metrics, span, spans, until
 
 Launch = Callable[..., Backend]
@@ -85,6 +87,29 @@ def test_while_the_file_is_locked_exports_are_refused_and_reads_answered(launch:
     said = (backend.data / "stderr").read_text()
     assert said.count("cannot be written: database is locked. Exports are refused until it can.") == 1
     assert "can be written again" in said
+
+
+def test_what_was_refused_is_not_stored_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender sends again what was refused, so the first copy must not turn up after all."""
+    monkeypatch.setattr(store, "COMMIT_TIMEOUT", 0.05)
+    store.prepare(tmp_path / "telemetry.db")
+    writer = store.Writer(tmp_path / "telemetry.db", 2**20, 2**24)
+
+    def acknowledged(body: str) -> bool:
+        try:
+            return writer.store("logs", logs("s", {"body": body}).SerializeToString(), store.Sender("test")) is None
+        except store.Unavailable:
+            return False
+
+    with ThreadPoolExecutor(12) as pool:
+        with closing(locked(tmp_path)):
+            waiting = {f"{n}": pool.submit(acknowledged, f"{n}") for n in range(12)}
+            until(lambda: any(answer.done() for answer in waiting.values()))
+        answers = {body for body, answer in waiting.items() if answer.result()}
+    writer.close()
+    with closing(sqlite3.connect(tmp_path / "telemetry.db")) as db:
+        assert {body for (body,) in db.execute("SELECT body FROM logs")} == answers
+    assert len(answers) < 12
 
 
 def test_a_full_queue_answers_503_at_once_and_loses_nothing(launch: Launch) -> None:

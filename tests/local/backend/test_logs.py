@@ -63,12 +63,35 @@ def test_logs_are_found_newest_first(backend: Backend, talker: str, parameters: 
     assert [record["body"] for record in found] == [f"This is {level}" for level in expected]
 
 
-def test_a_record_with_half_an_id_is_refused_and_the_rest_kept(backend: Backend, service: str) -> None:
-    request = logs(service, {"trace_id": b"short"}, {"body": "kept"})
-    answer = backend.post("logs", request.SerializeToString())
-    assert answer.status_code == 200
-    assert b"is not 16 bytes" in answer.content
-    assert [record["body"] for record in backend.get("/api/logs", service=service)] == ["kept"]
+def test_an_invalid_id_means_that_a_record_belongs_to_no_trace(backend: Backend, service: str) -> None:
+    trace_id, span_id = secrets.token_bytes(16), b"12345678"
+    backend.send(
+        logs(
+            service,
+            {"body": "both zero", "trace_id": bytes(16), "span_id": bytes(8)},
+            {"body": "half a trace id", "trace_id": b"short", "span_id": span_id},
+            {"body": "a span id alone", "span_id": span_id},
+            {"body": "a trace id alone", "trace_id": trace_id},
+            {"body": "half a span id", "trace_id": trace_id, "span_id": b"123"},
+        ),
+        spans(service, span(trace_id)),
+    )
+    records = backend.get("/api/logs", service=service)
+    assert {record["body"]: (record["trace_id"], record["span_id"]) for record in records} == {
+        "both zero": ("", ""),
+        "half a trace id": ("", ""),
+        "a span id alone": ("", ""),
+        "a trace id alone": (trace_id.hex(), ""),
+        "half a span id": (trace_id.hex(), ""),
+    }
+    assert len(backend.get(f"/api/logs?trace_id={trace_id.hex()}")) == 2
+    assert len(backend.ask(f"/api/traces/{trace_id.hex()}/otlp").json()["resourceLogs"]) == 2
+
+
+def test_integers_that_a_browser_would_round_are_given_as_their_digits(backend: Backend, service: str) -> None:
+    backend.send(logs(service, {"attributes": {"id": 212089821454139392, "small": 7, "many": [9007199254740993, 1]}}))
+    (record,) = backend.get("/api/logs", service=service)
+    assert record["attributes"] == {"id": "212089821454139392", "small": 7, "many": ["9007199254740993", 1]}
 
 
 def test_a_structured_body_is_given_as_json(backend: Backend, service: str) -> None:

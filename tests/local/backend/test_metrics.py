@@ -92,6 +92,41 @@ def test_a_gauge_gives_its_last_value(backend: Backend, name: str) -> None:
     assert values(backend, name, "value") == [None, 0.75, 0.75, 0.75, 0.75, 0.75]
 
 
+def test_a_series_that_ends_leaves_a_gap(backend: Backend, name: str) -> None:
+    request, found = metrics("metered")
+    gauge, total = found.add(name=name).gauge, found.add(name=f"{name}.total").sum
+    total.aggregation_temporality, total.is_monotonic = CUMULATIVE, True
+    for points in (gauge.data_points, total.data_points):
+        for at, value in ((10, 5), (20, 6), (50, 9), (60, 12)):
+            points.add(time_unix_nano=START + at * SECOND, start_time_unix_nano=START, as_int=value)
+        points.add(time_unix_nano=START + 25 * SECOND, flags=1)
+    backend.send(request)
+    assert values(backend, name, "value") == [5, 6, None, None, 9, 12]
+    assert values(backend, f"{name}.total", "count") == [5, 1, None, None, None, 3]
+
+
+def test_points_without_a_time_are_all_kept(backend: Backend, name: str) -> None:
+    request, found = metrics("metered")
+    for _ in range(3):
+        found.add(name=name).gauge.data_points.add(as_int=1)
+    before = backend.get("/api/stats")["points"]
+    backend.send(request)
+    backend.send(request)
+    assert backend.get("/api/stats")["points"] == before + 6
+
+
+def test_a_summary_gives_its_rate_and_mean(backend: Backend, name: str) -> None:
+    request, found = metrics("metered")
+    points = found.add(name=name, unit="s").summary.data_points
+    for at, count, total in ((10, 4, 8.0), (20, 8, 20.0)):
+        point = points.add(time_unix_nano=START + at * SECOND, start_time_unix_nano=START, count=count, sum=total)
+        point.quantile_values.add(quantile=0.5, value=2.0)
+    backend.send(request)
+    assert values(backend, name, "count") == [4, 4, None, None, None, None]
+    assert values(backend, name, "value") == [2, 3, None, None, None, None]
+    assert "needs a histogram" in backend.ask("/api/series", name=name, stat="p95").json()["errors"][0]["msg"]
+
+
 def histogram(backend: Backend, name: str, counts: list[list[int]], bounds: list[float], temporality: int) -> None:
     request, found = metrics("metered")
     metric = found.add(name=name, unit="ms")
@@ -164,6 +199,16 @@ def test_exemplars_lead_to_their_traces(backend: Backend, name: str) -> None:
             "attributes": {"order.id": "o-1"},
         }
     ]
+
+
+def test_an_exemplar_with_an_invalid_id_belongs_to_no_trace(backend: Backend, name: str) -> None:
+    request, found = metrics("metered")
+    point = found.add(name=name).gauge.data_points.add(time_unix_nano=START + 10 * SECOND, as_int=1)
+    point.exemplars.add(time_unix_nano=START + SECOND, as_int=1, trace_id=bytes(16), span_id=b"12345678")
+    point.exemplars.add(time_unix_nano=START + SECOND, as_int=2, trace_id=b"half", span_id=bytes(8))
+    backend.send(request)
+    (line,) = backend.get("/api/series", name=name, **WINDOW)
+    assert [(one["value"], one["trace_id"], one["span_id"]) for one in line["exemplars"]] == [(2, "", ""), (1, "", "")]
 
 
 def test_instruments_are_listed_with_what_they_are(backend: Backend, name: str) -> None:

@@ -109,7 +109,9 @@ def test_only_the_bad_spans_of_an_export_are_refused(backend: Backend, service: 
     )
     answer = ExportTraceServiceResponse.FromString(backend.post("traces", request.SerializeToString()).content)
     assert answer.partial_success.rejected_spans == 3
-    assert "span id '313233' is not 8 bytes" in answer.partial_success.error_message
+    assert answer.partial_success.error_message.startswith(
+        "resourceSpans[0].scopeSpans[0].spans[1].spanId: '313233' is not 8 bytes"
+    )
     assert [s["operationName"] for s in backend.get(f"/api/traces/{trace_id.hex()}")[0]["spans"]] == ["good"]
 
 

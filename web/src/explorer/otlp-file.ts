@@ -24,7 +24,9 @@ export async function importFile(file: File): Promise<string> {
     throw new Error(`${file.name} is not JSON.`);
   }
   const spanParts = Array.isArray(body?.resourceSpans) ? body.resourceSpans : [];
-  const first = spanParts[0]?.scopeSpans?.[0]?.spans?.[0] as { traceId?: string } | undefined;
+  const first = spanParts.flatMap((part) => part.scopeSpans ?? []).flatMap((scope) => scope.spans ?? [])[0] as
+    | { traceId?: string }
+    | undefined;
   if (!first?.traceId) throw new Error(`${file.name} has no OTLP/JSON spans (resourceSpans) in it.`);
   const traceId = first.traceId.toLowerCase();
   if (await isKnown(traceId)) return traceId;

@@ -58,6 +58,11 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
           Its clock is {duration(Math.abs(span.shift))} {span.shift > 0 ? "behind" : "ahead of"} its caller's; shown where it must have been.
         </p>
       )}
+      {span.warnings.map((warning) => (
+        <p key={warning} class="notice">
+          {warning}
+        </p>
+      ))}
       {statement && (
         <Part title={isSql(statement) ? "SQL" : "Statement"}>
           <Statement text={statement} />

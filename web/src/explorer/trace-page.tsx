@@ -4,7 +4,7 @@ import { serviceColour } from "../shared/services.ts";
 import { type Log, POLL_MS, useQuery } from "./api.ts";
 import { Comparison } from "./comparison.tsx";
 import { Empty, Failure, Icon, ICONS, Service, Tabs } from "./parts.tsx";
-import { address, setParams, url } from "./router.ts";
+import { address, setParams, traceLink, url } from "./router.ts";
 import { SpanDetails } from "./span-details.tsx";
 import { title } from "./titles.ts";
 import { TraceLog } from "./trace-log.tsx";
@@ -109,12 +109,16 @@ function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
 
 function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; path: CriticalPath }) {
   const failed = [...trace.spans.values()].filter(isFailed).length;
+  const odd = [...trace.spans.values()].filter((span) => span.warnings.length);
   const { root } = trace;
   return (
     <header class="trace-head">
       <div class="trace-title">
         <h1>
-          <Service name={root.service} /> {title(root)}
+          <Service name={root.service} />{" "}
+          <span class="clamped" title={title(root)}>
+            {title(root)}
+          </span>
         </h1>
         <div class="actions">
           <CopyLink />
@@ -139,7 +143,7 @@ function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; 
       </p>
       {worst && (
         <p class="bottleneck">
-          <button type="button" onClick={() => setParams({ span: worst.span.spanId, view: null })}>
+          <button type="button" class="clamped" onClick={() => setParams({ span: worst.span.spanId, view: null })}>
             <span class="eyebrow">Bottleneck</span> <b>{duration(worst.time)}</b> of {duration(worst.total)} in{" "}
             <b>
               {worst.service} {kindOf(worst.span) === "server" ? worst.name : title(worst.span)}
@@ -150,6 +154,16 @@ function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; 
       <Shares trace={trace} path={path} />
       {trace.missing.size > 0 && (
         <p class="notice">{plural(trace.missing.size, "parent span")} did not arrive (yet), so the trace shows in parts.</p>
+      )}
+      {trace.warnings.map((warning) => (
+        <p key={warning} class="notice">
+          {warning}.
+        </p>
+      ))}
+      {odd[0] && (
+        <p class="notice">
+          {plural(odd.length, "span")} with a warning: <a href={traceLink(trace.traceId, odd[0].spanId)}>{odd[0].warnings[0]}</a>
+        </p>
       )}
     </header>
   );

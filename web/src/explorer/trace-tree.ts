@@ -21,11 +21,13 @@ export interface JaegerSpan {
   tags: JaegerTag[] | null;
   logs: { timestamp: number; fields: JaegerTag[] | null }[] | null;
   processID: string;
+  warnings?: string[] | null;
 }
 export interface JaegerTrace {
   traceID: string;
   spans: JaegerSpan[];
   processes: Record<string, { serviceName: string; tags?: JaegerTag[] | null }>;
+  warnings?: string[] | null;
 }
 
 export interface SpanEvent {
@@ -37,7 +39,7 @@ export interface Link {
   traceId: string;
   spanId: string;
 }
-/** One span; `shift` is what was added to its clock (µs). */
+/** One span; `shift` is what was added to its clock (µs), `warnings` say what the backend found odd about it. */
 export interface Span {
   spanId: string;
   parentId: string | null;
@@ -52,6 +54,7 @@ export interface Span {
   asynchronous: boolean;
   process: string;
   shift: number;
+  warnings: string[];
   children: Span[];
 }
 /** A trace as a forest; `root` is the request itself, `missing` are parents that are named but not there. */
@@ -64,6 +67,7 @@ export interface Trace {
   start: number;
   end: number;
   services: string[];
+  warnings: string[];
 }
 /** Where the request's time went: `time` µs of `total` µs in `name` of `service`; `span` is the one to look at. */
 export interface Bottleneck {
@@ -95,7 +99,13 @@ export function* walk(roots: readonly Span[]): Generator<Span> {
 
 /** Children in order of time; throws when the trace has no span. */
 export function readTrace(data: JaegerTrace): Trace {
-  const spans = new Map(data.spans.map((raw) => [raw.spanID, readSpan(raw, data.processes ?? {})]));
+  const spans = new Map<string, Span>();
+  for (const raw of data.spans) {
+    const span = readSpan(raw, data.processes ?? {});
+    // Not every backend makes ids unique, and no span may get lost by it.
+    while (spans.has(span.spanId)) span.spanId += "-2";
+    spans.set(span.spanId, span);
+  }
   if (!spans.size) throw new Error("the trace has no spans");
   const roots: Span[] = [];
   for (const span of spans.values()) (spans.get(span.parentId ?? "")?.children ?? roots).push(span);
@@ -112,11 +122,18 @@ export function readTrace(data: JaegerTrace): Trace {
   const root = roots.reduce((best, one) => (isBetterRoot(one, best) ? one : best));
   roots.sort((a, b) => a.start - b.start);
   const services = [...new Set([...walk(roots)].map((span) => span.service))];
-  return { traceId: data.traceID, spans, roots, root, missing: new Set(missing), start, end, services };
+  const warnings = data.warnings ?? [];
+  return { traceId: data.traceID, spans, roots, root, missing: new Set(missing), start, end, services, warnings };
 }
 
 const isBetterRoot = (one: Span, best: Span): boolean =>
-  (one.parentId !== null) === (best.parentId !== null) ? one.duration > best.duration : one.parentId === null;
+  (one.parentId !== null) === (best.parentId !== null) ? one.start < best.start : one.parentId === null;
+
+/** The spans by the id with which they were sent and their service: log records name no other. */
+export const ownersOf = (trace: Trace): Map<string, Span> =>
+  new Map([...trace.spans.values()].reverse().map((span) => [ownerKey(String(span.tags.get("otel.span_id") ?? span.spanId), span.service), span]));
+
+export const ownerKey = (spanId: string, service: string): string => `${spanId} ${service}`;
 
 export const tagsOf = (tags: JaegerTag[] | null | undefined): Tags =>
   new Map((tags ?? []).map(({ key, value }) => [key, value]));
@@ -142,6 +159,7 @@ function readSpan(raw: JaegerSpan, processes: JaegerTrace["processes"]): Span {
     asynchronous: (!!parent && parent.refType !== "CHILD_OF") || tags.get("span.kind") === "consumer",
     process: raw.processID,
     shift: 0,
+    warnings: raw.warnings ?? [],
     children: [],
   };
 }

@@ -1,6 +1,6 @@
 // A trace as the rows of its waterfall: spans, and under each its log lines and events in order of time.
 import type { Log } from "./api.ts";
-import { isFailed, type Span, type Tags, type Trace } from "./trace-tree.ts";
+import { isFailed, ownerKey, ownersOf, type Span, type Tags, type Trace } from "./trace-tree.ts";
 
 /** A log record or an event at its moment (µs), its span's clock correction applied. */
 export interface Note {
@@ -20,8 +20,9 @@ export function notesOf(trace: Trace, logs: readonly Log[]): Map<Span, Note[]> {
     if (those) those.push(note);
     else notes.set(note.span, [note]);
   };
+  const owners = ownersOf(trace);
   for (const log of logs) {
-    const span = trace.spans.get(log.span_id) ?? trace.root;
+    const span = owners.get(ownerKey(log.span_id, log.service)) ?? trace.spans.get(log.span_id) ?? trace.root;
     add({ at: log.timestamp + span.shift, level: log.level || "INFO", text: log.body, span, log });
   }
   for (const span of trace.spans.values()) {
