@@ -37,8 +37,8 @@ lint: .venv/.complete web/node_modules/.complete ## Check style, types and impor
 format: .venv/.complete ## Rewrite the code in its one style
 	@.venv/bin/ruff check --fix && .venv/bin/ruff format
 
-chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
-	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
+chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
+	@.venv/bin/python -m tests.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
 
 dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards
