@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format chaos dashboards bench screenshots reset clean
+.PHONY: help setup demo up down test test-stack lint format chaos fuzz dashboards bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: .venv/.complete ## Rewrite the code in its one style
 
 chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
 	@.venv/bin/python -m tests.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
+	@.venv/bin/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
 dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards
