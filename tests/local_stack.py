@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,6 @@ import psutil
 import requests
 
 from local.processes import SERVICES
-from tests.servers import free_port
 
 PORTS = (
     *(f"{service.upper()}_PORT" for service in SERVICES),
@@ -26,6 +27,8 @@ PORTS = (
 )
 UP = (str(Path(sys.executable).with_name("waybill")), "up")
 STOP_SECONDS = 60
+FIRST_PORT, LAST_PORT = 12_000, 30_000
+"""Below the ports that the kernel gives to outgoing connections: one of these would keep a service from restarting."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,19 @@ class LocalStack:
         return f"http://127.0.0.1:{self.environment[variable]}"
 
 
+def free_ports(number: int) -> list[int]:
+    """Return ports on which no process listens at this moment, each another."""
+    with ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < number:
+            probe = held.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", random.randint(FIRST_PORT, LAST_PORT)))
+                ports.append(probe.getsockname()[1])
+        return ports
+
+
 @contextmanager
 def local_stack(
     data: Path, variables: Mapping[str, str], *, command: Sequence[str] = UP, folder: Path | None = None
@@ -69,7 +85,7 @@ def local_stack(
     the stack wrote if it ends before it is ready.
     """
     data.mkdir(parents=True, exist_ok=True)
-    ports = {variable: str(free_port()) for variable in PORTS}
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("OTEL_")}
     environment = {**inherited, **ports, "WAYBILL_DATA": str(data / "stack"), **variables}
     output = data / "stack.txt"

@@ -33,8 +33,8 @@ from tests.chaos.books import Promise, TimeoutWatch
 from tests.chaos.faults import DEPENDENCIES, Injector, Kind, faults
 from tests.chaos.load import Load
 from tests.chaos.proxy import Proxy
-from tests.local_stack import LocalStack, local_stack
-from tests.servers import create_database, free_port, postgresql_server
+from tests.local_stack import LocalStack, free_ports, local_stack
+from tests.servers import create_database, postgresql_server
 
 STACK = (sys.executable, "-m", "tests.chaos.stack")
 
@@ -92,7 +92,7 @@ def main(
             scene.injector.run(plan, wanted, fault_rate, show)
         lasted = time.monotonic() - began
         load.end()
-        settled, finished = _wait_until_finished(scene.engines["order"])
+        settled, finished = _wait_until_finished(scene.engines["order"], load)
         with console.status("Waiting for the last clients"):
             load.wait()
         watch.stop()
@@ -125,7 +125,7 @@ def _scene(data: Path, database: Database, workers: int, seed: int) -> Iterator[
             except FileNotFoundError as error:
                 raise SystemExit(str(error)) from None
             urls = {service: create_database(server, service) for service in SERVICES}
-        ports = {service: free_port() for service in DEPENDENCIES}
+        ports = dict(zip(DEPENDENCIES, free_ports(len(DEPENDENCIES)), strict=True))
         chance = random.Random(f"proxies {seed}")
         proxies = {service: Proxy(port, chance) for service, port in ports.items()}
         for proxy in proxies.values():
@@ -162,16 +162,19 @@ def _progress(load: Load, wanted: int) -> Iterator[Callable[[int], None]]:
         yield show
 
 
-def _wait_until_finished(orders: Engine) -> tuple[float, float]:
-    """Wait until all is finished, SETTLE_SECONDS at most; return the seconds until all was settled, and finished."""
+def _wait_until_finished(orders: Engine, load: Load) -> tuple[float, float]:
+    """Wait until every client and order is done, SETTLE_SECONDS at most.
+
+    Returns the seconds until all orders were settled, and until all were finished: the customers told too.
+    """
     began = time.monotonic()
     settled = None
     with console.status("Waiting for every order to finish"):
         while (took := time.monotonic() - began) < books.SETTLE_SECONDS:
             try:
-                if settled is None and not books.count(orders, books.UNSETTLED):
+                if settled is None and load.idle and not books.count(orders, books.UNSETTLED):
                     settled = took
-                if not books.count(orders, books.UNFINISHED):
+                if load.idle and not books.count(orders, books.UNFINISHED):
                     break
             except DBAPIError as error:
                 console.print(f"The database of order-service cannot be read: {escape(str(error))}", style="yellow")

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,7 @@ class Load:
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(CLIENTS)
+        self._pursuits: list[Future[None]] = []
         self._local = threading.local()
         self._thread = threading.Thread(target=self._send_all, daemon=True)
         self.wishes: list[Wish] = []
@@ -99,6 +100,11 @@ class Load:
     def wait(self) -> None:
         """Wait until every client has its answer or has given up."""
         self._pool.shutdown()
+
+    @property
+    def idle(self) -> bool:
+        """Return whether every client has its answer or has given up."""
+        return all(pursuit.done() for pursuit in self._pursuits)
 
     @property
     def answered(self) -> int:
@@ -124,10 +130,10 @@ class Load:
         while not self._ending.wait(max(0.0, began + number / self._rate - time.monotonic())):
             wish = Wish(f"chaos-{self._run_id}-{number}", self._body(), time.monotonic())
             self.wishes.append(wish)
-            self._pool.submit(self._pursue, wish)
+            self._pursuits.append(self._pool.submit(self._pursue, wish))
             fate = self._chance.random()
             if fate < 0.05:  # an impatient client: the same request twice at the same moment
-                self._pool.submit(self._pursue, wish)
+                self._pursuits.append(self._pool.submit(self._pursue, wish))
             elif fate < 0.15:  # a client that looks
                 self._pool.submit(self._read, "/orders?limit=5" if fate < 0.10 else "/items")
             number += 1
