@@ -92,13 +92,13 @@ def main(
             scene.injector.run(plan, wanted, fault_rate, show)
         lasted = time.monotonic() - began
         load.end()
-        settled, finished = _wait_until_finished(scene.engines["order"], load)
+        last = _wait_until_finished(scene.engines["order"], load)
         with console.status("Waiting for the last clients"):
             load.wait()
         watch.stop()
         promises = books.check(scene.engines, before, load, watch.seen)
         _print_injected(scene.injector, lasted)
-        _print_report(load, scene.engines["order"], settled, finished, promises)
+        _print_report(load, scene.engines["order"], last, promises)
         broken = [promise for promise in promises if promise.broken]
         if broken:
             kept = _keep(data, broken, scene.engines["order"], load)
@@ -162,42 +162,45 @@ def _progress(load: Load, wanted: int) -> Iterator[Callable[[int], None]]:
         yield show
 
 
-def _wait_until_finished(orders: Engine, load: Load) -> tuple[float, float]:
-    """Wait until every client and order is done, SETTLE_SECONDS at most.
-
-    Returns the seconds until all orders were settled, and until all were finished: the customers told too.
-    """
+def _wait_until_finished(orders: Engine, load: Load) -> dict[str, float]:
+    """Wait until every order and client is done, SETTLE_SECONDS at most; return when each was last seen not to be."""
     began = time.monotonic()
-    settled = None
+    waiting: dict[str, Callable[[], object]] = {
+        "settled": lambda: books.count(orders, books.UNSETTLED),
+        "finished": lambda: books.count(orders, books.UNFINISHED),
+        "answered": lambda: not load.idle,
+    }
+    last = dict.fromkeys(waiting, 0.0)
     with console.status("Waiting for every order to finish"):
         while (took := time.monotonic() - began) < books.SETTLE_SECONDS:
             try:
-                if settled is None and load.idle and not books.count(orders, books.UNSETTLED):
-                    settled = took
-                if load.idle and not books.count(orders, books.UNFINISHED):
-                    break
+                unfinished = [name for name, waits in waiting.items() if waits()]
             except DBAPIError as error:
                 console.print(f"The database of order-service cannot be read: {escape(str(error))}", style="yellow")
+                continue
+            if not unfinished:
+                break
+            last |= dict.fromkeys(unfinished, took)
             time.sleep(0.2)
-    return settled or took, took
+    return last
 
 
 def _print_injected(injector: Injector, lasted: float) -> None:
     kinds = ", ".join(f"{number} {kind}" for kind, number in injector.hits.most_common())
     console.print(f"{injector.hits.total():,} faults in {lasted:.0f} s: {kinds}")
     if injector.missed:
-        console.print(f"{injector.missed} more found nothing to hit within 10 s", style="dim")
+        console.print(f"{injector.missed} more found nothing to hit in time", style="dim")
     for error, number in injector.errors.items():
         console.print(f"{number} faults could not be brought about: {escape(error)}", style="yellow")
 
 
-def _print_report(load: Load, orders: Engine, settled: float, finished: float, promises: list[Promise]) -> None:
+def _print_report(load: Load, orders: Engine, last: dict[str, float], promises: list[Promise]) -> None:
     table = Table(box=None, show_header=False)
     table.add_row("orders sent", f"{len(load.wishes):,}")
     confirmed, canceled = (books.count(orders, f"status = '{name}'") for name in ("CONFIRMED", "CANCELLED"))
     table.add_row("confirmed / canceled", f"{confirmed:,} / {canceled:,}")
     table.add_row("requests tried again", ", ".join(f"{n:,} x {e}" for e, n in load.errors.most_common()) or "0")
-    table.add_row("last order settled / finished after", f"{settled:.1f} s / {finished:.1f} s")
+    table.add_row("last order " + " / ".join(last) + " after", " / ".join(f"{took:.1f} s" for took in last.values()))
     for promise in promises:
         table.add_row(promise.name, f"{len(promise.broken):,}", style="red" if promise.broken else "green")
     console.print(table)

@@ -23,7 +23,7 @@ from tests.chaos.proxy import Armed, NetworkFault, Proxy
 from tests.local_stack import LocalStack
 
 HOUR = 3600.0
-HIT_SECONDS = 10.0
+HIT_SECONDS = 20.0
 """How long a fault waits for something to hit: a process that is up, a request that comes by."""
 AT_ONCE = 64
 DEPENDENCIES = ("inventory", "payment", "notification")

@@ -7,6 +7,7 @@ import random
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from google.protobuf import json_format
@@ -354,6 +355,11 @@ def _flipped_json(signal: str, message: Message, chance: random.Random) -> Expor
     return Export(signal, bytes(body), "application/json")
 
 
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(bytes(50 * 2**20), 9)
+
+
 def _odd_gzip(signal: str, message: Message, chance: random.Random) -> Export:
     body = message.SerializeToString()
     packed = gzip.compress(body)
@@ -362,7 +368,7 @@ def _odd_gzip(signal: str, message: Message, chance: random.Random) -> Export:
             body, b"", gzip.compress(b""),
         zlib.compress(body), gzip.compress(packed),
             gzip.compress(body[: len(body) // 2]) + gzip.compress(body[len(body) // 2 :]), packed + bytes(100),
-        gzip.compress(bytes(50 * 2**20), 9),
+        _bomb(),
     )  # fmt: skip
     return Export(signal, chance.choice(bodies), content_encoding="gzip")
 
