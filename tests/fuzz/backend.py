@@ -25,7 +25,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from tests.fuzz.exports import METRICS, NAMES, SERVICE_NAMES, Export, export
 from tests.fuzz.findings import Findings
-from tests.fuzz.probe import GIVE_UP_SECONDS, LATER, ask, probing, run_each
+from tests.fuzz.probe import GIVE_UP_SECONDS, LATER, STALL_SECONDS, ask, probing, run_each
 from tests.local_stack import LocalStack
 
 SENDERS = 6
@@ -50,7 +50,14 @@ READS = (
 """What is read after the exports. Mutations give an instrument two types at times: 400 says so."""
 
 
-def fuzz(stack: LocalStack, number: int, seed: int, findings: Findings, progress: Callable[[int], Any]) -> None:
+def fuzz(
+    stack: LocalStack,
+    number: int,
+    seed: int,
+    findings: Findings,
+    progress: Callable[[int], Any],
+    stall_seconds: float = STALL_SECONDS,
+) -> None:
     """Send `number` exports, then read everything back."""
     http_port = int(stack.environment["OTLP_HTTP_PORT"])
     grpc_address = f"127.0.0.1:{stack.environment['OTLP_GRPC_PORT']}"
@@ -64,7 +71,7 @@ def fuzz(stack: LocalStack, number: int, seed: int, findings: Findings, progress
     peak = 0.0
     with (
         grpc.insecure_channel(grpc_address) as channel,
-        probing(findings, probe, http_port, grpc_address, stack.traces_url, str(sent)),
+        probing(findings, stall_seconds, probe, http_port, grpc_address, stack.traces_url, str(sent)),
         ThreadPoolExecutor(SENDERS) as pool,
     ):
         senders = [Sender(http_port, channel, findings) for _ in range(SENDERS)]

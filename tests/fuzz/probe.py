@@ -34,20 +34,24 @@ def ask(method: str, url: str, body: dict[str, Any] | None = None) -> str:
 
 
 @contextmanager
-def probing(findings: Findings, target: Callable[..., None], *arguments: Any) -> Iterator[None]:
-    """Run `target(results, stopping, *arguments)` in a process beside the block, and record what it puts in results."""
+def probing(findings: Findings, stall_seconds: float, target: Callable[..., None], *arguments: Any) -> Iterator[None]:
+    """Run `target(results, stopping, *arguments)` in a process beside the block, and record what it puts in results.
+
+    The block begins once the first honest request was served; one that waits longer than `stall_seconds` is a failure.
+    """
     context = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[Result] = context.Queue()
+    results: multiprocessing.Queue[Result | None] = context.Queue()
     stopping = context.Event()
     process = context.Process(target=target, args=(results, stopping, *arguments), daemon=True)
     process.start()
+    result: Result | None = results.get(timeout=2 * GIVE_UP_SECONDS)
     try:
         yield
     finally:
         stopping.set()
         slowest: dict[str, float] = {}
         number = 0
-        while (result := results.get(timeout=2 * GIVE_UP_SECONDS)) is not None:
+        while result is not None:
             where, wrong, seconds = result
             number += 1
             slowest[where] = max(slowest.get(where, 0.0), seconds)
@@ -55,8 +59,9 @@ def probing(findings: Findings, target: Callable[..., None], *arguments: Any) ->
                 findings.count(f"honest {where} {LATER}")
             elif wrong:
                 findings.fail(where, f"an honest request was not served: {wrong}")
-            if seconds > STALL_SECONDS:
-                findings.fail(where, f"an honest request waited for more than {STALL_SECONDS:g} s")
+            if seconds > stall_seconds:
+                findings.fail(where, f"an honest request waited for more than {stall_seconds:g} s")
+            result = results.get(timeout=2 * GIVE_UP_SECONDS)
         process.join()
         worst = ", ".join(f"{where} {seconds * 1000:.0f} ms" for where, seconds in slowest.items())
         findings.note(f"{number:,} honest requests; slowest: {worst}")

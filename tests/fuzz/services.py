@@ -16,12 +16,12 @@ import psutil
 from local.processes import SERVICES
 from tests.fuzz.findings import Findings
 from tests.fuzz.messages import VALID, Message, Source, from_document
-from tests.fuzz.probe import ask, probing, run_each
+from tests.fuzz.probe import STALL_SECONDS, ask, probing, run_each
 from tests.local_stack import LocalStack
 
 CONNECTIONS = 4
 """Kept connections per service."""
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
 FROM_DOCUMENT = 20
 """One request in so many is made from the OpenAPI document; more are mutations of these."""
 PROTOCOL_REFUSALS = (501, 505)
@@ -30,12 +30,19 @@ GROWTH_MB = 150
 PROBLEM = "application/problem+json"
 
 
-def fuzz(stack: LocalStack, number: int, seed: int, findings: Findings, progress: Callable[[int], Any]) -> None:
+def fuzz(
+    stack: LocalStack,
+    number: int,
+    seed: int,
+    findings: Findings,
+    progress: Callable[[int], Any],
+    stall_seconds: float = STALL_SECONDS,
+) -> None:
     """Send `number` requests to each service."""
     processes = {service: _tree(stack, service) for service in SERVICES}
     before = {service: _megabytes(tree) for service, tree in processes.items()}
     urls = {service: stack.url(service) for service in SERVICES}
-    with probing(findings, probe, urls), ThreadPoolExecutor(CONNECTIONS * len(SERVICES)) as pool:
+    with probing(findings, stall_seconds, probe, urls), ThreadPoolExecutor(CONNECTIONS * len(SERVICES)) as pool:
         sources = {
             service: Source(service, seed, from_document(stack.url(service), number // FROM_DOCUMENT, seed))
             for service in SERVICES
