@@ -70,11 +70,12 @@ def main(
 ) -> None:
     """Break the stack under load and count what was lost, doubled or left unfinished.
 
-    kill and stop (SIGSTOP, then SIGCONT) strike a worker, a master or a whole service, and the cache; clock-skew sets
-    one process an hour off, clock-jump all processes of a service, while they run; database holds a write lock or, on
-    PostgreSQL, also disconnects or crashes the server. All others strike what order-service sends to its dependencies:
-    requests and answers are dropped, delayed, delivered twice or late, cut, never answered, sent byte by byte, or
-    answered by a gateway.
+    kill strikes a worker, a master or all processes of a service, or the cache; stop (SIGSTOP, later SIGCONT) a worker
+    or a master. clock-skew sets the clock of one process an hour off, clock-jump those of all processes of a service.
+    database holds a lock that every change needs or, on PostgreSQL, also disconnects everyone or crashes the server.
+
+    All others strike what order-service sends to its dependencies: requests and answers are dropped, delayed,
+    delivered twice or late, cut, never answered, sent byte by byte, or answered by a gateway.
     """
     seed = random.getrandbits(32) if seed is None else seed
     chosen = _kinds(kinds)

@@ -56,13 +56,17 @@ class Recipe:
     seconds: tuple[float, float]
     services: tuple[str, ...]
     targets: tuple[str, ...] = ("",)
+    long: bool = False
+    """Whether some last for LONG_SECONDS instead."""
 
 
+LONG_SECONDS = (15.0, 45.0)
+"""Longer than a lease, so that another worker takes what the first one still works on."""
+LONG_SHARE = 0.15
 PROCESSES = ("worker", "worker", "worker", "master", "all")
 RECIPES = {
     Kind.KILL: Recipe(18, (0, 0), (*SERVICES, "cache"), PROCESSES),
-    # A worker's lease on an order ends while it is stopped for long.
-    Kind.STOP: Recipe(8, (1, 15), (*SERVICES, "cache"), ("worker", "worker", "worker", "master")),
+    Kind.STOP: Recipe(8, (1, 15), (*SERVICES, "cache"), ("worker", "worker", "worker", "master"), long=True),
     Kind.DROP_REQUEST: Recipe(8, (0, 0), DEPENDENCIES),
     Kind.DROP_ANSWER: Recipe(12, (0, 0), DEPENDENCIES),
     Kind.LATE_REQUEST: Recipe(8, (0.5, 20), DEPENDENCIES),
@@ -72,8 +76,8 @@ RECIPES = {
     Kind.HANG: Recipe(3, (1, 12), DEPENDENCIES),
     Kind.DRIP: Recipe(3, (1, 15), DEPENDENCIES),
     Kind.GATEWAY: Recipe(4, (0, 0), DEPENDENCIES),
-    Kind.CLOCK_SKEW: Recipe(4, (1, 20), SERVICES, ("ahead", "behind")),
-    Kind.CLOCK_JUMP: Recipe(2, (1, 20), SERVICES, ("ahead", "behind")),
+    Kind.CLOCK_SKEW: Recipe(4, (1, 20), SERVICES, ("ahead", "behind"), long=True),
+    Kind.CLOCK_JUMP: Recipe(2, (1, 20), SERVICES, ("ahead", "behind"), long=True),
     Kind.DATABASE: Recipe(2, (0.5, 7), SERVICES, ("lock", "disconnect", "crash")),
 }
 
