@@ -122,13 +122,14 @@ def test_the_wall_clock_of_a_process_jumps_and_its_monotonic_clock_does_not(tmp_
     with subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
 
         def offsets() -> list[int]:
-            process.stdin.write("\n")
-            process.stdin.flush()
-            wall, date, monotonic = map(float, process.stdout.readline().split())
+            stdin.write("\n")
+            stdin.flush()
+            wall, date, monotonic = map(float, stdout.readline().split())
             return [
                 round((wall - time.time()) / 60),
                 round((date - time.time()) / 60),
@@ -140,7 +141,7 @@ def test_the_wall_clock_of_a_process_jumps_and_its_monotonic_clock_does_not(tmp_
         until(lambda: offsets() == [60, 60, 0])
         write_number(tmp_path / "all", -2 * HOUR)
         until(lambda: offsets() == [-60, -60, 0])
-        process.stdin.close()
+        stdin.close()
 
 
 def test_a_seed_brings_the_same_faults_again() -> None:
@@ -217,6 +218,16 @@ def test_the_checker_finds_nothing_wrong_with_an_order_that_went_well(
         ("order", "UPDATE orders SET status = 'CANCELLED' WHERE id = :id", "settled orders that changed afterwards"),
         ("order", "UPDATE orders SET status = 'CHARGED' WHERE id = :id", "orders not settled after 30 s"),
         ("order", "UPDATE orders SET notified_at = NULL WHERE id = :id", "confirmed orders not told of after 30 s"),
+        (
+            "order",
+            "UPDATE orders SET status = 'CANCELLED' WHERE id = :id",
+            "money kept for orders that were canceled or do not exist",
+        ),
+        (
+            "order",
+            "UPDATE orders SET status = 'CANCELLED' WHERE id = :id",
+            "stock held for orders that were canceled or do not exist",
+        ),
         (
             "order",
             "UPDATE orders SET status = 'CANCELLED', reason = 'refused' WHERE id = :id",

@@ -140,11 +140,11 @@ def _money(payment: Engine, orders: Mapping[uuid.UUID, Row], confirmed: set[uuid
             right = captured == [orders[order_id]["total"]] and not refunded and charges.get(order_id) == "APPROVED"
             if not right:
                 uncharged.append(f"{line}, total {orders[order_id]['total']}")
-        elif captured != refunded:
+        elif captured != refunded and _ended(orders, order_id):
             kept.append(line)
     return [
         Promise("confirmed orders not charged exactly once, their total", uncharged),
-        Promise("money kept for orders that are not confirmed", kept),
+        Promise("money kept for orders that were canceled or do not exist", kept),
     ]
 
 
@@ -171,12 +171,20 @@ def _stock(
     off = [f"{sku}: {before[sku]} before, {stock[sku]} left, {gone[sku]} held" for sku in before]
     return [
         Promise("confirmed orders without exactly their stock", wrong),
-        Promise("stock held for orders that are not confirmed", [str(i) for i in held - confirmed]),
+        Promise(
+            "stock held for orders that were canceled or do not exist",
+            [str(i) for i in held - confirmed if _ended(orders, i)],
+        ),
         Promise(
             "items whose stock does not add up",
             [o for o, sku in zip(off, before, strict=True) if stock[sku] + gone[sku] != before[sku]],
         ),
     ]
+
+
+def _ended(orders: Mapping[uuid.UUID, Row], order_id: uuid.UUID) -> bool:
+    """Return whether nothing may be held for this order any more, unless it is confirmed; unsettled ones may hold."""
+    return order_id not in orders or orders[order_id]["status"] in ("CONFIRMED", "CANCELLED")
 
 
 def _told(notification: Engine, confirmed: set[uuid.UUID]) -> Promise:
