@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format chaos dashboards bench screenshots reset clean
+.PHONY: help setup demo up down test test-stack lint format chaos fuzz dashboards bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ lint: .venv/.complete web/node_modules/.complete ## Check style, types and impor
 format: .venv/.complete ## Rewrite the code in its one style
 	@.venv/bin/ruff check --fix && .venv/bin/ruff format
 
-chaos: .venv/.complete ## Kill random services 50 times under load and count what was lost (DATABASE=postgresql)
-	@.venv/bin/python -m tests.chaos --database $(or $(DATABASE),sqlite)
+chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
+	@.venv/bin/python -m tests.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
+	@.venv/bin/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
 dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards

@@ -1,0 +1,29 @@
+"""A slice of `make fuzz`: whatever is sent, services and backend keep their promises about how they refuse it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.fuzz import backend, services
+from tests.fuzz.__main__ import fuzzed_stack
+from tests.fuzz.findings import Findings
+from tests.local_stack import LocalStack
+
+NUMBER = 300
+SEED = 1
+STALL_SECONDS = 15.0
+"""A slow machine is no failure; `make fuzz` measures."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with fuzzed_stack() as running:
+        yield running
+
+
+@pytest.mark.parametrize("fuzz", [services.fuzz, backend.fuzz], ids=["services", "backend"])
+def test_nothing_that_is_sent_brings_a_5xx_a_stall_or_a_death(fuzz: Callable[..., Any], stack: LocalStack) -> None:
+    findings = Findings()
+    fuzz(stack, NUMBER, SEED, findings, lambda _done: None, STALL_SECONDS)
+    assert not findings.failures, findings.text()
