@@ -67,7 +67,7 @@ clean: ## Remove what was installed and cached; the local stack's data stays
 
 .venv/.demo: uv.lock pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
-	@$(UV) sync --quiet --frozen --inexact --no-group test --python $(PYTHON)
+	@$(UV) sync --quiet --frozen --inexact --no-group test --compile-bytecode --python $(PYTHON)
 	@touch $@
 
 .venv/.complete: uv.lock pyproject.toml | $(UV)

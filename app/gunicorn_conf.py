@@ -22,8 +22,9 @@ threads = _settings.threads
 preload_app = False
 keepalive = 30
 timeout = 30
-# Requests in flight get this long on SIGTERM; then come the background tasks and the last telemetry.
-graceful_timeout = 10
+DRAIN_TIMEOUT = 10
+"""Seconds that requests in flight get on SIGTERM; then come the background tasks and the last telemetry."""
+graceful_timeout = DRAIN_TIMEOUT + 4  # then the arbiter kills what is left of its workers
 # Its default path is one for all services of a user.
 control_socket_disable = True
 # No field of a request sets SCRIPT_NAME or PATH_INFO, as gunicorn lets loopback clients do by default.
@@ -35,6 +36,8 @@ logconfig_dict = logging_config(_settings.log_level)
 
 def post_worker_init(worker: Any) -> None:
     """A worker has booted: start what runs beside its requests."""
+    # Arbiter and worker read the same setting: a worker that drained for all of it would be killed before its exit.
+    worker.cfg.set("graceful_timeout", DRAIN_TIMEOUT)
     background.start(worker.wsgi)
 
 

@@ -377,7 +377,8 @@ def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
         else:
             order.rest(now)
     if reason:
-        logger.warning("the order is given up, %s: %s", reason, failure, extra=ids)
+        decision = "timed out" if reason is Reason.TIMED_OUT else "refused"
+        logger.warning("the order is %s: %s", decision, failure, extra=ids)
     elif order.dead_letter_step is not None:
         ids["order.dead_letter_step"] = failure.step
         logger.error("the order is a dead letter and waits for a person: %s", failure, extra=ids)

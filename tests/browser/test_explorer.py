@@ -167,8 +167,14 @@ def test_a_trace_names_its_bottleneck_as_the_command_line_does(page: Page, stack
     expect(waterfall(page).get_by_role("row", name="process_order")).to_contain_text("process_order")
 
 
+def show_all_rows(page: Page) -> None:
+    """Make the window tall: rows out of sight are not in the document."""
+    page.set_viewport_size({"width": 1280, "height": 2000})
+
+
 def test_the_logs_are_inside_the_trace(page: Page, stack: Stack, declined: str) -> None:
     until(lambda: requests.get(f"{stack.traces}/api/logs?trace_id={declined}", timeout=9).json()["total"] > 3, 15)
+    show_all_rows(page)
     page.goto(f"{stack.traces}/trace/{declined}")
     line = waterfall(page).get_by_role("row", name="the order is refused")
     expect(line).to_be_visible()
@@ -296,6 +302,7 @@ def test_two_traces_of_an_operation_are_compared(page: Page, stack: Stack) -> No
 def test_an_exported_trace_can_be_imported_and_is_the_same(
     alone: Backend, page: Page, stack: Stack, declined: str, tmp_path: Path
 ) -> None:
+    show_all_rows(page)
     page.goto(f"{stack.traces}/trace/{declined}")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export").click()

@@ -72,7 +72,7 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it(ports: dict[str, 
         result = containers()
 
     assert result.exit_code == 1
-    assert f"port {ports['GRAFANA_PORT']} is taken" in result.stderr
+    assert f"port {ports['GRAFANA_PORT']} is used by" in result.stderr
     assert "set GRAFANA_PORT to move it" in result.stderr
 
 
