@@ -4,6 +4,8 @@ That attack, DNS rebinding, makes the service same-origin with the page, so no C
 Host field still carries the page's name.
 """
 
+from functools import lru_cache
+
 from flask import Flask, request
 from werkzeug.exceptions import BadRequest, MisdirectedRequest
 from werkzeug.sansio.utils import host_is_trusted
@@ -40,6 +42,7 @@ def _requested_hosts() -> list[str]:
     return hosts
 
 
+@lru_cache(maxsize=256)
 def _is_allowed(host: str, names: tuple[str, ...]) -> bool:
     if host.startswith("["):  # Werkzeug cuts each name at its first colon, so it finds no IPv6 address
         return host_is_trusted(host) and host.partition("]")[0] + "]" in names

@@ -36,33 +36,37 @@ class TraceJsonFormatter(JsonFormatter):
         try:
             return super().format(record)
         except Exception as error:
-            line: dict[str, Any] = {}
-            self._add_promised(line, record)
-            return json.dumps(plain(line | {"message": record.msg, "log_error": type(error).__name__}))
+            return json.dumps(plain(_promised(record) | {"message": record.msg, "log_error": type(error).__name__}))
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """Add the promised fields and those of `extra`."""
-        self._add_promised(log_data, record)
+        promised = _promised(record)
+        log_data |= promised
         super().add_fields(log_data, record, message_dict)
         # Once more, and last: no `extra` takes the place of a field that readers rely on.
-        self._add_promised(log_data, record)
+        del promised["message"]
+        log_data |= promised
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Make every value one that JSON has."""
         fields: dict[str, Any] = plain(log_data)
         return fields
 
-    def _add_promised(self, line: dict[str, Any], record: logging.LogRecord) -> None:
-        line |= {
-            "timestamp": _timestamp(record),
-            "level": record.levelname,
-        }
-        line.setdefault("message", None)
-        line |= {"logger": record.name, "module": record.module}
-        context = trace.get_current_span().get_span_context()
-        if context.is_valid:
-            line["trace_id"] = trace.format_trace_id(context.trace_id)
-            line["span_id"] = trace.format_span_id(context.span_id)
+
+def _promised(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields of every line in their order; the message follows."""
+    line = {
+        "timestamp": _timestamp(record),
+        "level": record.levelname,
+        "message": None,
+        "logger": record.name,
+        "module": record.module,
+    }
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        line["trace_id"] = trace.format_trace_id(context.trace_id)
+        line["span_id"] = trace.format_span_id(context.span_id)
+    return line
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -78,6 +82,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
     Lone surrogates, integers beyond 64 bits, NaN, cycles and objects whose text cannot be had all come out.
     """
+    if type(value) is str:
+        return _text(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and -MAX_INT <= value <= MAX_INT:
@@ -93,6 +99,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def _text(value: Any) -> str:
+    if type(value) is str and value.isascii():
+        return value
     try:
         return str(value).encode("utf-8", "backslashreplace").decode()
     except Exception as error:

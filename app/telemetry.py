@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, request
 from opentelemetry import _logs, metrics, propagate, trace
@@ -267,10 +266,8 @@ def _describe_request(span: Span | None, _status: str, _headers: object) -> None
 
 
 def _host() -> str:
-    try:
-        return urlsplit(request.host_url).hostname or ""
-    except ValueError:  # `Host: [`
-        return ""
+    host = request.host.lower()
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def _hide_client_values(span: Span) -> None:
@@ -282,8 +279,8 @@ def _hide_client_values(span: Span) -> None:
 def _rewrite(span: Span, names: tuple[str, ...], change: Callable[[str], str]) -> None:
     attributes = getattr(span, "attributes", None) or {}
     for name in names:
-        if name in attributes:
-            span.set_attribute(name, change(str(attributes[name])))
+        if name in attributes and (new := change(old := str(attributes[name]))) != old:
+            span.set_attribute(name, new)
 
 
 def mask_url(url: str) -> str:
