@@ -76,8 +76,9 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
                 "INVENTORY_URL": _url(settings.inventory_port),
                 "PAYMENT_URL": _url(settings.payment_port),
                 "NOTIFICATION_URL": _url(settings.notification_port),
-                "PAGE_OTLP_ENDPOINT": _url(settings.otlp_http_port),
-                "PAGE_TRACES_URL": _url(settings.traces_port),
+                # The addresses that the browser uses; a shell behind a proxy (Codespaces) sets others.
+                "PAGE_OTLP_ENDPOINT": os.environ.get("PAGE_OTLP_ENDPOINT") or _url(settings.otlp_http_port),
+                "PAGE_TRACES_URL": os.environ.get("PAGE_TRACES_URL") or _url(settings.traces_port),
             },
             depends_on=("inventory-service", "payment-service", "notification-service"),
             links={"Shop": f"{_url(settings.order_port)}/"},
