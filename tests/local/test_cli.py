@@ -413,8 +413,8 @@ def test_a_dead_letter_in_the_stacks_database_is_retried(
             "'2026-11-01', '2026-11-01', 1, 'send_notification', 'no')"
         )
     assert waybill("dead-letters", "retry", "--all").exit_code == 0
-    assert capfd.readouterr().out.startswith("Dead letters to be tried again: 1.")
+    assert capfd.readouterr().out.startswith("Dead letters to retry: 1.")
     with closing(sqlite3.connect(tmp_path / "order.db")) as database:
-        ((step, due),) = database.execute("SELECT dead_letter_step, drive_after FROM orders")
+        ((step, due),) = database.execute("SELECT dead_letter_step, next_attempt_at FROM orders")
     assert step is None
     assert due is not None
