@@ -26,7 +26,7 @@ function Shelf() {
     return <p class="note muted">Looking at the shelf …</p>;
   }
   if (items.value.length === 0) {
-    return <p class="note muted">The shelf is empty: `make migrate` fills it.</p>;
+    return <p class="note muted">The shelf is empty. Run `waybill migrate` to fill it.</p>;
   }
   return (
     <ul>
