@@ -21,6 +21,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Give the columns their old names."""
+    """Restore the old names."""
     for old, new in NAMES.items():
         op.execute(f"ALTER TABLE orders RENAME COLUMN {new} TO {old}")
