@@ -83,7 +83,7 @@ class LeaseLost(Exception):
 
 
 class IdempotencyKeyReused(ProblemError):
-    """https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/"""
+    """The key came with another body (draft-ietf-httpapi-idempotency-key-header)."""
 
     name, status, title = (
         "idempotency-key-reused",
@@ -152,7 +152,7 @@ class Order(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, insert_default=DatabaseTime())
 
     lease_owner: Mapped[uuid.UUID | None]
-    """Who holds the lease: a new id each time the lease is acquired. None while nobody does."""
+    """Who holds the lease: a new id each time the lease is acquired. None while there is no lease."""
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the lease expires or, without a lease, when the next attempt is due. Any process may then acquire the lease.
 None once the order is finished or a dead letter."""
