@@ -1,16 +1,19 @@
 """In a codespace, the browser reaches the local stack through forwarded addresses, not through 127.0.0.1."""
 
+import json
 import os
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from local.processes import process_table
 from local.settings import LocalSettings
 
-SCRIPT = Path(__file__).parent.parent / ".devcontainer/codespace.sh"
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / ".devcontainer/codespace.sh"
 
 
 def exports(**environment: str) -> dict[str, str]:
@@ -57,3 +60,11 @@ def test_the_shop_links_to_the_forwarded_addresses(monkeypatch: pytest.MonkeyPat
     assert order.environment["PAGE_OTLP_ENDPOINT"] == "https://fluffy-tea-4318.app.github.dev"
     assert settings.waybill_cors_origins == variables["WAYBILL_CORS_ORIGINS"]
     assert settings.waybill_allowed_hosts == variables["WAYBILL_ALLOWED_HOSTS"]
+
+
+def test_each_shell_of_the_dev_container_runs_the_script_and_the_ports_of_the_stacks_are_forwarded() -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+
+    assert f"${{containerWorkspaceFolder}}/{SCRIPT.relative_to(ROOT)}" in container["postCreateCommand"]["addresses"]
+    assert {str(port) for port in container["forwardPorts"]} <= set(dotenv_values(ROOT / ".env").values())
+    assert container["portsAttributes"].keys() == {str(port) for port in container["forwardPorts"]}
