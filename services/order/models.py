@@ -155,7 +155,7 @@ class Order(Base):
     """Who holds the lease: a new id each time the lease is acquired. None while there is no lease."""
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the lease expires or, without a lease, when the next attempt is due. Any process may then acquire the lease.
-None once the order is finished or a dead letter."""
+    None once the order is finished or a dead letter."""
     attempts: Mapped[int] = mapped_column(default=0)
     invalid_responses: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many attempts in a row ended with an invalid response in this state."""
