@@ -54,7 +54,7 @@ class Cache:
             operations.add(1, {"cache.result": "unavailable"})
             return load()
         if cached is not None:
-            with suppress(ValueError):  # somebody else's value under our key is a miss
+            with suppress(ValueError):  # another program's value under our key is a miss
                 value = json.loads(cached)
                 operations.add(1, {"cache.result": "hit"})
                 return value

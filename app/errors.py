@@ -45,8 +45,8 @@ def init_app(app: Flask) -> None:
     """Map every exception that leaves a view of `app`."""
     app.register_error_handler(ProblemError, _refusal)
     app.register_error_handler(HTTPException, _http_exception)
-    for away in (OperationalError, InterfaceError, PoolTimeout, PeerError):
-        app.register_error_handler(away, _unavailable)
+    for unavailable in (OperationalError, InterfaceError, PoolTimeout, PeerError):
+        app.register_error_handler(unavailable, _unavailable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -68,7 +68,7 @@ def _unavailable(error: Exception) -> Response:
     logger.warning("cannot serve now: %s", error)
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _response("about:blank", status.phrase, status, "Something this service needs is away; try again.")
+    return _response("about:blank", status.phrase, status, "A dependency is temporarily unavailable. Please retry.")
 
 
 def _unexpected(error: Exception) -> Response:

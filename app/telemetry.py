@@ -217,7 +217,7 @@ def add_log_export() -> None:
     if disabled() or any(isinstance(handler, OtlpLogHandler) for handler in root.handlers):
         return
     handler = OtlpLogHandler()
-    # What exporting itself has to say, such as that the backend is away, must not be queued for that backend.
+    # What the exporters log, such as that the backend is unavailable, must not be queued for that backend.
     handler.addFilter(lambda record: is_instrumentation_enabled() and not record.name.startswith("opentelemetry."))
     root.addHandler(handler)
 
@@ -233,7 +233,7 @@ def untraced() -> Iterator[None]:
 def shutdown(deadline: float) -> None:
     """Flush and stop all three signals side by side, for `deadline` seconds at most.
 
-    One after the other they take 15-38 s when the collector is away, longer than any process manager waits.
+    One after the other they take 15-38 s when the collector is unavailable, longer than any process manager waits.
     """
     threads = [Thread(target=provider.shutdown, daemon=True) for provider in _providers]
     _providers.clear()

@@ -29,7 +29,7 @@ def new_session() -> requests.Session:
 
 
 def request(session: requests.Session, method: str, url: str, *, who: str, **options: Any) -> requests.Response:
-    """An HTTP call; `who` names the other side. Raises ClientError when nobody answers."""
+    """Make an HTTP call; `who` names the callee. Raise ClientError if there is no response."""
     where = urlsplit(url).netloc or url
     try:
         return session.request(method, url, timeout=TIMEOUT, **options)

@@ -1,4 +1,4 @@
-"""A trace as a waterfall in the terminal: `─` where a span ran, `█` where it held the request up (critical path)."""
+"""A trace as a waterfall in the terminal: `─` where a span ran, `█` where it was on the critical path."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -118,7 +118,7 @@ def _notes(span: Span, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
 
 
 def _items(span: Span, logs: Iterable[Mapping[str, Any]], everything: bool) -> list[Span | Note | Rest]:
-    """What stands under a span, by time; of a run of alike children only the first few stay."""
+    """Return the rows under a span, by time. Of a run of similar children only the first few are kept."""
     items: list[tuple[int, Span | Note | Rest]] = [
         (span.start if note.timestamp is None else note.timestamp, note) for note in _notes(span, logs)
     ]

@@ -171,7 +171,7 @@ def _break_cycles(spans: Mapping[str, Span], roots: list[Span]) -> None:
 
 
 def _align_clocks(roots: Iterable[Span]) -> None:
-    """Centre a SERVER span that sticks out of its CLIENT span inside it: an answered call cannot outlast its caller.
+    """Center a SERVER span within its CLIENT span if it exceeds it: a completed call cannot outlast its caller.
 
     What does not fit (the caller gave up waiting) is left as it is and clipped by the critical path.
     """
@@ -187,10 +187,10 @@ def _align_clocks(roots: Iterable[Span]) -> None:
 
 
 def critical_path(root: Span) -> dict[str, list[Section]]:
-    """Span id -> the sections in which that span itself held the request up; together they cover `root` exactly once.
+    """Return span id -> its sections of the critical path; together they cover `root` exactly once.
 
     The algorithm of Jaeger's UI and of Uber's CRISP (USENIX ATC 2022): walk back from the end through the child
-    that finished last. Children are clipped to their parent; asynchronous ones hold nobody up.
+    that finished last. Children are clipped to their parent; asynchronous ones delay no span.
     """
     path: dict[str, list[Section]] = {}
     stack = [(root, root.start, root.end)]

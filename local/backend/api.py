@@ -215,7 +215,7 @@ def _integer(name: str, default: int, minimum: int = 0, maximum: int = MAX_TIME)
 def _times() -> dict[str, int]:
     start, end = _integer("start", 0), _integer("end", MAX_TIME)
     if start > end:
-        raise BadParameter("start", "it lies after end")
+        raise BadParameter("start", "it is after end")
     return {"start": start, "end": end}
 
 

@@ -64,7 +64,7 @@ class StoredResource:
 
 
 class Ingest:
-    """A writing connection and the ids it knows; thrown away with its connection when a transaction fails."""
+    """A writing connection and the ids it knows; discarded with its connection when a transaction fails."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db

@@ -27,7 +27,7 @@ OLDEST = (
 def keep_under(ingest: Ingest, limit: int) -> None:
     """Drop data, a twentieth at a time, while the file holds more than `limit` bytes.
 
-    It stops when a step frees nothing: what takes the room is not what could be dropped, so dropping more is in vain.
+    It stops when a step frees nothing: then deleting more cannot free space either.
     """
     used = used_bytes(ingest)
     if used <= limit:

@@ -24,7 +24,7 @@ FROM_ELSEWHERE = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 
 @dataclass(slots=True)
 class Request:
-    """One request of a service: who called it ("" when nobody did), microseconds it took, whether it failed."""
+    """One request of a service: which service called it ("" if none), microseconds it took, whether it failed."""
 
     caller: str
     service: str

@@ -368,7 +368,7 @@ class Writer:
 
     def _connect(self) -> Ingest:
         if self._ingest is None:
-            # mode=rw: a file that somebody removed is an error, not a reason to make an empty one.
+            # mode=rw: a file that was removed is an error, not a reason to make an empty one.
             db = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=1.0, isolation_level=None)
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA cache_size=-16000")

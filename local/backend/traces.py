@@ -249,7 +249,7 @@ def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> Spa
 
 @lru_cache(maxsize=4096)
 def _wire_header(number: int, length: int) -> bytes:
-    """Start a length-delimited protobuf field: messages are put together from parts, not copied and encoded anew."""
+    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
     header = bytearray([number << 3 | 2])
     while length > 0x7F:
         header.append(length & 0x7F | 0x80)

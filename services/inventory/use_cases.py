@@ -46,7 +46,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
 
 
 def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
-    """Put the order's stock back. A reservation that has not arrived yet is barred from being made."""
+    """Release the order's stock. A reservation that has not arrived yet is voided in advance."""
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
         try:
             reservation, outcome = _release_once(session, order_id)

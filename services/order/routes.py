@@ -32,7 +32,7 @@ blueprint = APIBlueprint("orders", __name__)
 def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Place an order.
 
-    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being driven.
+    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being processed.
     """
     order = place_order(write_session(), current_app.extensions["peers"], order_from_json(body, header.key))
     status = HTTPStatus.CREATED if order.settled else HTTPStatus.ACCEPTED
@@ -59,7 +59,7 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
 
 @blueprint.get("/items", responses={200: CatalogueView, **problem_responses(503)})
 def read_items() -> dict[str, Any]:
-    """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
+    """What can be ordered, as inventory-service has it now: the storefront calls only this service."""
     return CatalogueView.of(list_items(current_app.extensions["peers"]))
 
 

@@ -217,9 +217,9 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_an_order_or_a_trace_is_told_with_the_option_to_look_at(api: SmallApi, url: str) -> None:
     api.traces = [{"traceID": TRACE_ID, "spans": [{}]}]
 
-    assert "is --api right?" in waybill("order", "--sku", "x", "--api", f"{url}/api").stderr
+    assert "Check --api" in waybill("order", "--sku", "x", "--api", f"{url}/api").stderr
     api.order = {"data": None, "errors": [{"code": 404, "msg": "not found"}]}
-    assert "is --api right?" in waybill("order", "--sku", "x").stderr
+    assert "Check --api" in waybill("order", "--sku", "x").stderr
     assert "is not a trace in Jaeger's JSON" in waybill("trace", TRACE_ID).stderr
 
 

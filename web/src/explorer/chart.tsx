@@ -47,7 +47,7 @@ interface Props {
   cells?: readonly Cell[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
-  /** Instead of the scale's own: where a tick stands and what it says. */
+  /** Replaces the scale's own: where a tick is and what it says. */
   ticks?: readonly { at: number; label: string }[];
   onBrush?: (area: Area) => void;
 }
@@ -308,8 +308,8 @@ function nearest(u: uPlot, dots: readonly Dot[], event: MouseEvent): Dot | undef
   let best: Dot | undefined;
   let distance = NEAR;
   for (const dot of dots) {
-    const away = Math.hypot(u.valToPos(dot.x / 1e6, "x") - x, u.valToPos(dot.y, "y") - y);
-    if (away < distance) [best, distance] = [dot, away];
+    const offset = Math.hypot(u.valToPos(dot.x / 1e6, "x") - x, u.valToPos(dot.y, "y") - y);
+    if (offset < distance) [best, distance] = [dot, offset];
   }
   return best;
 }

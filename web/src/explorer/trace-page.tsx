@@ -25,7 +25,7 @@ import { notesOf } from "./waterfall-rows.ts";
 
 const STILL_ARRIVING_MS = 60_000;
 
-/** What stands behind /trace/ in the address. */
+/** What follows /trace/ in the address. */
 export const TracePage = ({ traceId }: { traceId: string }) =>
   /^[0-9a-f]{1,32}$/.test(traceId) ? (
     <OneTrace traceId={traceId} />
@@ -126,7 +126,7 @@ function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; 
             class="button small"
             href={`/api/traces/${trace.traceId}/otlp`}
             download={`trace-${trace.traceId}.json`}
-            title="The trace with its logs as OTLP JSON: whoever gets the file can import it"
+            title="The trace with its logs as OTLP JSON, which any user can import"
           >
             <Icon path={ICONS.down} />
             Export

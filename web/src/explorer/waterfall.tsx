@@ -293,7 +293,7 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
   );
 }
 
-/** The span's time; filled where it itself held the request up; a mark for each log line. */
+/** The span's time; filled where it is on the critical path; a mark for each log line. */
 function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | "notes" | "window"> & { span: Span }) {
   const share = (at: number): number => ((at - window[0]) / (window[1] - window[0])) * 100;
   const clip = (at: number): number => Math.min(100, Math.max(0, share(at)));

@@ -14,7 +14,7 @@ system.addEventListener("change", (event) => {
   systemTheme.value = event.matches ? "dark" : "light";
 });
 
-/** The theme on the screen now; draw a canvas anew when it changes. */
+/** The theme on the screen now; redraw a canvas when it changes. */
 export const theme = computed(() => chosen.value ?? systemTheme.value);
 
 if (chosen.value) document.documentElement.dataset["theme"] = chosen.value;
