@@ -325,7 +325,7 @@ def _set_providers(resource: Resource, incoming: TraceContextPolicy) -> None:
 
 
 def _sampler_of_its_own(sampler: Sampler) -> Sampler:
-    """The same sampler, for which a caller's decision is none: `-00` hides no request, `-01` forces no trace."""
+    """Return the sampler without the caller's decision: `-00` hides no request, `-01` forces no trace."""
     if not isinstance(sampler, ParentBased):
         return sampler
     return ParentBased(sampler._root, remote_parent_sampled=sampler._root, remote_parent_not_sampled=sampler._root)
@@ -341,7 +341,7 @@ def _resource(name: str, version: str) -> Resource:
 
 
 def _exporters(signal: str) -> Iterator[Any]:
-    """The exporters OTEL_<SIGNAL>_EXPORTER names (default otlp), found as the SDK's own configurator does."""
+    """Yield the exporters that OTEL_<SIGNAL>_EXPORTER names (default otlp), found as the SDK's configurator does."""
     names_variable = f"OTEL_{signal.upper()}_EXPORTER"
     for name in os.environ.get(names_variable, "otlp").split(","):
         variable, name = names_variable, name.strip()

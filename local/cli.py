@@ -49,12 +49,12 @@ errors = Console(stderr=True, highlight=False)
 
 
 def settings() -> LocalSettings:
-    """The settings, or a ClientError that names the variable."""
+    """Return the settings. Raise a ClientError that names the variable."""
     return read(LocalSettings)
 
 
 def read(kind: type[SettingsT]) -> SettingsT:
-    """Settings of a kind, or a ClientError that names the variable."""
+    """Return settings of a kind. Raise a ClientError that names the variable."""
     try:
         return kind()
     except ValidationError as error:
@@ -94,7 +94,7 @@ def base_url(text: str) -> str:
 
 
 def _url_option(name: str, variable: str, what: str) -> Any:
-    """An option whose default is this machine's port of that variable."""
+    """Return an option whose default is this machine's port of that variable."""
 
     def here() -> str:
         return f"http://{HOST}:{getattr(settings(), variable.lower())}"

@@ -84,7 +84,7 @@ def first_fix(findings: Iterable[Finding]) -> str:
 
 
 def print_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """A line per finding and the first thing to try."""
+    """Print a line per finding and the first thing to try."""
     findings = list(findings)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -111,7 +111,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    """The packages that pyproject.toml pins with `==`, OpenTelemetry's above all, must be exactly those."""
+    """Check that the packages that pyproject.toml pins with `==`, such as OpenTelemetry's, have these versions."""
     pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in metadata.requires("waybill") or []]
     pinned = {pin[1]: pin[2] for pin in pins if pin}
     other = [f"{name} {have}, not {want}" for name, want in pinned.items() if (have := _version(name)) != want]

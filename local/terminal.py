@@ -64,7 +64,7 @@ def duration(microseconds: float) -> str:
 
 
 def short_sql(statement: object) -> str:
-    """A statement without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
+    """Return a statement without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
     sql = clean(statement).replace('"', "")
     sql = re.sub(r"(?i)^(SELECT) .*? (FROM)\b", r"\1 … \2", sql)
     sql = re.sub(r"(?i)^(INSERT INTO \w+) .*", r"\1", sql)
@@ -74,7 +74,7 @@ def short_sql(statement: object) -> str:
 
 
 def title(span: Span) -> str:
-    """What a span did, in a few words: its name, or its statement if it is a database's."""
+    """Return what a span did, in a few words: its name, or its statement if it is a database's."""
     statement = span.tags.get("db.query.text") or span.tags.get("db.statement")
     if not statement:
         return clean(span.name)
@@ -132,7 +132,7 @@ def _items(span: Span, logs: Iterable[Mapping[str, Any]], everything: bool) -> l
 
 
 def rows(trace: Trace, logs: Iterable[Mapping[str, Any]], *, everything: bool = False) -> Iterator[Row]:
-    """The rows of a trace from top to bottom. Iterative: a hostile trace may be deeper than Python's stack."""
+    """Return the rows of a trace from top to bottom. Iterative: a hostile trace may be deeper than Python's stack."""
     by_span: dict[str, list[Mapping[str, Any]]] = {span.span_id: [] for span in trace.spans}
     owners = trace.owners()
     for log in logs:
@@ -157,7 +157,7 @@ def rows(trace: Trace, logs: Iterable[Mapping[str, Any]], *, everything: bool = 
 
 
 def bar(spans: Sequence[Span], critical: Iterable[Section], trace: Trace, width: int) -> str:
-    """A line of the waterfall, `width` characters from the trace's start to its end."""
+    """Return a line of the waterfall, `width` characters from the trace's start to its end."""
     began, scale = trace.start, width / max(1, trace.end - trace.start)
     line, covered = [" "] * width, [0.0] * width
     for span in spans:
@@ -222,7 +222,7 @@ def _row_label(row: Row, trace: Trace, colours: Mapping[str, str], width: int) -
 
 
 def _head(row: Row, width: int) -> str:
-    """The guides before a row; of deep ones only the last, so that half of the width is left for the label."""
+    """Return the guides before a row; of deep ones only the last, so that half of the width is left for the label."""
     return row.head if len(row.head) <= width // 2 else "…" + row.head[1 - width // 2 :]
 
 

@@ -214,7 +214,7 @@ def critical_path(root: Span) -> dict[str, list[Section]]:
 
 
 def total(sections: Iterable[Section]) -> int:
-    """The length of some sections, µs."""
+    """Return the total length of sections, in µs."""
     return sum(end - start for start, end in sections)
 
 
@@ -242,7 +242,7 @@ def bottleneck(root: Span, path: Mapping[str, list[Section]]) -> Bottleneck | No
 
 
 def unfinished(trace: Trace, logged_services: Collection[str] | None) -> tuple[bool, bool]:
-    """What has yet to arrive: (surely, perhaps); `logged_services` is None when the backend keeps no logs.
+    """Return what has yet to arrive, (surely, perhaps); `logged_services` is None if the backend has no logs.
 
     Surely: the request's own span, or a parent that spans name. Perhaps: the other side of an answered HTTP call (it
     may not be traced), or the logs of a service (it may not log).

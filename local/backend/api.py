@@ -50,7 +50,7 @@ def read_api(writer: Writer) -> Blueprint:
     routes = Blueprint("read", __name__)
 
     def get(path: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A route whose function gets a connection and the path's variables and returns the answer's `data`."""
+        """Declare a route; its function gets a connection and the path's variables, and returns the `data`."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             def answer(**variables: str) -> Response:

@@ -165,7 +165,7 @@ class Answered:
     rejected: Rejected | None
 
     def is_before(self, export: Export) -> bool:
-        """Tell whether an export of the same bytes is a retry of this one.
+        """Return whether an export of the same bytes is a retry of this one.
 
         Over HTTP/1.1 it is not if it came through the same connection: its sender has read the answer.
         """
@@ -378,7 +378,7 @@ class Writer:
         return self._ingest
 
     def _disconnect(self) -> None:
-        """Closing rolls back what is open, and the next connection starts without the ids that never were."""
+        """Close the connection, which rolls back what is open; the next one starts without the ids that never were."""
         if self._ingest is not None:
             self._ingest.db.close()
             self._ingest = None
