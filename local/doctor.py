@@ -91,9 +91,9 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
-        mark, colour = MARKS[finding.state]
-        detail = Text(finding.detail, "" if finding.state == "ok" else colour)
-        table.add_row(Text(mark, colour), finding.what, detail)
+        mark, color = MARKS[finding.state]
+        detail = Text(finding.detail, "" if finding.state == "ok" else color)
+        table.add_row(Text(mark, color), finding.what, detail)
     console.print(table)
     if fix := first_fix(findings):
         console.print(Text("\nFirst: ", "bold").append(fix))

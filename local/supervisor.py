@@ -36,7 +36,7 @@ LATE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 BACKOFF_SECONDS = 0.5
 GIVE_UP_AFTER = 5
-COLOURS = ("magenta", "bright_black", "cyan", "green", "bright_blue", "yellow")
+COLORS = ("magenta", "bright_black", "cyan", "green", "bright_blue", "yellow")
 
 
 def up(settings: LocalSettings, *, logs: bool = False, after_ready: Callable[[], None] | None = None) -> int:
@@ -116,8 +116,8 @@ class Supervisor:
         began = time.monotonic()
         self.group.keep_guard()
         self.children = [
-            Child(spec, self.data / "logs", self._log_viewer(spec.name, colour))
-            for spec, colour in zip(self.specs, cycle(COLOURS), strict=False)
+            Child(spec, self.data / "logs", self._log_viewer(spec.name, color))
+            for spec, color in zip(self.specs, cycle(COLORS), strict=False)
         ]
         with self.console.status("Starting") as status:
             for child in list(self.children):
@@ -318,8 +318,8 @@ class Supervisor:
         for title, link in {**links, "Logs": str(self.data / "logs")}.items():
             self._say(f"  {title:<22}", (link, "cyan"))
 
-    def _log_viewer(self, name: str, colour: str) -> Callable[[str], None]:
-        return (lambda line: self._say(pretty(name, colour, line))) if self.logs else lambda _: None
+    def _log_viewer(self, name: str, color: str) -> Callable[[str], None]:
+        return (lambda line: self._say(pretty(name, color, line))) if self.logs else lambda _: None
 
     def _say(self, *parts: str | tuple[str, str] | Text) -> None:
         # The reader may be gone: a closed terminal raises OSError, a broken pipe makes rich exit.

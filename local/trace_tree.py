@@ -181,8 +181,8 @@ def _align_clocks(roots: Iterable[Span]) -> None:
                 child.shift = parent.shift
             elif child.kind == "server" and parent.kind == "client" and child.duration <= parent.duration:
                 inside = parent.start <= child.start and child.end <= parent.end
-                centred = parent.start + (parent.duration - child.duration) // 2
-                child.shift = 0 if inside else centred - child.start
+                centered = parent.start + (parent.duration - child.duration) // 2
+                child.shift = 0 if inside else centered - child.start
             child.start += child.shift
 
 

@@ -189,8 +189,8 @@ function alignClocks(roots: Span[]): void {
       if (child.process === parent.process) child.shift = parent.shift;
       else if (kindOf(child) === "server" && kindOf(parent) === "client" && child.duration <= parent.duration) {
         const inside = parent.start <= child.start && endOf(child) <= endOf(parent);
-        const centred = parent.start + Math.floor((parent.duration - child.duration) / 2);
-        child.shift = inside ? 0 : centred - child.start;
+        const centered = parent.start + Math.floor((parent.duration - child.duration) / 2);
+        child.shift = inside ? 0 : centered - child.start;
       }
       child.start += child.shift;
     }

@@ -208,7 +208,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
           label: () =>
             `${trace.service} ${trace.operation}\n${duration(trace.duration)} at ${time(trace.startTime)}${trace.errors ? `\n${plural(trace.errors, "error")}` : ""}`,
           href: traceLink(trace.traceID),
-          colour: trace.errors ? "var(--bad)" : "var(--accent)",
+          color: trace.errors ? "var(--bad)" : "var(--accent)",
           isFailed: trace.errors > 0,
         }),
       ),

@@ -32,14 +32,14 @@ export function toggleTheme(): void {
   }
 }
 
-/** A CSS colour such as `var(--accent)`, as the `rgb(...)` of the theme on the screen, for a canvas. */
-export function resolveColour(css: string): string {
+/** A CSS color such as `var(--accent)`, as the `rgb(...)` of the theme on the screen, for a canvas. */
+export function resolveColor(css: string): string {
   const probe = document.createElement("span");
   probe.style.color = css;
   document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
+  const color = getComputedStyle(probe).color;
   probe.remove();
-  return colour;
+  return color;
 }
 
 function stored(): Theme | null {
