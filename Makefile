@@ -49,14 +49,14 @@ chaos: .venv/.complete ## Break the stack under load and count what was lost (FA
 fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
 	@.venv/bin/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
-dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
+dashboards: .venv/.complete ## Rebuild Grafana's dashboards from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards
 
 bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages
 	@.venv/bin/python bench/backend.py
 	@.venv/bin/python -m bench.page
 
-screenshots: .venv/.complete web/dist/.built ## Make the pictures in docs/images anew; every view goes to .screenshots
+screenshots: .venv/.complete web/dist/.built ## Rebuild the pictures in docs/images; every view goes to .screenshots
 	@.venv/bin/python -m tests.browser.screenshots
 
 reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, logs

@@ -1,4 +1,4 @@
-"""Work that runs beside the requests of a gunicorn worker, such as driving on what a dead process left."""
+"""Work that runs beside the requests of a process, such as resuming what a dead process left."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ _threads: list[Thread] = []
 
 @dataclass(frozen=True)
 class Task:
-    """`run` is called every `interval` seconds, and again at once while it returns true.
+    """`run` is called every `interval` seconds, and again immediately while it returns true.
 
     It has a thread and an app context of its own; an exception is logged and does not end the task.
     """

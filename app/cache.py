@@ -48,13 +48,13 @@ class Cache:
         )
 
     def get_or_load(self, key: str, load: Callable[[], Any]) -> Any:
-        """The cached value, or what `load` returns, which is cached unless it is None."""
+        """Return the cached value, or what `load` returns, which is cached unless it is None."""
         cached = self._try(lambda: self._redis.get(key), unavailable=self)
         if cached is self:
             operations.add(1, {"cache.result": "unavailable"})
             return load()
         if cached is not None:
-            with suppress(ValueError):  # somebody else's value under our key is a miss
+            with suppress(ValueError):  # another program's value under our key is a miss
                 value = json.loads(cached)
                 operations.add(1, {"cache.result": "hit"})
                 return value

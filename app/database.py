@@ -49,7 +49,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Refuse a naive datetime: nobody knows which instant it means."""
+        """Refuse a naive datetime: its instant is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -91,7 +91,7 @@ def _sqlite_time(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -
 
 
 def string_enum(kind: type[StrEnum]) -> Enum:
-    """A column type that keeps the values of `kind` as plain strings, the same in SQLite and PostgreSQL."""
+    """Return a column type that stores the values of `kind` as plain strings, the same in SQLite and PostgreSQL."""
     return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [str(m) for m in members])
 
 
@@ -132,12 +132,12 @@ def init_app(app: flask.Flask, database: Database) -> None:
 
 
 def write_session() -> Session:
-    """The request's session for changes. Keep each `with session.begin():` short and free of HTTP calls."""
+    """Return the request's session for changes. Keep each `with session.begin():` short and free of HTTP calls."""
     return _request_session("write")
 
 
 def read_session() -> Session:
-    """The request's session for queries; its transactions are read-only."""
+    """Return the request's session for queries; its transactions are read-only."""
     return _request_session("read")
 
 

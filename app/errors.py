@@ -26,7 +26,7 @@ class InvalidRequest(ProblemError):
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
-    """What pydantic found, field by field; never the value, which may be a secret."""
+    """Return what pydantic found, field by field; never the value, which may be a secret."""
     errors = [
         InvalidField(field=".".join(map(str, problem["loc"])) or "body", reason=reason_of(problem))
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
@@ -35,7 +35,7 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, Any]:
-    """The OpenAPI `responses` of an operation that may answer these statuses with a problem."""
+    """Return the OpenAPI `responses` of an operation that may respond to a request with these problems."""
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["properties"]["errors"]["anyOf"][0]["items"] = schema.pop("$defs")["InvalidField"]
     return {status: {"content": {CONTENT_TYPE: {"schema": schema}}} for status in statuses}
@@ -45,8 +45,8 @@ def init_app(app: Flask) -> None:
     """Map every exception that leaves a view of `app`."""
     app.register_error_handler(ProblemError, _refusal)
     app.register_error_handler(HTTPException, _http_exception)
-    for away in (OperationalError, InterfaceError, PoolTimeout, PeerError):
-        app.register_error_handler(away, _unavailable)
+    for unavailable in (OperationalError, InterfaceError, PoolTimeout, PeerError):
+        app.register_error_handler(unavailable, _unavailable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -68,7 +68,7 @@ def _unavailable(error: Exception) -> Response:
     logger.warning("cannot serve now: %s", error)
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _response("about:blank", status.phrase, status, "Something this service needs is away; try again.")
+    return _response("about:blank", status.phrase, status, "A dependency is temporarily unavailable. Please retry.")
 
 
 def _unexpected(error: Exception) -> Response:

@@ -52,7 +52,7 @@ def create_service(
     background: tuple[Task, ...] = (),
     **extensions: Any,
 ) -> Flask:
-    """A Flask app with everything around `blueprint`: logs, telemetry, database, errors, health, OpenAPI.
+    """Return a Flask app with everything around `blueprint`: logs, telemetry, database, errors, health, OpenAPI.
 
     `name` is the service.name; `metadata` holds the tables that must exist for it to be ready; `background`
     tasks run beside the requests of each gunicorn worker; `extensions` are what the views find in

@@ -35,14 +35,14 @@ logconfig_dict = logging_config(_settings.log_level)
 
 
 def post_worker_init(worker: Any) -> None:
-    """A worker has booted: start what runs beside its requests."""
+    """Start what runs beside the requests of a worker that has booted."""
     # Arbiter and worker read the same setting: a worker that drained for all of it would be killed before its exit.
     worker.cfg.set("graceful_timeout", DRAIN_TIMEOUT)
     background.start(worker.wsgi)
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:
-    """A worker is about to go: send what telemetry it still holds.
+    """Send the telemetry that a worker still holds before it exits.
 
     It is gone 5 s after SIGTERM, backend or not: gunicorn has waited 2 s for kept connections when this is called.
     """

@@ -76,7 +76,7 @@ class BadAnswer(PeerError):
 
 
 class Problem(BaseModel):
-    """What makes a 4xx a refusal by the peer itself: https://www.rfc-editor.org/rfc/rfc9457.html
+    """What makes a 4xx a refusal by the dependency itself: RFC 9457, https://www.rfc-editor.org/rfc/rfc9457.html.
 
     A gateway in the midst of a deployment sends 401 and 404 too, but not in this form.
     """
@@ -223,7 +223,7 @@ def _media_type(response: requests.Response) -> str:
 
 
 def _problem(response: requests.Response) -> Problem | None:
-    """The problem that the response states, None if it states none or that of another status."""
+    """Return the problem that the response states, None if it states none or that of another status."""
     if _media_type(response) != "application/problem+json":
         return None
     try:

@@ -18,7 +18,7 @@ SECURITY_HEADERS = {
 
 
 def serve_page(folder: Path, config: dict[str, Any], connect: tuple[str, ...] = ()) -> Blueprint:
-    """A blueprint for the page in `folder`: index.html, and assets/ whose names hold a hash of what is in them.
+    """Return a blueprint for the page in `folder`: index.html, and assets/ whose names hold a hash of what is in them.
 
     The page reads `config` from `/page-config.json`; beside its own origin it may connect to those in `connect`.
     """
@@ -53,7 +53,7 @@ def serve_page(folder: Path, config: dict[str, Any], connect: tuple[str, ...] = 
 
 
 def content_security_policy(connect: tuple[str, ...]) -> str:
-    """Files of this origin alone, nothing inline, nobody's frame: https://www.w3.org/TR/CSP3/"""
+    """Only files of this origin, nothing inline, in no frame (https://www.w3.org/TR/CSP3/)."""
     sources = {
         "default-src": "'none'",
         "script-src": "'self'",

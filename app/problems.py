@@ -16,7 +16,7 @@ class InvalidField(BaseModel):
 
 
 class Problem(BaseModel):
-    """The body of every error: https://www.rfc-editor.org/rfc/rfc9457.html"""
+    """The body of every error (RFC 9457, https://www.rfc-editor.org/rfc/rfc9457.html)."""
 
     type: str = Field(description="`about:blank`, or `urn:problem:` and the problem's name")
     title: str

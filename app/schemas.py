@@ -18,5 +18,5 @@ class View(BaseModel):
 
     @classmethod
     def of(cls, source: object) -> dict[str, Any]:
-        """The JSON of `source`."""
+        """Return the JSON of `source`."""
         return cls.model_validate(source).model_dump(mode="json")

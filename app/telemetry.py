@@ -216,7 +216,7 @@ def add_log_export() -> None:
     if disabled() or any(isinstance(handler, OtlpLogHandler) for handler in root.handlers):
         return
     handler = OtlpLogHandler()
-    # What exporting itself has to say, such as that the backend is away, must not be queued for that backend.
+    # What the exporters log, such as that the backend is unavailable, must not be queued for that backend.
     handler.addFilter(lambda record: is_instrumentation_enabled() and not record.name.startswith("opentelemetry."))
     root.addHandler(handler)
 
@@ -232,7 +232,7 @@ def untraced() -> Iterator[None]:
 def shutdown(deadline: float) -> None:
     """Flush and stop all three signals side by side, for `deadline` seconds at most.
 
-    One after the other they take 15-38 s when the collector is away, longer than any process manager waits.
+    One after the other they take 15-38 s when the collector is unavailable, longer than any process manager waits.
     """
     threads = [Thread(target=provider.shutdown, daemon=True) for provider in _providers]
     _providers.clear()
@@ -322,7 +322,7 @@ def _set_providers(resource: Resource, incoming: TraceContextPolicy) -> None:
 
 
 def _sampler_of_its_own(sampler: Sampler) -> Sampler:
-    """The same sampler, for which a caller's decision is none: `-00` hides no request, `-01` forces no trace."""
+    """Return the sampler without the caller's decision: `-00` hides no request, `-01` forces no trace."""
     if not isinstance(sampler, ParentBased):
         return sampler
     return ParentBased(sampler._root, remote_parent_sampled=sampler._root, remote_parent_not_sampled=sampler._root)
@@ -338,7 +338,7 @@ def _resource(name: str, version: str) -> Resource:
 
 
 def _exporters(signal: str) -> Iterator[Any]:
-    """The exporters OTEL_<SIGNAL>_EXPORTER names (default otlp), found as the SDK's own configurator does."""
+    """Yield the exporters that OTEL_<SIGNAL>_EXPORTER names (default otlp), found as the SDK's configurator does."""
     names_variable = f"OTEL_{signal.upper()}_EXPORTER"
     for name in os.environ.get(names_variable, "otlp").split(","):
         variable, name = names_variable, name.strip()

@@ -1,7 +1,7 @@
 """How heavy and how quick the explorer is: `python -m bench.page`. Chromium, loopback, a backend of its own.
 
 Prints the gzipped weight of each page; for the explorer the time to the first paint with data (list of traces), the
-time until a trace of 10,000 spans stands on the screen, and the times of frames while it is scrolled. Medians of RUNS.
+time until a trace of 10,000 spans is on the screen, and the times of frames while it is scrolled. Medians of RUNS.
 """
 
 import gzip

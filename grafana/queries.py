@@ -47,7 +47,7 @@ def _queries_of(dashboard: dict[str, Any]) -> Iterator[Query]:
 
 
 def _value(variable: dict[str, Any]) -> str:
-    """What a variable stands for until somebody chooses: all, or what a text box holds."""
+    """Return the value of a variable before a user changes it: all, or the default of a text box."""
     value: str = variable["allValue"] if variable["includeAll"] else variable["query"]
     return value
 

@@ -8,7 +8,7 @@ from local.settings import HOST, LocalSettings
 
 
 class CacheServer(TcpFakeServer):
-    """fakeredis over TCP, with room for the connections of a few workers that start at once."""
+    """fakeredis over TCP, with room for the connections of a few workers that start at the same time."""
 
     request_queue_size = 128
 

@@ -145,14 +145,14 @@ class Child:
             self.health.ended.set()
 
     def obituary(self) -> str:
-        """Say how the process ended, as a person would: `exit status 3`, `killed by SIGKILL`."""
+        """Return how the process ended, as a person would: `exit status 3`, `killed by SIGKILL`."""
         status = self.process.returncode if self.process else 0
         names = {number.value: number.name for number in signal.Signals}
         how = f"exit status {status}" if status >= 0 else f"killed by {names.get(-status, f'signal {-status}')}"
         return f"{self.spec.name} died ({how}) {self.age:.1f} s after its start"
 
     def last_words(self) -> str:
-        """Give the end of its log, once all that it wrote has been read."""
+        """Return the end of its log, once all that it wrote has been read."""
         if self.reader:
             self.reader.join(timeout=1)
         return "\n".join(f"  | {line}" for line in self.log.tail) + f"\n  all of it: {self.log_file}"

@@ -1,4 +1,4 @@
-"""`waybill`: place an order and see its trace, load the stack, find out what is wrong, run it."""
+"""`waybill`: run the local stack, place orders, print traces, generate load, diagnose problems."""
 
 import io
 import json
@@ -30,7 +30,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Commands(TyperGroup):
-    """Says a ClientError in one line on stderr, exit status 1."""
+    """Print a ClientError in one line on stderr and exit with status 1."""
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
@@ -49,12 +49,12 @@ errors = Console(stderr=True, highlight=False)
 
 
 def settings() -> LocalSettings:
-    """The settings, or a ClientError that names the variable."""
+    """Return the settings. Raise a ClientError that names the variable."""
     return read(LocalSettings)
 
 
 def read(kind: type[SettingsT]) -> SettingsT:
-    """Settings of a kind, or a ClientError that names the variable."""
+    """Return settings of a kind. Raise a ClientError that names the variable."""
     try:
         return kind()
     except ValidationError as error:
@@ -94,7 +94,7 @@ def base_url(text: str) -> str:
 
 
 def _url_option(name: str, variable: str, what: str) -> Any:
-    """An option whose default is this machine's port of that variable."""
+    """Return an option whose default is this machine's port of that variable."""
 
     def here() -> str:
         return f"http://{HOST}:{getattr(settings(), variable.lower())}"
@@ -108,7 +108,7 @@ def _url_option(name: str, variable: str, what: str) -> Any:
 Api = Annotated[str, _url_option("--api", "ORDER_PORT", "order-service")]
 Traces = Annotated[str, _url_option("--traces", "TRACES_PORT", "the trace backend or a Jaeger")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Everything = Annotated[bool, typer.Option("--all", help="Print every span, however many, deep or alike.")]
+Everything = Annotated[bool, typer.Option("--all", help="Print every span, even deep and repeated ones.")]
 TOKENS = "tok_approve, tok_decline, tok_slow or tok_fail_then_succeed"
 MIX = "tok_approve=85,tok_decline=9,tok_fail_then_succeed=4,tok_slow=2"
 
@@ -116,7 +116,7 @@ MIX = "tok_approve=85,tok_decline=9,tok_fail_then_succeed=4,tok_slow=2"
 @app.command()
 def order(
     sku: Annotated[str | None, typer.Option(help="What to order.", show_default="the first that is in stock")] = None,
-    quantity: Annotated[int, typer.Option(help="How many of it.")] = 1,
+    quantity: Annotated[int, typer.Option(help="How many pieces.")] = 1,
     line: Annotated[list[str] | None, typer.Option(help="A line as SKU=QUANTITY; repeat it for more.")] = None,
     token: Annotated[str, typer.Option(help=f"{TOKENS}.")] = "tok_approve",  # noqa: S107 - a test token
     region: Annotated[str, typer.Option(help="eu, us or ap.")] = "eu",
@@ -163,12 +163,12 @@ def place(
     trace_id = client.trace_id_of(response)
     answer = client.json_of(response)
     if not isinstance(answer, dict) or not answer.keys() & {"id", "title"}:
-        raise ClientError(f"{response.url} answers {response.status_code}, not an order: is --api right?")
+        raise ClientError(f"{response.url} responds with {response.status_code} and not with an order. Check --api.")
     if not as_json:
         _print_order(answer, api) if response.ok else _print_problem(answer)
     fetched = None
     if wait and trace_id:
-        with errors.status("Waiting for the trace: services send their spans in batches"):
+        with errors.status("Waiting for the trace; services send spans in batches"):
             fetched = traces.wait_for_trace(trace_id, deadline)
     if as_json:
         _print_json({"order" if response.ok else "problem": answer, "trace_id": trace_id, **_trace_json(fetched)})
@@ -176,10 +176,10 @@ def place(
         out.print()
         terminal.print_trace(out, fetched, traces.link(trace_id), everything=everything)
     elif trace_id:
-        late = "Its trace has not arrived: is the backend up? See `waybill doctor`.\n" if wait else ""
+        late = "Its trace has not arrived. Run `waybill doctor` to see if the backend is running.\n" if wait else ""
         out.print(Text(late + traces.link(trace_id)), soft_wrap=True)
     elif wait:
-        out.print(Text("The answer has no `traceresponse` header, so its trace cannot be found.", "yellow"))
+        out.print(Text("The response has no `traceresponse` header, so its trace cannot be found.", "yellow"))
     return response.ok
 
 
@@ -194,7 +194,7 @@ def _print_order(order: dict[str, Any], api: str) -> None:
     goods = (f"{line.get('quantity')} x {terminal.clean(line.get('sku'))}" for line in order.get("lines", []))
     out.print(Text(", ".join(goods), "dim"))
     if status not in ("CONFIRMED", "CANCELLED"):
-        out.print(Text(f"It is still being driven: curl {api}/orders/{terminal.clean(order.get('id'))}", "yellow"))
+        out.print(Text(f"It is still being processed: curl {api}/orders/{terminal.clean(order.get('id'))}", "yellow"))
 
 
 def _print_problem(problem: dict[str, Any]) -> None:
@@ -260,7 +260,7 @@ def load_command(
     duration: Annotated[
         float, typer.Option(parser=seconds, metavar="DURATION", help="500ms, 30s, 2m.", show_default="30s")
     ] = 30,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="How many can be on their way at once.")] = 32,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="How many can be in flight at the same time.")] = 32,
     tokens: Annotated[str, typer.Option(help="Payment tokens and their weights.")] = MIX,
     sku: Annotated[
         list[str] | None, typer.Option(help="Order only this; repeat it for more.", show_default="all in stock")
@@ -268,13 +268,13 @@ def load_command(
     retry_for: Annotated[
         float, typer.Option(parser=seconds, metavar="DURATION", help="Retry this long; 0s: never.", show_default="10s")
     ] = 10,
-    seed: Annotated[int | None, typer.Option(help="The same seed: the same goods.", show_default="random")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed: the same orders.", show_default="random")] = None,
     as_json: Json = False,
     *,
     api: Api,
     traces: Traces,
 ) -> None:
-    """Send orders at a fixed rate and sum up how they fared. Exit status 1 if any failed for good.
+    """Send orders at a fixed rate and print a summary. Exit status 1 if any order failed permanently.
 
     A failed request is retried under the same Idempotency-Key, so no order is placed twice. Latency counts from the
     moment an order was due, so a stalled server cannot hide behind orders that were never sent.
@@ -302,14 +302,14 @@ def load_command(
 
 @app.command("doctor")
 def doctor_command() -> None:
-    """Say what is up, what is not and what to do first. Exit status 1 when something is wrong."""
+    """Report what is running, what is not and what to do first. Exit status 1 if something is wrong."""
     findings = doctor.examine(settings())
     doctor.print_findings(out, findings)
     raise typer.Exit(1 if any(finding.state == "wrong" for finding in findings) else 0)
 
 
 @app.command()
-def up(logs: Annotated[bool, typer.Option("--logs", help="Show what the services log.")] = False) -> None:
+def up(logs: Annotated[bool, typer.Option("--logs", help="Show the logs of the services.")] = False) -> None:
     """Run the local stack in this terminal until Ctrl-C."""
     from local import supervisor
 
@@ -317,7 +317,7 @@ def up(logs: Annotated[bool, typer.Option("--logs", help="Show what the services
 
 
 @app.command()
-def demo(logs: Annotated[bool, typer.Option("--logs", help="Show what the services log.")] = False) -> None:
+def demo(logs: Annotated[bool, typer.Option("--logs", help="Show the logs of the services.")] = False) -> None:
     """Run the local stack, place a first order and print its trace; stays up until Ctrl-C."""
     from local import supervisor
 
@@ -352,13 +352,13 @@ def _first_order(at: LocalSettings) -> None:
     if moved := [f"{name}={port}" for name, port in at.ports().items() if os.environ.get(name)]:
         out.print(Text(f"  export {' '.join(moved)}").append("   the ports you moved", "dim"), soft_wrap=True)
     name = "waybill" if shutil.which("waybill") else ".venv/bin/waybill"
-    hints = {"order --token tok_decline": "a declined card", "load": "traffic", "doctor": "what is up, what is not"}
+    hints = {"order --token tok_decline": "a declined card", "load": "traffic", "doctor": "what is running"}
     for command, meaning in hints.items():
         out.print(Text(f"  {name} {command:<28}").append(meaning, "dim"))
     out.print(Text("\nOr in a browser:", "bold"))
     for port, meaning in ((at.order_port, "the shop"), (at.traces_port, "traces, logs and metrics")):
         out.print(Text.assemble("  ", (f"http://{HOST}:{port}/", "cyan"), (f"  {meaning}", "dim")))
-    out.print("\nCtrl-C stops it all.")
+    out.print("\nPress Ctrl-C to stop everything.")
 
 
 @app.command("containers")
@@ -372,7 +372,7 @@ def containers_command() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the databases of the local stack to their newest form."""
+    """Migrate the databases of the local stack to the latest revision."""
     from local import supervisor
 
     supervisor.migrate(settings())
@@ -380,7 +380,7 @@ def migrate() -> None:
 
 @app.command("dead-letters", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def dead_letters(ctx: typer.Context) -> None:
-    """List or retry the orders that wait for a person; `flask dead-letters` of order-service, on the stack's database.
+    """List or retry the orders that wait for a person, by `flask dead-letters` on the stack's database.
 
     Examples: `waybill dead-letters list` · `waybill dead-letters retry ORDER_ID` · `waybill dead-letters retry --all`
     """

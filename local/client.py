@@ -22,14 +22,14 @@ class ClientError(Exception):
 
 
 def new_session() -> requests.Session:
-    """A session that ignores proxies and .netrc: what it talks to is on this machine or named by the user."""
+    """Return a session that ignores proxies and .netrc: what it talks to is on this machine or named by the user."""
     session = requests.Session()
     session.trust_env = False
     return session
 
 
 def request(session: requests.Session, method: str, url: str, *, who: str, **options: Any) -> requests.Response:
-    """An HTTP call; `who` names the other side. Raises ClientError when nobody answers."""
+    """Make an HTTP call; `who` names the callee. Raise ClientError if there is no response."""
     where = urlsplit(url).netloc or url
     try:
         return session.request(method, url, timeout=TIMEOUT, **options)
@@ -43,7 +43,7 @@ def request(session: requests.Session, method: str, url: str, *, who: str, **opt
 
 
 def json_of(response: requests.Response) -> Any:
-    """The decoded body, or None when it is not JSON."""
+    """Return the decoded body, or None when it is not JSON."""
     try:
         return response.json()
     except requests.JSONDecodeError:
@@ -51,7 +51,7 @@ def json_of(response: requests.Response) -> Any:
 
 
 def trace_id_of(response: requests.Response) -> str | None:
-    """The trace id in a response's W3C `traceresponse` header (version-traceid-spanid-flags)."""
+    """Return the trace id in a response's W3C `traceresponse` header (version-traceid-spanid-flags)."""
     match = re.fullmatch(
         r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", response.headers.get("traceresponse", "")
     )
@@ -59,7 +59,7 @@ def trace_id_of(response: requests.Response) -> str | None:
 
 
 def order_body(lines: dict[str, int], *, token: str, region: str, customer: str) -> dict[str, Any]:
-    """The JSON body of `POST /orders`; `lines` maps sku to quantity."""
+    """Return the JSON body of `POST /orders`; `lines` maps sku to quantity."""
     return {
         "customer_id": customer,
         "region": region,
@@ -76,7 +76,7 @@ def place_order(api: str, body: dict[str, Any], key: str | None = None) -> reque
 
 
 def skus_in_stock(api: str) -> list[str]:
-    """The SKUs that can be ordered now, most plentiful first. Raises ClientError when there are none."""
+    """Return the SKUs in stock, the most plentiful first. Raise ClientError if there are none."""
     with new_session() as session:
         response = request(session, "GET", f"{api}/items", who="order-service")
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -116,7 +116,7 @@ class TraceApi:
         return request(self._session, "GET", self.base + path, who="the trace backend", params=params)
 
     def trace(self, trace_id: str) -> Fetched | None:
-        """The trace and its logs, or None while nothing of it is there. Raises ClientError for a bad answer."""
+        """Return the trace and its logs, or None if it has not arrived. Raise ClientError for a bad response."""
         response = self.get(f"/api/traces/{trace_id}")
         if response.status_code == 404:
             return None
@@ -140,7 +140,7 @@ class TraceApi:
         return list(body.get("data") or [])
 
     def wait_for_trace(self, trace_id: str, deadline: float = 30.0, patience: float = 6.0) -> Fetched | None:
-        """The trace once all of it has arrived: services send their spans in batches, up to 5 s late.
+        """Return the trace once all of it has arrived: services send spans in batches, up to 5 s late.
 
         `patience` is how long (s) an unchanged trace may lack what `unfinished` calls "perhaps". When nothing has
         arrived for `deadline` seconds: what is there, `complete=False`, or None.
@@ -163,5 +163,5 @@ class TraceApi:
 
 
 def services_of(logs: Iterable[dict[str, Any]]) -> set[str]:
-    """The services that wrote these log records."""
+    """Return the services that wrote these log records."""
     return {str(record.get("service")) for record in logs}

@@ -40,7 +40,7 @@ class Finding:
 
 
 def examine(settings: LocalSettings) -> list[Finding]:
-    """Look at everything at once; never raises for what is down."""
+    """Check everything at the same time. Never raise for what is not running."""
     foreign = {
         port: listener
         for port, listener in listeners(settings.ports().values()).items()
@@ -78,22 +78,22 @@ def examine(settings: LocalSettings) -> list[Finding]:
 
 
 def first_fix(findings: Iterable[Finding]) -> str:
-    """The fix to try first, or "": what the others rest on stands first in the list."""
+    """Return the fix to try first, or "". What the others depend on is first in the list."""
     ranked = sorted(findings, key=lambda finding: finding.state != "wrong")
     return next((finding.fix for finding in ranked if finding.fix), "")
 
 
 def print_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """A line per finding and the first thing to try."""
+    """Print a line per finding and the first thing to try."""
     findings = list(findings)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
-        mark, colour = MARKS[finding.state]
-        detail = Text(finding.detail, "" if finding.state == "ok" else colour)
-        table.add_row(Text(mark, colour), finding.what, detail)
+        mark, color = MARKS[finding.state]
+        detail = Text(finding.detail, "" if finding.state == "ok" else color)
+        table.add_row(Text(mark, color), finding.what, detail)
     console.print(table)
     if fix := first_fix(findings):
         console.print(Text("\nFirst: ", "bold").append(fix))
@@ -111,7 +111,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    """The packages that pyproject.toml pins with `==`, OpenTelemetry's above all, must be exactly those."""
+    """Check that the packages that pyproject.toml pins with `==`, such as OpenTelemetry's, have these versions."""
     pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in metadata.requires("waybill") or []]
     pinned = {pin[1]: pin[2] for pin in pins if pin}
     other = [f"{name} {have}, not {want}" for name, want in pinned.items() if (have := _version(name)) != want]
@@ -139,7 +139,7 @@ def _data_folder(settings: LocalSettings) -> Finding:
 
 
 def _get(port: int, path: str, **params: Any) -> requests.Response | None:
-    """The answer, or None when nobody answers in HTTP within 10 s."""
+    """Return the response, or None if there is no HTTP response within 10 s."""
     try:
         with new_session() as session:
             return session.get(f"http://{HOST}:{port}{path}", params=params, timeout=TIMEOUT_SECONDS)
@@ -168,7 +168,7 @@ def _move(settings: LocalSettings, variable: str) -> str:
 
 
 def _silent(settings: LocalSettings, what: str, variable: str) -> Finding:
-    """Why there is no good answer on a port: nobody is there, or somebody else is."""
+    """Return why a port does not respond as it should: nothing listens there, or another program does."""
     port = settings.ports()[variable]
     if not _listens(port):
         return Finding("wrong", what, f"nothing listens on {HOST}:{port}", START)

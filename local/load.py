@@ -47,7 +47,7 @@ class Plan:
         return max(1, math.floor(self.rate * self.duration))
 
     def body(self, index: int) -> dict[str, Any]:
-        """The order at `index`, the same for the same seed whichever thread sends it."""
+        """Return the order at `index`, the same for the same seed whichever thread sends it."""
         rng = random.Random(f"{self.seed}:{index}")  # noqa: S311 - a workload, not a secret
         skus = rng.sample(self.skus, k=min(len(self.skus), rng.choice((1, 1, 2, 3))))
         token = rng.choices(list(self.tokens), weights=list(self.tokens.values()))[0]
@@ -192,7 +192,7 @@ class Load:
 
 
 def error_kind(error: requests.RequestException) -> str:
-    """A few words for a failed request, so that equal failures are counted together."""
+    """Return a few words for a failed request, so that equal failures are counted together."""
     if isinstance(error, requests.Timeout):
         return "timeout"
     for words in ("refused", "reset", "closed", "aborted"):
@@ -229,7 +229,7 @@ def run(plan: Plan, console: Console) -> Report:
 
 
 def print_report(console: Console, report: Report, link: str) -> None:
-    """The summary as a table: what was sent, how fast it was answered, what came of it, where to look."""
+    """Print the summary as a table: what was sent, latencies, outcomes, where to look."""
     data = report.as_json(link)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)

@@ -75,7 +75,7 @@ def listeners(ports: Iterable[int]) -> dict[int, Listener]:
 
 
 def _listening() -> Iterator[tuple[int, int]]:
-    """Give (pid, port) of each listening socket."""
+    """Return (pid, port) of each listening socket."""
     try:
         for of_all in psutil.net_connections("tcp"):
             if of_all.status == psutil.CONN_LISTEN and of_all.pid and of_all.laddr:

@@ -25,7 +25,7 @@ class ProcessGroup:
         if self.guard and self.guard.poll() is None:
             return
         for group in (self.id, 0):  # 0: a group of its own
-            with contextlib.suppress(PermissionError):  # nobody is left in the old group
+            with contextlib.suppress(PermissionError):  # the old group is empty
                 self.guard = subprocess.Popen(GUARD, stdin=subprocess.PIPE, process_group=group)  # noqa: S603
                 self.id = os.getpgid(self.guard.pid)
                 return
@@ -46,7 +46,7 @@ class ProcessGroup:
                     os.kill(pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """Kill every member at once, the guard included."""
+        """Kill every member immediately, including the guard."""
         if self.guard:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.id, signal.SIGKILL)

@@ -42,7 +42,7 @@ class ProcessLog(RotatingFileHandler):
 
 
 def pretty(name: str, style: str, line: str) -> Text:
-    """Give one log line as time, service, level, message and short trace id; what is not JSON stays as it is."""
+    """Return one log line as time, service, level, message and short trace id; what is not JSON stays as it is."""
     prefix = Text(f"{name:<20} ", style=style)
     try:
         record = json.loads(line)

@@ -35,7 +35,7 @@ class ProcessSpec:
 
 
 def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
-    """Give the whole local stack: the backend, the cache, and order-service after the peers that it calls."""
+    """Return the whole local stack: the backend, the cache, and order-service after the peers that it calls."""
     return (
         ProcessSpec(
             name="local-backend",
@@ -76,8 +76,9 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
                 "INVENTORY_URL": _url(settings.inventory_port),
                 "PAYMENT_URL": _url(settings.payment_port),
                 "NOTIFICATION_URL": _url(settings.notification_port),
-                "PAGE_OTLP_ENDPOINT": _url(settings.otlp_http_port),
-                "PAGE_TRACES_URL": _url(settings.traces_port),
+                # The addresses that the browser uses; a shell behind a proxy (Codespaces) sets others.
+                "PAGE_OTLP_ENDPOINT": os.environ.get("PAGE_OTLP_ENDPOINT") or _url(settings.otlp_http_port),
+                "PAGE_TRACES_URL": os.environ.get("PAGE_TRACES_URL") or _url(settings.traces_port),
             },
             depends_on=("inventory-service", "payment-service", "notification-service"),
             links={"Shop": f"{_url(settings.order_port)}/"},
@@ -92,7 +93,7 @@ def _service(
     depends_on: tuple[str, ...] = (),
     links: Mapping[str, str] | None = None,
 ) -> ProcessSpec:
-    """Give the row of `services/<folder>`, under gunicorn, on its own database."""
+    """Return the row of `services/<folder>`, under gunicorn, on its own database."""
     port: int = getattr(settings, f"{folder}_port")
     return ProcessSpec(
         name=f"{folder}-service",
@@ -128,7 +129,7 @@ def ignored_in_the_shell() -> list[str]:
 
 
 def _unless_set_in_the_shell(settings: LocalSettings) -> dict[str, str]:
-    """Give what a service gets by default; the shell's own value wins."""
+    """Return what a service gets by default; the shell's own value wins."""
     over_http = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").startswith("http")
     otlp_port = settings.otlp_http_port if over_http else settings.otlp_grpc_port
     defaults = {

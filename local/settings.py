@@ -42,14 +42,14 @@ class LocalSettings(BaseSettings):
     notification_database_url: str | None = None
 
     def database_url(self, service: str) -> str:
-        """Give the database of a service, by its folder's name."""
+        """Return the database of a service, by its folder's name."""
         url: str | None = getattr(self, f"{service}_database_url")
         return url or f"sqlite:///{self.waybill_data}/{service}.db"
 
     def ports(self) -> dict[str, int]:
-        """Give each port by the variable that moves it."""
+        """Return each port by the variable that moves it."""
         return {name.upper(): port for name, port in self if name.endswith("_port")}
 
     def as_environment(self) -> dict[str, str]:
-        """Give these settings as the variables from which a child process reads the same ones."""
+        """Return these settings as the variables from which a child process reads the same ones."""
         return {name.upper(): str(value) for name, value in self.model_dump(exclude_none=True).items()}

@@ -36,7 +36,7 @@ LATE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 BACKOFF_SECONDS = 0.5
 GIVE_UP_AFTER = 5
-COLOURS = ("magenta", "bright_black", "cyan", "green", "bright_blue", "yellow")
+COLORS = ("magenta", "bright_black", "cyan", "green", "bright_blue", "yellow")
 
 
 def up(settings: LocalSettings, *, logs: bool = False, after_ready: Callable[[], None] | None = None) -> int:
@@ -116,8 +116,8 @@ class Supervisor:
         began = time.monotonic()
         self.group.keep_guard()
         self.children = [
-            Child(spec, self.data / "logs", self._log_viewer(spec.name, colour))
-            for spec, colour in zip(self.specs, cycle(COLOURS), strict=False)
+            Child(spec, self.data / "logs", self._log_viewer(spec.name, color))
+            for spec, color in zip(self.specs, cycle(COLORS), strict=False)
         ]
         with self.console.status("Starting") as status:
             for child in list(self.children):
@@ -221,7 +221,7 @@ class Supervisor:
             child.end_health()
 
     def _bury(self, child: Child) -> None:
-        """Say how a child died and when it is started again: at once if it had been ready, else ever later."""
+        """Report how a child died and when it is restarted: immediately if it was ready, else with growing delays."""
         obituary = child.obituary()
         # One killed from outside before it was ready has not failed to start: it would give up under chaos.
         child.failures += not child.ready and not child.killed
@@ -230,14 +230,14 @@ class Supervisor:
         self.group.kill_orphans(self._pids().values())
         if child.failures >= GIVE_UP_AFTER:
             child.restart_at = math.inf
-            advice = "mend it, then stop and start the stack"
+            advice = "fix it, then stop and start the stack"
             self._say(
                 (f"✗ {obituary}:\n{child.last_words()}\nIt is given up after {child.failures} deaths: {advice}", "red")
             )
         else:
             delay = BACKOFF_SECONDS * 2 ** (child.failures - 1) if child.failures else 0.0
             child.restart_at = time.monotonic() + delay
-            self._say((f"✗ {obituary}, starts again {f'in {delay:.1f} s' if delay else 'at once'}", "red"))
+            self._say((f"✗ {obituary}, restarts {f'in {delay:.1f} s' if delay else 'immediately'}", "red"))
         child.process = None
         self._write_pids()
 
@@ -254,10 +254,10 @@ class Supervisor:
             self._say((f"{path} could not be written: {error.strerror}", "yellow"))
 
     def _stop(self) -> None:
-        """Stop what nobody depends on, then what that depended on: the backend last, so it gets all telemetry."""
+        """Stop each process after those that depend on it: the backend last, so that it receives all telemetry."""
         running = [child for child in self.children if child.alive]
         if running:
-            self._say("Stopping (Ctrl-C again: at once)")
+            self._say("Stopping (press Ctrl-C again to stop immediately)")
         while running and self.stop_requests < 2:
             needed = {name for child in running for name in child.spec.depends_on}
             wave = [child for child in running if child.spec.name not in needed]
@@ -318,10 +318,10 @@ class Supervisor:
         for title, link in {**links, "Logs": str(self.data / "logs")}.items():
             self._say(f"  {title:<22}", (link, "cyan"))
 
-    def _log_viewer(self, name: str, colour: str) -> Callable[[str], None]:
-        return (lambda line: self._say(pretty(name, colour, line))) if self.logs else lambda _: None
+    def _log_viewer(self, name: str, color: str) -> Callable[[str], None]:
+        return (lambda line: self._say(pretty(name, color, line))) if self.logs else lambda _: None
 
     def _say(self, *parts: str | tuple[str, str] | Text) -> None:
-        # Nobody may be there to read: a closed terminal raises OSError, a broken pipe makes rich exit.
+        # The reader may be gone: a closed terminal raises OSError, a broken pipe makes rich exit.
         with suppress(OSError, SystemExit):
             self.console.print(Text.assemble(*parts), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A trace as a waterfall in the terminal: `─` where a span ran, `█` where it held the request up (critical path)."""
+"""A trace as a waterfall in the terminal: `─` where a span ran, `█` where it was on the critical path."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from rich.text import Text
 from local.client import Fetched
 from local.trace_tree import Section, Span, Trace, bottleneck, critical_path, total, walk
 
-COLOURS = ("cyan", "magenta", "green", "dodger_blue1", "orange1", "medium_purple1", "turquoise2", "violet")
+COLORS = ("cyan", "magenta", "green", "dodger_blue1", "orange1", "medium_purple1", "turquoise2", "violet")
 LEVELS = {"WARNING": "yellow", "WARN": "yellow", "ERROR": "red", "CRITICAL": "red", "FATAL": "red"}
 SQL = re.compile(r"(?i)(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b")
 MAX_ROWS, MAX_DEPTH, MAX_ALIKE, MAX_NOTE_LINES = 400, 24, 3, 4
@@ -64,7 +64,7 @@ def duration(microseconds: float) -> str:
 
 
 def short_sql(statement: object) -> str:
-    """A statement without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
+    """Return a statement without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
     sql = clean(statement).replace('"', "")
     sql = re.sub(r"(?i)^(SELECT) .*? (FROM)\b", r"\1 … \2", sql)
     sql = re.sub(r"(?i)^(INSERT INTO \w+) .*", r"\1", sql)
@@ -74,7 +74,7 @@ def short_sql(statement: object) -> str:
 
 
 def title(span: Span) -> str:
-    """What a span did, in a few words: its name, or its statement if it is a database's."""
+    """Return what a span did, in a few words: its name, or its statement if it is a database's."""
     statement = span.tags.get("db.query.text") or span.tags.get("db.statement")
     if not statement:
         return clean(span.name)
@@ -83,10 +83,10 @@ def title(span: Span) -> str:
     return f"{clean(span.tags.get('db.system.name') or span.tags.get('db.system', ''))} {clean(statement)}".strip()
 
 
-def _label(span: Span, colour: str, new_service: bool, minor: bool) -> Text:
+def _label(span: Span, color: str, new_service: bool, minor: bool) -> Text:
     text, name, peer = Text(), title(span), clean(span.tags.get("url.full", ""))
     if new_service:
-        text.append("● ", colour).append(f"{clean(span.service)} ", f"bold {colour}")
+        text.append("● ", color).append(f"{clean(span.service)} ", f"bold {color}")
     text.append("✗ " * span.failed, "bold red")
     text.append(name, "bold red" if span.failed else "bold" if new_service else "dim" if minor else "")
     if span.kind == "client" and peer and " " not in name:
@@ -118,7 +118,7 @@ def _notes(span: Span, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
 
 
 def _items(span: Span, logs: Iterable[Mapping[str, Any]], everything: bool) -> list[Span | Note | Rest]:
-    """What stands under a span, by time; of a run of alike children only the first few stay."""
+    """Return the rows under a span, by time. Of a run of similar children only the first few are kept."""
     items: list[tuple[int, Span | Note | Rest]] = [
         (span.start if note.timestamp is None else note.timestamp, note) for note in _notes(span, logs)
     ]
@@ -132,7 +132,7 @@ def _items(span: Span, logs: Iterable[Mapping[str, Any]], everything: bool) -> l
 
 
 def rows(trace: Trace, logs: Iterable[Mapping[str, Any]], *, everything: bool = False) -> Iterator[Row]:
-    """The rows of a trace from top to bottom. Iterative: a hostile trace may be deeper than Python's stack."""
+    """Return the rows of a trace from top to bottom. Iterative: a hostile trace may be deeper than Python's stack."""
     by_span: dict[str, list[Mapping[str, Any]]] = {span.span_id: [] for span in trace.spans}
     owners = trace.owners()
     for log in logs:
@@ -157,7 +157,7 @@ def rows(trace: Trace, logs: Iterable[Mapping[str, Any]], *, everything: bool = 
 
 
 def bar(spans: Sequence[Span], critical: Iterable[Section], trace: Trace, width: int) -> str:
-    """A line of the waterfall, `width` characters from the trace's start to its end."""
+    """Return a line of the waterfall, `width` characters from the trace's start to its end."""
     began, scale = trace.start, width / max(1, trace.end - trace.start)
     line, covered = [" "] * width, [0.0] * width
     for span in spans:
@@ -178,14 +178,14 @@ def bar(spans: Sequence[Span], critical: Iterable[Section], trace: Trace, width:
 def print_trace(console: Console, fetched: Fetched, link: str, *, everything: bool = False) -> None:
     """Print header, waterfall and footer; without `everything`, alike, deep and very many spans are summed up."""
     trace, width = fetched.trace, min(console.width, MAX_WIDTH)
-    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(trace.services)}
+    colors = {name: COLORS[index % len(COLORS)] for index, name in enumerate(trace.services)}
     path = critical_path(trace.root)
     worst = bottleneck(trace.root, path)
     shown = [*islice(rows(trace, fetched.logs or [], everything=everything), None if everything else MAX_ROWS)]
-    _print_header(console, trace, path, colours)
+    _print_header(console, trace, path, colors)
 
     most = width - 12 - max(14, width // 4)
-    labels = [_row_label(row, trace, colours, most) for row in shown]
+    labels = [_row_label(row, trace, colors, most) for row in shown]
     longest = max(
         cell_len(text.plain) for row, text in zip(shown, labels, strict=True) if not isinstance(row.item, Note)
     )
@@ -200,7 +200,7 @@ def print_trace(console: Console, fetched: Fetched, link: str, *, everything: bo
         text.truncate(label_width, overflow="ellipsis", pad=True)
         text.append(" ")
         for part in re.findall("─+|[^─]+", bar(spans, critical, trace, bar_width)):
-            text.append(part, f"{'dim ' * (part[0] == '─')}{colours[spans[0].service]}")
+            text.append(part, f"{'dim ' * (part[0] == '─')}{colors[spans[0].service]}")
         marked = worst is not None and worst.span in spans
         time = duration(sum(span.duration for span in spans)) if isinstance(row.item, Span) else ""
         text.append(f" {time:>7}", "bold yellow" if marked else "" if critical else "dim")
@@ -208,12 +208,12 @@ def print_trace(console: Console, fetched: Fetched, link: str, *, everything: bo
     _print_footer(console, fetched, shown, link)
 
 
-def _row_label(row: Row, trace: Trace, colours: Mapping[str, str], width: int) -> Text:
+def _row_label(row: Row, trace: Trace, colors: Mapping[str, str], width: int) -> Text:
     # Appended, since a base style would cover the whole row.
     text = Text().append(_head(row, width), "dim")
     if isinstance(row.item, Span):
         minor = row.item.duration * 100 < trace.root.duration
-        text.append(_label(row.item, colours[row.item.service], row.new_service, minor))
+        text.append(_label(row.item, colors[row.item.service], row.new_service, minor))
     elif isinstance(row.item, Rest):
         failed = sum(span.failed for span in row.item.spans)
         text.append(f"… {len(row.item.spans):,} more, such as {title(row.item.spans[0])}", "dim")
@@ -222,7 +222,7 @@ def _row_label(row: Row, trace: Trace, colours: Mapping[str, str], width: int) -
 
 
 def _head(row: Row, width: int) -> str:
-    """The guides before a row; of deep ones only the last, so that half of the width is left for the label."""
+    """Return the guides before a row; of deep ones only the last, so that half of the width is left for the label."""
     return row.head if len(row.head) <= width // 2 else "…" + row.head[1 - width // 2 :]
 
 
@@ -236,17 +236,15 @@ def _print_note(console: Console, head: str, note: Note, trace: Trace, width: in
         console.print(text, soft_wrap=True)
 
 
-def _print_header(
-    console: Console, trace: Trace, path: Mapping[str, list[Section]], colours: Mapping[str, str]
-) -> None:
-    spans, services, failed = len(trace.spans), len(colours), sum(span.failed for span in trace.spans)
+def _print_header(console: Console, trace: Trace, path: Mapping[str, list[Section]], colors: Mapping[str, str]) -> None:
+    spans, services, failed = len(trace.spans), len(colors), sum(span.failed for span in trace.spans)
     text = Text("Trace ").append(f"{clean(trace.trace_id)} · {duration(trace.root.duration)}", "bold")
     text.append(f" · {spans:,} span{'s' * (spans != 1)} · {services} service{'s' * (services != 1)}")
     console.print(text.append(f" · {failed} failed" if failed else "", "red"), soft_wrap=True)
-    held = dict.fromkeys(colours, 0)
+    held = dict.fromkeys(colors, 0)
     for span in walk([trace.root]):
         held[span.service] += total(path.get(span.span_id, ()))
-    shares = (Text.assemble(("● ", colours[name]), f"{clean(name)} {duration(time)}") for name, time in held.items())
+    shares = (Text.assemble(("● ", colors[name]), f"{clean(name)} {duration(time)}") for name, time in held.items())
     console.print(Columns(shares, padding=(0, 3)))
     if worst := bottleneck(trace.root, path):
         what = worst.name if worst.span.kind == "server" else title(worst.span)

@@ -171,7 +171,7 @@ def _break_cycles(spans: Mapping[str, Span], roots: list[Span]) -> None:
 
 
 def _align_clocks(roots: Iterable[Span]) -> None:
-    """Centre a SERVER span that sticks out of its CLIENT span inside it: an answered call cannot outlast its caller.
+    """Center a SERVER span within its CLIENT span if it exceeds it: a completed call cannot outlast its caller.
 
     What does not fit (the caller gave up waiting) is left as it is and clipped by the critical path.
     """
@@ -181,16 +181,16 @@ def _align_clocks(roots: Iterable[Span]) -> None:
                 child.shift = parent.shift
             elif child.kind == "server" and parent.kind == "client" and child.duration <= parent.duration:
                 inside = parent.start <= child.start and child.end <= parent.end
-                centred = parent.start + (parent.duration - child.duration) // 2
-                child.shift = 0 if inside else centred - child.start
+                centered = parent.start + (parent.duration - child.duration) // 2
+                child.shift = 0 if inside else centered - child.start
             child.start += child.shift
 
 
 def critical_path(root: Span) -> dict[str, list[Section]]:
-    """Span id -> the sections in which that span itself held the request up; together they cover `root` exactly once.
+    """Return span id -> its sections of the critical path; together they cover `root` exactly once.
 
     The algorithm of Jaeger's UI and of Uber's CRISP (USENIX ATC 2022): walk back from the end through the child
-    that finished last. Children are clipped to their parent; asynchronous ones hold nobody up.
+    that finished last. Children are clipped to their parent; asynchronous ones delay no span.
     """
     path: dict[str, list[Section]] = {}
     stack = [(root, root.start, root.end)]
@@ -214,7 +214,7 @@ def critical_path(root: Span) -> dict[str, list[Section]]:
 
 
 def total(sections: Iterable[Section]) -> int:
-    """The length of some sections, µs."""
+    """Return the total length of sections, in µs."""
     return sum(end - start for start, end in sections)
 
 
@@ -242,7 +242,7 @@ def bottleneck(root: Span, path: Mapping[str, list[Section]]) -> Bottleneck | No
 
 
 def unfinished(trace: Trace, logged_services: Collection[str] | None) -> tuple[bool, bool]:
-    """What has yet to arrive: (surely, perhaps); `logged_services` is None when the backend keeps no logs.
+    """Return what has yet to arrive, (surely, perhaps); `logged_services` is None if the backend has no logs.
 
     Surely: the request's own span, or a parent that spans name. Perhaps: the other side of an answered HTTP call (it
     may not be traced), or the logs of a service (it may not log).

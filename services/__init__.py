@@ -1,4 +1,4 @@
-"""The four services of Waybill. None imports another; each stands on `app/` alone."""
+"""The four services of Waybill. None imports another; each depends only on `app/`."""
 
 from importlib.metadata import version
 

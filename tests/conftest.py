@@ -100,7 +100,7 @@ def valkey_server() -> Iterator[str]:
 
 @dataclass
 class RunningService:
-    """One service on real HTTP, in a thread; `stop` and `start` make it go away and come back."""
+    """One service on real HTTP, in a thread; `stop` and `start` make it unavailable and available again."""
 
     app: Flask
     port: int
@@ -124,7 +124,7 @@ class RunningService:
             self._server = None
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def unavailable(self) -> Iterator[None]:
         """Refuse connections for a while."""
         self.stop()
         try:
@@ -174,15 +174,15 @@ class Shop:
         found: dict[str, Any] = requests.get(f"{self.order.url}/orders/{order['id']}", timeout=10).json()
         return found
 
-    def drive_on(self) -> None:
-        """Let the pause of every unfinished order be over, and do what the recovery loop does."""
+    def resume(self) -> None:
+        """Make an attempt at every unfinished order due, and do what the recovery loop does."""
         with self.order.session() as session, session.begin():
-            session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
+            session.execute(update(Order).where(Order.next_attempt_at.is_not(None)).values(next_attempt_at=LONG_AGO))
         while self.recover_one():
             pass
 
     def recover_one(self) -> bool:
-        """One turn of the recovery of orders, or of notifications if there is no such order."""
+        """One run of the recovery of orders, or of notifications if there is no such order."""
         return self.recover_order() or self.recover_notification()
 
     def recover_order(self) -> bool:

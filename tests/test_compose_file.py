@@ -49,7 +49,7 @@ def test_each_published_port_is_on_this_machine_alone_and_comes_from_the_file_of
 
 def test_the_collectors_stand_in_is_built_of_the_components_that_are_used_and_no_other() -> None:
     kinds = ("extension", "receiver", "processor", "exporter", "connector")
-    builder = yaml.safe_load((ROOT / ".ci/images/otel-collector/builder.yaml").read_text())
+    builder = yaml.safe_load((ROOT / ".ci/no-registry/otel-collector/builder.yaml").read_text())
     modules = [module["gomod"].split() for kind in kinds for module in builder[f"{kind}s"]]
     named_otherwise = {"otlp_grpc": "otlpexporter", "file_storage": "filestorage"}
     used = {

@@ -164,6 +164,31 @@ def test_orders_outlive_their_second_revision_there_and_back(
     engine.dispose()
 
 
+def test_orders_outlive_their_third_revision_there_and_back(
+    new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database("order")
+    monkeypatch.setenv("DATABASE_URL", url)
+    migrate("order", url, "0002")
+    engine = create_engine(url)
+    order_id = insert_order(engine, "a-key", "cus_1", "PENDING", "2026-11-01 12:00:00+00:00", due=True)
+    lease_owner = uuid.uuid4().hex if engine.dialect.name == "sqlite" else uuid.uuid4()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE orders SET driver = :id, bad_answers = 3"), {"id": lease_owner})
+    before = orders(engine)[order_id]
+
+    migrate("order", url, "0003")
+    after = orders(engine)[order_id]
+    assert after.lease_owner == before.driver
+    assert after.next_attempt_at == before.drive_after
+    assert after.invalid_responses == before.bad_answers == 3
+    assert list(after) == list(before), "nothing but the names has changed"
+
+    command.downgrade(config("order"), "0002")
+    assert orders(engine)[order_id] == before
+    engine.dispose()
+
+
 def test_a_service_that_starts_migrates_nothing(
     service: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

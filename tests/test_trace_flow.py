@@ -140,7 +140,7 @@ def test_a_declined_card_is_an_error_where_it_was_declined_and_up_to_the_order(t
     spans = traced_shop.trace(traced_shop.declined)
     failed = {row(span): span.status_message for span in spans if span.status == "ERROR"}
     assert failed == {
-        PROCESS: "cancelled: payment_declined",
+        PROCESS: "canceled: payment_declined",
         CHARGE: failed[CHARGE],
         POST: "",
         AUTHORIZE: "the card was declined",
@@ -151,7 +151,9 @@ def test_a_declined_card_is_an_error_where_it_was_declined_and_up_to_the_order(t
     assert step(spans, "release_stock").attributes["inventory.outcome"] == "released"
 
 
-def test_an_order_whose_peer_was_away_is_driven_on_in_a_trace_linked_to_its_first(traced_shop: TracedShop) -> None:
+def test_an_order_whose_dependency_was_unavailable_is_resumed_in_a_trace_linked_to_its_first(
+    traced_shop: TracedShop,
+) -> None:
     first = traced_shop.trace(traced_shop.recovered)
     attempts = [span for span in first if span.parent_id == step(first, "charge_payment").span_id]
     assert [(span.kind, span.name, span.status) for span in attempts] == [("CLIENT", "POST", "ERROR")] * 3

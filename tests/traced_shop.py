@@ -39,7 +39,7 @@ class TracedShop:
         return self.receiver.trace(trace_id(response))
 
     def recovery(self, step: str) -> list[Span]:
-        """The spans of the drive in which this step of the recovered order, at last, went well."""
+        """The spans of the attempt in which this step of the recovered order succeeded."""
         return self.receiver.trace(went_well(self.receiver, self.recovered, step)[0].trace_id)
 
 
@@ -78,7 +78,7 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
         free = _order(order, "free", lines=[{"sku": "CUP-PORCELAIN", "quantity": 1}])
         approved, declined = _order(order, "approved"), _order(order, "declined", payment_token="tok_decline")
         _other_calls(order, inventory, payment)
-        # The first attempt finds payment-service away; later, a recovery does not.
+        # payment-service is unavailable for the first attempt, and available for a later recovery.
         payment.terminate()
         recovered = _order(order, "recovered")
         assert recovered.status_code == 202, recovered.text

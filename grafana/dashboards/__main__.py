@@ -12,7 +12,7 @@ DASHBOARDS = [module.dashboard() for module in (orders, services, resources, log
 
 
 def rendered() -> dict[Path, str]:
-    """The path of each file -> what it holds."""
+    """Return the path of each file -> its content."""
     return {
         FOLDER / f"{dashboard.uid}.json": json.dumps(dashboard, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
         for dashboard in DASHBOARDS

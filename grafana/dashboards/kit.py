@@ -94,7 +94,7 @@ def lines(
     stacked: bool = False,
     top: float | None = None,
 ) -> timeseries.Panel:
-    """A chart from zero up, with the newest values in its legend."""
+    """Return a chart from zero up, with the newest values in its legend."""
     panel = timeseries.Panel().title(title).description(description).unit(unit).min(0).height(8)
     panel.fill_opacity(30 if stacked else 8).line_width(1).show_points(VisibilityMode.NEVER)
     if stacked:
@@ -114,7 +114,7 @@ def number(
     query: Query,
     levels: Mapping[float, str] | None = None,
 ) -> stat.Panel:
-    """One number, before its course if the query gives one; `levels`, ascending: from this value on this colour."""
+    """Return a single value, over a sparkline if the query returns a series; `levels` maps values to colors."""
     panel = stat.Panel().title(title).description(description).unit(unit).height(4).color_mode(BigValueColorMode.VALUE)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     base, *others = (levels or {0: "text"}).items()
@@ -126,7 +126,7 @@ def number(
 def grid(
     title: str, description: str, labels: Mapping[str, str], columns: Mapping[str, tuple[str, str]]
 ) -> table.Panel:
-    """A table: a row for each value of `labels` (label -> heading), a column for each heading -> (PromQL, unit)."""
+    """Return a table: rows for the values of `labels` (label -> heading), columns for headings -> (PromQL, unit)."""
     panel = table.Panel().title(title).description(description).height(9)
     panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(_renamed({**labels, **{f"Value #{heading}": heading for heading in columns}}))
@@ -168,7 +168,7 @@ def graph(title: str, description: str, nodes: Mapping[str, str], edges: Mapping
 
 
 def services_of(source: DataSourceRef, query: str | dict[str, Any]) -> builders.QueryVariable:
-    """The variable `$service`: one, several or all of the services that a data source knows."""
+    """Return the variable `$service`: one, several or all of the services that a data source knows."""
     variable = builders.QueryVariable("service").label("Service").datasource(source).query(query)
     variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
     return variable.multi(True).include_all(True).all_value(ALL).current(EVERYTHING)
@@ -177,7 +177,7 @@ def services_of(source: DataSourceRef, query: str | dict[str, Any]) -> builders.
 def dashboard(
     uid: str, title: str, description: str, rows: Mapping[str, list[Panel]], variables: tuple[Variable, ...] = ()
 ) -> Dashboard:
-    """A dashboard of rows (heading -> panels side by side) that links to all the others."""
+    """Return a dashboard of rows (heading -> panels side by side) that links to all the others."""
     board = builders.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly()
     board.time("now-15m", "now").refresh("10s").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
     others = builders.DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG]).placement("")

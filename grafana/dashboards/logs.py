@@ -1,4 +1,4 @@
-"""Logs: how many, of which kind, and the lines themselves, down to those of one trace."""
+"""Logs: how many, of which level, and the lines themselves, down to those of one trace."""
 
 from grafana_foundation_sdk.builders.dashboard import CustomVariable, TextBoxVariable
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -12,12 +12,12 @@ TROUBLE = f'{STREAMS} | severity_text=~"WARN|ERROR|CRITICAL"'
 
 
 def dashboard() -> Dashboard:
-    """The boxes on top narrow the lines; links from exemplars and from Jaeger fill in the trace."""
+    """Return the dashboard. Its variables filter the lines; links from exemplars and from Jaeger set the trace."""
     level = CustomVariable("level").label("Level").values("CRITICAL,ERROR,WARN,INFO,DEBUG")
     return kit.dashboard(
         "logs",
         "Logs",
-        "Lines of all services. Open one for its fields and the links to its trace.",
+        "Log lines of all services. Open one for its fields and the links to its trace.",
         {"How many": volume(), "Lines": [chosen()], "Trouble": [trouble()]},
         (
             kit.services_of(kit.LOKI, {"type": 1, "label": "service_name", "stream": "", "refId": "service"}),
@@ -33,21 +33,21 @@ def volume() -> list[kit.Panel]:
     return [
         kit.number(
             "Errors",
-            "Lines of level ERROR and above in the time shown. Any? They are at the end of this page.",
+            "Lines of level ERROR and above in the selected time. Any? See the end of this page.",
             "none",
             kit.logql_now(f'sum(count_over_time({STREAMS} | severity_text=~"ERROR|CRITICAL" [$__range])) or vector(0)'),
             {0: "green", 1: "red"},
         ),
         kit.lines(
             "By level",
-            "Lines per second. A band of WARN or ERROR that grows is the first sign of trouble.",
+            "Lines per second. More WARN or ERROR is the first sign of trouble.",
             "ops",
             kit.logql(f"sum by (severity_text) (rate({STREAMS} [$__auto]))", "{{severity_text}}"),
             stacked=True,
         ),
         kit.lines(
             "By service",
-            "Lines per second. A service gone silent gets no requests, or does not run.",
+            "Lines per second. A silent service gets no requests or is not running.",
             "ops",
             kit.logql(f"sum by (service_name) (rate({STREAMS} [$__auto]))", "{{service_name}}"),
             stacked=True,
@@ -56,18 +56,18 @@ def volume() -> list[kit.Panel]:
 
 
 def chosen() -> kit.Panel:
-    """The lines that the boxes on top let through."""
+    """Return the lines that match the variables."""
     return kit.log_lines(
         "Lines, newest first",
-        "The boxes on top narrow them: service, level, a text, a trace id.",
+        "Filter with the fields above: service, level, text, trace id.",
         CHOSEN,
     )
 
 
 def trouble() -> kit.Panel:
-    """What deserves a look even if nobody searched for it."""
+    """Return the lines worth reading without a search."""
     return kit.log_lines(
         "Warnings and errors",
-        "WARN is an order refused or an attempt that is made again; ERROR is a bug or a part that is away.",
+        "WARN is a refused order or a repeated attempt; ERROR is a bug or an unavailable dependency.",
         TROUBLE,
     )

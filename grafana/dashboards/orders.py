@@ -1,4 +1,4 @@
-"""Orders: is business as it should be, and if not, which step of the saga is in the way?"""
+"""Orders: whether orders are processed as expected, and if not, which step of the saga fails."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -9,7 +9,7 @@ COMPENSATIONS = 'service_name="order-service", span_name=~"release_inventory|ref
 
 
 def dashboard() -> Dashboard:
-    """Rate, success and duration of orders; what payment and inventory answered; what was taken back."""
+    """Return rate, success and duration of orders, outcomes of payment and inventory, and compensations."""
     return kit.dashboard(
         "orders",
         "Orders",
@@ -19,17 +19,17 @@ def dashboard() -> Dashboard:
 
 
 def now() -> list[kit.Panel]:
-    """The state of things in six numbers."""
+    """Return the current state in six numbers."""
     return [
         kit.number(
             "Orders per minute",
-            "Orders settled, confirmed and cancelled alike. None at all? Look at Services: are requests coming in?",
+            "Settled orders, both confirmed and canceled. None? Check Services for incoming requests.",
             "none",
             kit.promql("sum(rate(orders_created_total[$__rate_interval])) * 60"),
         ),
         kit.number(
             "Success",
-            "Share of the settled orders that were confirmed, in the time shown. Low? Row 'Why orders fail' says why.",
+            "Share of settled orders that were confirmed in the selected time. Low? See row 'Why orders fail'.",
             "percentunit",
             kit.promql_now(
                 'sum(increase(orders_created_total{status="success"}[$__range]))'
@@ -39,20 +39,20 @@ def now() -> list[kit.Panel]:
         ),
         kit.number(
             "P95",
-            "95 of 100 orders, in the time shown, were settled within this. High? Row 'The saga' has the slow step.",
+            "95 of 100 orders in the selected time took no longer. High? Row 'The saga' shows the slow step.",
             "ms",
             kit.promql_now(kit.percentile(0.95, "orders_processing_time_milliseconds", window="$__range")),
             {0: "green", 500: "yellow", 1000: "red"},
         ),
         kit.number(
             "In progress",
-            "Orders that a worker drives at this moment. Does it only grow? Then a peer hangs: see Services.",
+            "Orders that a worker is processing now. Keeps growing? A dependency hangs: see Services.",
             "none",
             kit.promql("sum(orders_active)"),
         ),
         kit.number(
             "Compensations",
-            "Reservations given back and charges returned in the time shown; each belongs to a cancelled order.",
+            "Released reservations and refunded charges in the selected time. Each belongs to a canceled order.",
             "none",
             kit.promql_now(
                 f"round(sum(increase(traces_span_metrics_calls_total{{{COMPENSATIONS}}}[$__range]))) or vector(0)"
@@ -60,7 +60,7 @@ def now() -> list[kit.Panel]:
         ),
         kit.number(
             "Notifications per minute",
-            "Customers told. It follows the confirmed orders; less means that customers wait for news.",
+            "Notifications sent. Should follow the confirmed orders; if lower, customers are waiting.",
             "none",
             kit.promql("sum(rate(notification_sent_total[$__rate_interval])) * 60"),
         ),
@@ -68,24 +68,24 @@ def now() -> list[kit.Panel]:
 
 
 def rate_and_duration() -> list[kit.Panel]:
-    """How many, how fast, where."""
+    """Return how many orders, how fast and where."""
     return [
         kit.lines(
             "Orders settled",
-            "By outcome: success is CONFIRMED, failed is CANCELLED. 'failed' rises? Go to row 'Why orders fail'.",
+            "By outcome: success is CONFIRMED, failed is CANCELLED. 'failed' rises? See row 'Why orders fail'.",
             "ops",
             kit.promql("sum by (status) (rate(orders_created_total[$__rate_interval]))", "{{status}}"),
             stacked=True,
         ),
         kit.lines(
             "From arrival to settled",
-            "Click a high dot: its trace shows where that order's time went.",
+            "Click a high dot to see in its trace what took the time.",
             "ms",
             *kit.percentiles("orders_processing_time_milliseconds"),
         ),
         kit.lines(
             "By region",
-            "Orders by the customer's region. One falls alone? The cause lies before this service.",
+            "Orders by the customer's region. Only one falls? The cause is upstream of this service.",
             "ops",
             kit.promql("sum by (region) (rate(orders_created_total[$__rate_interval]))", "{{region}}"),
         ),
@@ -93,11 +93,11 @@ def rate_and_duration() -> list[kit.Panel]:
 
 
 def saga() -> list[kit.Panel]:
-    """The steps forward, the steps back, and what they talk to."""
+    """Return the steps, the compensations, and the card processor."""
     return [
         kit.lines(
             "P95 of each step",
-            "The line on top is the step to look at; a dot is one order's.",
+            "The top line is the slowest step. A dot is one order.",
             "ms",
             kit.promql(
                 kit.percentile(0.95, "traces_span_metrics_duration_milliseconds", STEPS, by="span_name"),
@@ -107,7 +107,7 @@ def saga() -> list[kit.Panel]:
         ),
         kit.lines(
             "Compensations",
-            "Stock given back (release_inventory) and money returned (refund_payment). They follow cancelled orders.",
+            "Released stock (release_inventory) and refunds (refund_payment). They follow canceled orders.",
             "ops",
             kit.promql(
                 "sum by (span_name) "
@@ -117,7 +117,7 @@ def saga() -> list[kit.Panel]:
         ),
         kit.lines(
             "Card processor",
-            "P95 of the processor's answers, by what it answered. High? It is outside of our hands; retries will rise.",
+            "P95 of the processor's responses, by outcome. High? The cause is external; expect more retries.",
             "ms",
             kit.promql(
                 kit.percentile(0.95, "payment_processor_duration_milliseconds", by="payment_outcome"),
@@ -129,11 +129,11 @@ def saga() -> list[kit.Panel]:
 
 
 def failures() -> list[kit.Panel]:
-    """What the peers said no to, what came to a standstill, and the lines in which order-service says why."""
+    """Return refusals of dependencies, dead letters, and the log lines of order-service with the reasons."""
     return [
         kit.lines(
             "Charges",
-            "Answers to charges: declined is the customer's bank, unavailable the processor (tried again).",
+            "Outcomes of charges: declined is the customer's bank, unavailable is the processor (retried).",
             "ops",
             kit.promql(
                 "sum by (payment_outcome) (rate(payment_charges_total[$__rate_interval]))", "{{payment_outcome}}"
@@ -142,7 +142,7 @@ def failures() -> list[kit.Panel]:
         ),
         kit.lines(
             "Reservations",
-            "Answers to reservations: out-of-stock needs a delivery; repeated is a retry that was answered before.",
+            "Outcomes of reservations: out-of-stock needs a delivery; repeated is a retry of a completed request.",
             "ops",
             kit.promql(
                 "sum by (inventory_outcome) (rate(inventory_reservations_total[$__rate_interval]))",
@@ -152,7 +152,7 @@ def failures() -> list[kit.Panel]:
         ),
         kit.lines(
             "Dead letters",
-            "Orders that wait for a person, by the step that was refused for good. Any? See the runbook.",
+            "Orders that wait for a person, by the step that was refused permanently. Any? See the runbook.",
             "none",
             kit.promql(
                 "max by (order_dead_letter_step) (orders_dead_letters)",
@@ -160,8 +160,8 @@ def failures() -> list[kit.Panel]:
             ),
         ),
         kit.log_lines(
-            "Orders that did not go through",
-            "What order-service warns of: refusals and further attempts. Open a line for its trace.",
+            "Failed and delayed orders",
+            "Warnings of order-service: refusals and further attempts. Open a line for its trace.",
             '{service_name="order-service"} | severity_text=~"WARN|ERROR|CRITICAL"',
             height=8,
         ),

@@ -1,4 +1,4 @@
-"""Pipeline: the Collector itself. Can the other dashboards be trusted, or is telemetry lost on its way?"""
+"""Pipeline: the Collector itself, and whether telemetry is lost, so that other dashboards are incomplete."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -14,30 +14,30 @@ def dashboard() -> Dashboard:
     return kit.dashboard(
         "pipeline",
         "Pipeline",
-        "All that the other dashboards show passes the Collector. If it refuses or loses something, they lack it.",
-        {"Now": now(), "On the way": flow(), "Waiting and lost": waiting_and_lost(), "The Collector": collector()},
+        "All telemetry passes the Collector. What it refuses or loses is missing in the other dashboards.",
+        {"Now": now(), "Flow": flow(), "Waiting and lost": waiting_and_lost(), "The Collector": collector()},
     )
 
 
 def now() -> list[kit.Panel]:
-    """Four numbers, three of which should be zero."""
+    """Return four numbers, three of which should be zero."""
     return [
         kit.number(
             "Accepted",
-            "Spans, metric points and log records per second. Zero? The services do not reach the Collector.",
+            "Spans, metric points and log records per second. Zero? The services cannot reach the Collector.",
             "cps",
             kit.promql(_sum("otelcol_receiver_accepted_{}")),
         ),
         kit.number(
             "Refused",
-            "Turned away in the time shown, as memory ran short; senders try again for a while. Give it more memory.",
+            "Refused for lack of memory in the selected time. Senders retry for a while. Give it more memory.",
             "none",
             kit.promql_now(_sum("otelcol_receiver_refused_{}", "increase", "$__range")),
             {0: "green", 1: "red"},
         ),
         kit.number(
             "Lost",
-            "Not sent or not queued in the time shown, for good. Which backend it was, row 'Waiting and lost' shows.",
+            "Permanently lost in the selected time: not sent or not queued. Row 'Waiting and lost' shows the backend.",
             "none",
             kit.promql_now(
                 f"{_sum('otelcol_exporter_send_failed_{}', 'increase', '$__range')}"
@@ -47,7 +47,7 @@ def now() -> list[kit.Panel]:
         ),
         kit.number(
             "Fullest queue",
-            "What waits to be sent, of the most there can be. Grows? A backend is away or slow; at 100 % data is lost.",
+            "Used share of the queue. Grows? A backend is unavailable or slow; at 100 % data is lost.",
             "percentunit",
             kit.promql(f"max({QUEUE} / {CAPACITY})"),
             {0: "green", 0.5: "yellow", 0.9: "red"},
@@ -60,19 +60,19 @@ def flow() -> list[kit.Panel]:
     return [
         kit.lines(
             "Accepted",
-            "What the services sent, by signal.",
+            "Telemetry received from the services, by signal.",
             "cps",
             *_received("accepted"),
         ),
         kit.lines(
             "Refused",
-            "What was turned away, by signal. Should be flat at zero.",
+            "Refused telemetry, by signal. Should be zero.",
             "cps",
             *_received("refused"),
         ),
         kit.lines(
             "Sent",
-            "What the backends took. Less than accepted for long? The queue fills.",
+            "Telemetry accepted by the backends. Lower than accepted for long? The queue fills.",
             "cps",
             *(
                 kit.promql(
@@ -90,20 +90,20 @@ def waiting_and_lost() -> list[kit.Panel]:
     return [
         kit.lines(
             "Queues",
-            "Waiting to be sent; on disk, so a restart keeps it. Falls again after an outage? Nothing was lost.",
+            "Waiting to be sent, on disk, so it survives a restart. Falls after an outage? Nothing was lost.",
             "none",
             kit.promql(QUEUE, "{{exporter}}"),
         ),
         kit.lines(
             "How full the queues are",
-            "At 100 % what comes is lost. Bring the backend back, or enlarge the queue in otel-collector-config.yaml.",
+            "At 100 % new data is lost. Restart the backend, or enlarge the queue in otel-collector-config.yaml.",
             "percentunit",
             kit.promql(f"{QUEUE} / {CAPACITY}", "{{exporter}}"),
             top=1,
         ),
         kit.lines(
             "Lost",
-            "Given up on by an exporter, or refused by its full queue, by signal. Should be flat at zero.",
+            "Dropped by an exporter or refused by its full queue, by signal. Should be zero.",
             "cps",
             *(
                 kit.promql(
@@ -122,7 +122,7 @@ def collector() -> list[kit.Panel]:
     return [
         kit.lines(
             "Memory",
-            "Near the limit of the memory_limiter in otel-collector-config.yaml it begins to refuse.",
+            "Near the limit of the memory_limiter in otel-collector-config.yaml the Collector begins to refuse.",
             "bytes",
             kit.promql("otelcol_process_memory_rss", "resident"),
             kit.promql("otelcol_process_runtime_heap_alloc_bytes", "heap"),
@@ -135,7 +135,7 @@ def collector() -> list[kit.Panel]:
         ),
         kit.lines(
             "Series in Prometheus",
-            "Time series held now. Rises without an end? Some attribute of a metric has no end of values.",
+            "Current number of time series. Rises steadily? An attribute of a metric has unbounded values.",
             "none",
             kit.promql("prometheus_tsdb_head_series", "series"),
         ),

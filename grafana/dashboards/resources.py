@@ -8,11 +8,11 @@ OF_SERVICE = 'job=~"$service"'
 
 
 def dashboard() -> Dashboard:
-    """The machine first, then the processes, then what they wait for."""
+    """Return the machine first, then the processes, then what they wait for."""
     return kit.dashboard(
         "resources",
         "Resources",
-        "Something is slow and no operation stands out? Then it lacks something: see here what.",
+        "Use this if the services are slow and no single operation is the cause.",
         {
             "Is it the machine?": machine(),
             "Processes": processes(),
@@ -24,26 +24,26 @@ def dashboard() -> Dashboard:
 
 
 def machine() -> list[kit.Panel]:
-    """The host under the containers, with all else that runs on it."""
+    """Return panels of the host under the containers, with all that runs on it."""
     idle = 'sum(rate(system_cpu_time_seconds_total{state=~"idle|wait"}[$__rate_interval]))'
     return [
         kit.number(
             "CPU busy",
-            "Share of all cores that works, for whomever. Near 100 %? All wait for CPU: no service is to blame.",
+            "Share of busy cores, for any process. Near 100 %? All processes wait for CPU, not for one service.",
             "percentunit",
             kit.promql(f"1 - {idle} / sum(rate(system_cpu_time_seconds_total[$__rate_interval]))"),
             {0: "green", 0.7: "yellow", 0.9: "red"},
         ),
         kit.number(
             "Load per core",
-            "Processes that run or want to, per core, over a minute. Above 1 some of them wait for their turn.",
+            "Runnable processes per core over a minute. Above 1, some are waiting.",
             "none",
             kit.promql("avg(system_cpu_load_average_1m) / count(count by (cpu) (system_cpu_time_seconds_total))"),
             {0: "green", 1: "yellow", 2: "red"},
         ),
         kit.number(
             "Waiting for disks",
-            "Share of the cores' time that passed in waiting for a disk. More than a few per cent slow the databases.",
+            "Share of the cores' time spent waiting for a disk. More than a few percent slow the databases.",
             "percentunit",
             kit.promql(
                 'sum(rate(system_cpu_time_seconds_total{state="wait"}[$__rate_interval]))'
@@ -53,7 +53,7 @@ def machine() -> list[kit.Panel]:
         ),
         kit.number(
             "Memory in use",
-            "Share of the machine's memory that is not free and not a cache. Near 100 %? It swaps or kills processes.",
+            "Share of the machine's memory that is neither free nor cache. Near 100 %? It swaps or kills processes.",
             "percentunit",
             kit.promql('sum(system_memory_usage_bytes{state="used"}) / sum(system_memory_usage_bytes)'),
             {0: "green", 0.8: "yellow", 0.95: "red"},
@@ -66,7 +66,7 @@ def processes() -> list[kit.Panel]:
     return [
         kit.lines(
             "CPU",
-            "Cores in use, all workers together. A worker is a Python process: full at 1 core. Then add workers.",
+            "Cores in use by all workers. A worker is a Python process, limited to 1 core. At the limit, add workers.",
             "none",
             kit.promql(
                 f"sum by (job) (rate(process_cpu_time_seconds_total{{{OF_SERVICE}}}[$__rate_interval]))", "{{job}}"
@@ -74,13 +74,13 @@ def processes() -> list[kit.Panel]:
         ),
         kit.lines(
             "Memory",
-            "Resident memory, all workers together. Grows without an end? A leak: the container's limit will end it.",
+            "Resident memory of all workers. Grows steadily? A leak: the container's limit will stop the process.",
             "bytes",
             kit.promql(f"sum by (job) (process_memory_usage_bytes{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
-            "Pushed off the CPU",
-            "Involuntary context switches: another process took over. High on a busy machine: too little CPU.",
+            "Involuntary context switches",
+            "Another process took over the CPU. High on a busy machine means too little CPU.",
             "ops",
             kit.promql(
                 "sum by (job) "
@@ -90,7 +90,7 @@ def processes() -> list[kit.Panel]:
         ),
         kit.lines(
             "Garbage collections",
-            "Of all generations. Far more than usual? Something makes many objects.",
+            "Of all generations. Far more than usual? Some code creates many objects.",
             "ops",
             kit.promql(
                 f"sum by (job) (rate(cpython_gc_collections_total{{{OF_SERVICE}}}[$__rate_interval]))", "{{job}}"
@@ -104,25 +104,25 @@ def gunicorn() -> list[kit.Panel]:
     return [
         kit.lines(
             "Workers",
-            "Processes that report; one that ended counts for five more minutes. Up and down? They restart: see Logs.",
+            "Reporting processes. An ended one counts for five more minutes. Up and down? They restart: see Logs.",
             "none",
             kit.promql(f"count by (job) (process_thread_count{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Threads",
-            "Of all workers: THREADS each for requests, and a few for telemetry and background tasks.",
+            "Threads of all workers: THREADS each for requests, and a few for telemetry and background tasks.",
             "none",
             kit.promql(f"sum by (job) (process_thread_count{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Requests in progress",
-            "Each occupies a thread. As many as workers x THREADS? Others queue: add threads or find what hangs.",
+            "Each occupies a thread. Equal to workers x THREADS? Requests queue: add threads or find what hangs.",
             "none",
             kit.promql(f"sum by (job) (http_server_active_requests{{{OF_SERVICE}}})", "{{job}}"),
         ),
         kit.lines(
             "Open files",
-            "File descriptors, sockets among them. Grows without an end? Connections are not closed.",
+            "File descriptors, including sockets. Grows steadily? Connections are not closed.",
             "none",
             kit.promql(f"sum by (job) (process_open_file_descriptor_count{{{OF_SERVICE}}})", "{{job}}"),
         ),
@@ -130,17 +130,17 @@ def gunicorn() -> list[kit.Panel]:
 
 
 def pool_and_cache() -> list[kit.Panel]:
-    """What requests wait for inside a process."""
+    """Return panels of what requests wait for inside a process."""
     return [
         kit.lines(
             "Connections to databases",
-            "In use and idle. None idle for long? Requests wait for one: look for slow statements in a trace.",
+            "In use and idle. None idle for long? Requests wait: look for slow statements in a trace.",
             "none",
             kit.promql(f"sum by (job, state) (db_client_connections_usage{{{OF_SERVICE}}})", "{{job}} {{state}}"),
         ),
         kit.lines(
             "Cache hit ratio",
-            "Share of reads that it answered. Orders lower it: each drops what it changed. All unavailable? No Valkey.",
+            "Share of reads from the cache. Orders lower it by removing entries. All unavailable? Valkey is down.",
             "percentunit",
             kit.promql(
                 '(sum(rate(cache_operations_total{cache_result="hit"}[$__rate_interval])) or vector(0))'
@@ -151,7 +151,7 @@ def pool_and_cache() -> list[kit.Panel]:
         ),
         kit.lines(
             "Reads from the cache",
-            "By result. A miss costs a query; unavailable means that the service goes on without a cache.",
+            "By result. A miss costs a query; unavailable means that the service continues without a cache.",
             "ops",
             kit.promql("sum by (cache_result) (rate(cache_operations_total[$__rate_interval]))", "{{cache_result}}"),
             stacked=True,

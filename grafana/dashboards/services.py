@@ -1,4 +1,4 @@
-"""Services: rate, errors and duration of each service and operation, and who calls whom."""
+"""Services: rate, errors and duration of each service and operation, and the calls between them."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -17,22 +17,22 @@ def dashboard() -> Dashboard:
     return kit.dashboard(
         "services",
         "Services",
-        "Rate, errors, duration. Find the service, then its operation, then a trace of it.",
+        "Rate, errors, duration. Find the service, then its operation, then a trace.",
         {
             "Services": [overview()],
             "Rate, errors, duration": red(),
             "Operations": [operations(), slowest_operations()],
-            "Who calls whom": [service_graph(), calls()],
+            "Calls between services": [service_graph(), calls()],
         },
         (kit.services_of(kit.PROMETHEUS, f"label_values({REQUESTS}_count, job)"),),
     )
 
 
 def overview() -> kit.Panel:
-    """The recording rules that the alerts are made of, summed to lose their names: a table joins on equal labels."""
+    """Return the recording rules of the alerts, summed to lose their names: a table joins on equal labels."""
     return kit.grid(
         "The last five minutes",
-        "What the alerts look at. A service is missing? It had no request, or it does not run: `docker compose ps`.",
+        "The input of the alerts. A service is missing? It had no requests or is not running: `docker compose ps`.",
         {"job": "Service"},
         {
             "Requests": (f"sum by (job) (service:http_requests:rate5m{{{OF_SERVICE}}})", "reqps"),
@@ -49,22 +49,22 @@ def red() -> list[kit.Panel]:
         f'sum by (job) (rate({REQUESTS}_count{{{OF_SERVICE}, http_response_status_code=~"5.."}}[$__rate_interval]))'
     )
     return [
-        kit.lines("Requests", "Requests answered, health checks left out.", "reqps", kit.promql(total, "{{job}}")),
+        kit.lines("Requests", "Completed requests, without health checks.", "reqps", kit.promql(total, "{{job}}")),
         kit.lines(
             "Errors",
-            "Share answered with a 5xx. Which status, and in which operation? See below, then Logs.",
+            "Share of responses with a 5xx. For status and operation see below, then Logs.",
             "percentunit",
             kit.promql(f"({failed} or 0 * {total}) / {total}", "{{job}}"),
         ),
         kit.lines(
             "P95",
-            "95 of 100 requests took no longer. One high alone is the cause; all high together share one.",
+            "95 of 100 requests took no longer. One high service is the cause; if all are high, they share a cause.",
             "s",
             kit.promql(kit.percentile(0.95, REQUESTS, OF_SERVICE, by="job"), "{{job}}", exemplars=True),
         ),
         kit.lines(
-            "Answers by status",
-            "4xx is the caller's doing (404, 409, 422), 5xx ours; 503 says that something we need is away.",
+            "Responses by status",
+            "4xx is the caller's error (404, 409, 422), 5xx the service's; 503 means a dependency is unavailable.",
             "reqps",
             kit.promql(
                 f"sum by (job, http_response_status_code) (rate({REQUESTS}_count{{{OF_SERVICE}}}[$__rate_interval]))",
@@ -80,7 +80,7 @@ def operations() -> kit.Panel:
     total = f"sum by ({by}) (rate(traces_span_metrics_calls_total{{{OPERATIONS}}}[$__range]))"
     failed = f"sum by ({by}) (rate(traces_span_metrics_calls_total{{{OPERATIONS}, {FAILED}}}[$__range]))"
     return kit.grid(
-        "Operations in the time shown",
+        "Operations in the selected time",
         "Click a heading to sort. Errors are spans with the status error: a 5xx or an exception.",
         {"service_name": "Service", "span_name": "Operation"},
         {
@@ -99,25 +99,25 @@ def slowest_operations() -> kit.Panel:
     p95 = kit.percentile(0.95, "traces_span_metrics_duration_milliseconds", OPERATIONS, by="service_name, span_name")
     return kit.lines(
         "P95 of the ten slowest operations",
-        "A dot is a request: click it for its trace.",
+        "A dot is a request. Click it for its trace.",
         "ms",
         kit.promql(f"topk(10, {p95})", "{{service_name}} {{span_name}}", exemplars=True),
     )
 
 
 def calls() -> kit.Panel:
-    """The arrows of the graph over time."""
+    """Return the arrows of the graph over time."""
     p95 = kit.percentile(0.95, f"{CALLS}_duration_milliseconds", by="service_name, server_address")
     return kit.lines(
-        "P95 of calls to others",
-        "As the caller sees it, the way and the wait included. Higher than the callee's own P95? It queues.",
+        "P95 of outgoing calls",
+        "As the caller sees it, including network and waiting. Higher than the callee's own P95? Calls are queued.",
         "ms",
         kit.promql(p95, "{{service_name}} → {{server_address}}", exemplars=True),
     )
 
 
 def service_graph() -> kit.Panel:
-    """Calls from one process to another; a circle holds what a service served, or what was asked of a database."""
+    """Return the graph of calls; a circle shows what a service served, or what a database was queried for."""
     rates = _per_node("calls_total")
     # Each end of an arrow must be a circle, also a caller that serves nothing: the page in the browser.
     callers = f"0 * sum by (id) ({_copied('id', 'service_name', f'rate({CALLS}_calls_total[$__range])')})"
@@ -129,7 +129,7 @@ def service_graph() -> kit.Panel:
     edge = "id, source, target"
     return kit.graph(
         "Service graph",
-        "In a circle: requests per second and P95. Red is the share that failed. Click an arrow for its numbers.",
+        "Circles show requests per second and P95. Red is the share of failures. Click an arrow for its numbers.",
         nodes={
             "mainstat": _titled(" or ".join([*rates, callers])),
             "secondarystat": _titled(f"histogram_quantile(0.95, {' or '.join(durations)})"),

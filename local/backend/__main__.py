@@ -76,7 +76,7 @@ def refuse_other_hosts(names: list[str]) -> Response | None:
 
 
 def database(settings: LocalSettings) -> Path:
-    """Give the path of the SQLite file."""
+    """Return the path of the SQLite file."""
     return settings.waybill_data / "telemetry.db"
 
 

@@ -50,7 +50,7 @@ def read_api(writer: Writer) -> Blueprint:
     routes = Blueprint("read", __name__)
 
     def get(path: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A route whose function gets a connection and the path's variables and returns the answer's `data`."""
+        """Declare a route; its function gets a connection and the path's variables, and returns the `data`."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             def answer(**variables: str) -> Response:
@@ -215,7 +215,7 @@ def _integer(name: str, default: int, minimum: int = 0, maximum: int = MAX_TIME)
 def _times() -> dict[str, int]:
     start, end = _integer("start", 0), _integer("end", MAX_TIME)
     if start > end:
-        raise BadParameter("start", "it lies after end")
+        raise BadParameter("start", "it is after end")
     return {"start": start, "end": end}
 
 

@@ -222,7 +222,7 @@ def _ids_to_base64(node: Any) -> Any:
 
 
 def plain_value(value: AnyValue) -> Any:
-    """Give an attribute's value as plain Python; bytes in base64."""
+    """Return an attribute's value as plain Python; bytes in base64."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [plain_value(item) for item in value.array_value.values]
@@ -234,7 +234,7 @@ def plain_value(value: AnyValue) -> Any:
 
 
 def plain_attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
-    """Give OTLP attributes as a plain dictionary, sorted by key so that equal sets have equal JSON."""
+    """Return OTLP attributes as a plain dictionary, sorted by key so that equal sets have equal JSON."""
     return dict(sorted((item.key, plain_value(item.value)) for item in attributes))
 
 
@@ -244,7 +244,7 @@ def compact_json(value: Any) -> str:
 
 
 def exact_for_browsers(value: Any) -> Any:
-    """Give integers beyond 2^53, which JavaScript would round, as their digits; at any depth."""
+    """Return integers beyond 2^53, which JavaScript would round, as their digits; at any depth."""
     if isinstance(value, dict):
         return {key: exact_for_browsers(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 def is_allowed(host: str, names: Collection[str]) -> bool:
-    """Tell whether a Host header names this machine's loopback or one of `names` (patterns with *), on any port.
+    """Return whether a Host header names this machine's loopback or one of `names` (patterns with *), on any port.
 
     A request without the header passes: every browser sends it.
     """

@@ -45,7 +45,7 @@ class Batch(Protocol):
     def __len__(self) -> int: ...
 
     def parts(self, size: int) -> "list[Batch]":
-        """Give batches of `size` items that may be written one after the other, each in a transaction of its own.
+        """Return batches of `size` items that may be written one after the other, each in a transaction of its own.
 
         Only what may be written twice is parted: if a later part fails, the export is sent again.
         """
@@ -64,7 +64,7 @@ class StoredResource:
 
 
 class Ingest:
-    """A writing connection and the ids it knows; thrown away with its connection when a transaction fails."""
+    """A writing connection and the ids it knows; discarded with its connection when a transaction fails."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
@@ -78,7 +78,7 @@ class Ingest:
         return self._last_id
 
     def trace(self, trace_id: bytes) -> int:
-        """Give the id of a trace, a new one if nothing of it is stored."""
+        """Return the id of a trace, a new one if nothing of it is stored."""
         known = self._ids.get(trace_id)
         if known is None:
             row = self.db.execute("SELECT id FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
@@ -86,14 +86,14 @@ class Ingest:
         return known
 
     def operation(self, service: str, name: str) -> int:
-        """Give the id of a service's operation, which is stored if it is new."""
+        """Return the id of a service's operation, which is stored if it is new."""
         return self.id_of(
             "INSERT INTO operations (service, name) VALUES (?, ?) ON CONFLICT DO UPDATE SET name = name RETURNING id",
             (service, name),
         )
 
     def resource(self, resource: StoredResource) -> int:
-        """Give the id of a resource, which is stored if it is new."""
+        """Return the id of a resource, which is stored if it is new."""
         return self._ids.get(resource.digest) or self._remember(
             resource.digest,
             self.db.execute(
@@ -104,7 +104,7 @@ class Ingest:
         )
 
     def id_of(self, upsert: str, row: tuple[Any, ...]) -> int:
-        """Give the id that an upsert of `row` returns, from memory where it is known."""
+        """Return the id that an upsert of `row` returns, from memory where it is known."""
         known = self._ids.get(row)
         if known is None:
             known = self.db.execute(upsert, row).fetchone()[0]
@@ -124,13 +124,13 @@ class Ingest:
 
 
 def stored_resource(resource: Resource) -> StoredResource:
-    """Give what is stored of a resource."""
+    """Return what is stored of a resource."""
     body = resource.SerializeToString(deterministic=True)
     return StoredResource(service_of(resource), body, hashlib.blake2b(body, digest_size=16).digest())
 
 
 def service_of(resource: Resource) -> str:
-    """Give `service.name`, or what Jaeger shows when it is missing."""
+    """Return `service.name`, or what Jaeger shows when it is missing."""
     for attribute in resource.attributes:
         if attribute.key == "service.name" and attribute.value.string_value:
             return attribute.value.string_value
@@ -138,22 +138,22 @@ def service_of(resource: Resource) -> str:
 
 
 def too_large(size: int, limit: int) -> str:
-    """Say that an item is too large, or nothing."""
+    """Return that an item is too large, or nothing."""
     return f"{size:,} bytes; at most {limit:,} are stored of one" if size > limit else ""
 
 
 def is_trace_id(trace_id: bytes) -> bool:
-    """Tell whether an id is one of W3C Trace Context: 16 bytes, not all zero."""
+    """Return whether an id is one of W3C Trace Context: 16 bytes, not all zero."""
     return len(trace_id) == 16 and any(trace_id)
 
 
 def is_span_id(span_id: bytes) -> bool:
-    """Tell whether an id is one of W3C Trace Context: 8 bytes, not all zero."""
+    """Return whether an id is one of W3C Trace Context: 8 bytes, not all zero."""
     return len(span_id) == 8 and any(span_id)
 
 
 def association(trace_id: bytes, span_id: bytes) -> tuple[bytes | None, bytes | None]:
-    """Give the trace and span that a log record or exemplar belongs to.
+    """Return the trace and span that a log record or exemplar belongs to.
 
     An invalid id means "not associated" (logs.proto); a span id means nothing without its trace.
     """

@@ -47,7 +47,7 @@ class Arrival:
 
 
 def trace_json(parts: Iterable[tuple[ResourceSpans, Resource]], max_spans: int, arrival: Arrival) -> Json:
-    """Give one trace as Jaeger's UI model, its spans in order of their start; of more than `max_spans` the first."""
+    """Return one trace as Jaeger's UI model, its spans in order of their start; of more than `max_spans` the first."""
     processes: dict[str, str] = {}
     process_bodies: dict[str, Json] = {}
     spans: list[tuple[int, Json]] = []
@@ -163,7 +163,7 @@ def _typed(value: AnyValue) -> tuple[str, Any]:
 
 
 def has_tag(tags: Iterable[Json], key: str, value: str) -> bool:
-    """Tell whether a tag of that key has that value, both read as text as Jaeger's search does."""
+    """Return whether a tag of that key has that value, both read as text as Jaeger's search does."""
     return any(tag["key"] == key and _as_text(tag["value"]) == value for tag in tags)
 
 

@@ -26,7 +26,7 @@ class LogBatch:
         return len(self.rows)
 
     def parts(self, size: int) -> list[Batch]:  # noqa: ARG002
-        """Give one part: a record has nothing that tells it from a second one like it, and 20,000 take 0.2 s."""
+        """Return one part: a record has nothing that tells it from a second one like it, and 20,000 take 0.2 s."""
         return [self]
 
     def write(self, ingest: Ingest) -> None:
@@ -72,5 +72,5 @@ def _row(record: LogRecord) -> tuple[Any, ...]:
 
 
 def level_of(severity: int, text: str) -> str:
-    """Give one of LEVELS for a severity number, or the sender's own text where it gave no number."""
+    """Return one of LEVELS for a severity number, or the sender's own text where it gave no number."""
     return LEVELS[min((severity - 1) // 4, 5)] if severity > 0 else text.upper()

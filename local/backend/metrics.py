@@ -37,7 +37,7 @@ class PointBatch:
         return len(self.rows) + sum(len(row.exemplars) for row in self.rows)
 
     def parts(self, size: int) -> list[Batch]:
-        """Give the points in parts: one that is written again is not stored again."""
+        """Return the points in parts: one that is written again is not stored again."""
         return [PointBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
     def write(self, ingest: Ingest) -> None:
@@ -112,7 +112,7 @@ def _problem(name: str, kind: str, point: Any) -> str:
 
 
 def _values(point: Any) -> tuple[int, float | None, bytes | None]:
-    """Give start, value and histogram; no value where the series ended (NO_RECORDED_VALUE): a gap begins there."""
+    """Return start, value and histogram; no value where the series ended (NO_RECORDED_VALUE): a gap begins there."""
     start = point.start_time_unix_nano // 1000
     if point.flags & ENDED:
         return start, None, None

@@ -22,7 +22,7 @@ class TooLargeToExport(Exception):
 
 
 def trace_export(db: sqlite3.Connection, trace_id: bytes) -> Json | None:
-    """Give `{"resourceSpans": [...], "resourceLogs": [...]}`, or None when there is no such trace.
+    """Return `{"resourceSpans": [...], "resourceLogs": [...]}`, or None when there is no such trace.
 
     Raises TooLargeToExport.
     """

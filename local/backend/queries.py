@@ -62,7 +62,7 @@ def operations(db: sqlite3.Connection, service: str) -> list[str]:
 
 
 def traces_by_id(db: sqlite3.Connection, trace_ids: list[bytes]) -> list[Json]:
-    """Give traces in Jaeger's JSON, without those that are not known."""
+    """Return traces in Jaeger's JSON, without those that are not known."""
     found = []
     budget = Budget()
     for trace_id in trace_ids:
@@ -73,7 +73,7 @@ def traces_by_id(db: sqlite3.Connection, trace_ids: list[bytes]) -> list[Json]:
 
 
 def span_count(db: sqlite3.Connection, trace_id: bytes) -> int:
-    """Give how many spans of a trace are stored."""
+    """Return how many spans of a trace are stored."""
     row = db.execute("SELECT spans FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
     return int(row["spans"]) if row else 0
 
@@ -86,17 +86,17 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Tell whether nothing more is to be read."""
+        """Return whether nothing more is to be read."""
         return self.left <= 0
 
 
 def find_traces(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
-    """Give the newest traces that fit, in Jaeger's JSON, newest first."""
+    """Return the newest traces that fit, in Jaeger's JSON, newest first."""
     return [found for _, found in _find(db, query)]
 
 
 def find_summaries(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
-    """Give the newest traces that fit, each as one line of a list, newest first."""
+    """Return the newest traces that fit, each as one line of a list, newest first."""
     if query.tags or query.max_duration < TIME_MAX:
         found = [trace for trace, _ in _find(db, query)]
     else:
@@ -289,7 +289,7 @@ class LogQuery:
 
 
 def find_logs(db: sqlite3.Connection, query: LogQuery) -> list[Json]:
-    """Give log records: those of one trace oldest first, else newest first."""
+    """Return log records: those of one trace oldest first, else newest first."""
     conditions = {
         "trace_id = ?": query.trace_id,
         "service = ?": query.service,

@@ -27,7 +27,7 @@ OLDEST = (
 def keep_under(ingest: Ingest, limit: int) -> None:
     """Drop data, a twentieth at a time, while the file holds more than `limit` bytes.
 
-    It stops when a step frees nothing: what takes the room is not what could be dropped, so dropping more is in vain.
+    It stops when a step frees nothing: then deleting more cannot free space either.
     """
     used = used_bytes(ingest)
     if used <= limit:
@@ -44,7 +44,7 @@ def keep_under(ingest: Ingest, limit: int) -> None:
 
 
 def used_bytes(ingest: Ingest) -> int:
-    """Give the bytes of the pages in use."""
+    """Return the bytes of the pages in use."""
     pages, free, size = (
         ingest.db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size")
     )
@@ -60,7 +60,7 @@ def _delete(ingest: Ingest, conditions: tuple[str, ...], cutoff: int = 0) -> Non
 
 
 def _cutoff(ingest: Ingest) -> int | None:
-    """Give the id below which the oldest twentieth of one signal is, of the signal where that is longest ago."""
+    """Return the id below which the oldest twentieth of one signal is, of the signal where that is longest ago."""
     cutoffs = [
         ingest.db.execute(
             f"SELECT id FROM {t} ORDER BY id LIMIT 1 OFFSET (SELECT max(count(*) / 20, 1) FROM {t})"  # noqa: S608

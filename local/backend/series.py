@@ -85,7 +85,7 @@ def instruments(db: sqlite3.Connection, text: str = "") -> list[dict[str, Any]]:
 
 
 def series(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
-    """Give one line per combination of the `by` attributes.
+    """Return one line per combination of the `by` attributes.
 
     Raises BadStat where the type cannot answer and TooManyValues.
     """
@@ -133,7 +133,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _rows(db: sqlite3.Connection, one: Series, query: SeriesQuery) -> list[sqlite3.Row]:
-    """The points of one series in the time asked for, with the one before it to count from."""
+    """Return the points of one series in the time asked for, with the one before it to count from."""
     return db.execute(
         "SELECT time, start, value, histogram FROM points WHERE series = :id AND time <= :end AND time >= ifnull("
         "(SELECT max(time) FROM points WHERE series = :id AND time <= :start), :start) ORDER BY time",
@@ -142,7 +142,7 @@ def _rows(db: sqlite3.Connection, one: Series, query: SeriesQuery) -> list[sqlit
 
 
 def _values(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) -> list[float | None]:
-    """The last value known at each step: sums of several processes add up, gauges give their mean."""
+    """Return the last known value at each step: the sum of the series of a sum, the mean of those of a gauge."""
     totals = [0.0] * query.steps
     known = [0] * query.steps
     for one in group:
@@ -161,7 +161,7 @@ def _values(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) -> 
 
 
 def heatmap(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
-    """Give one entry per step: `time` (its end) and `buckets`, [lower, upper, count] with null for no bound."""
+    """Return one entry per step: `time` (its end) and `buckets`, [lower, upper, count] with null for no bound."""
     rows = db.execute(
         "SELECT series.* FROM series JOIN resources ON resources.id = resource"
         " WHERE name = :name AND (:service = '' OR service = :service)",
@@ -191,7 +191,7 @@ def _statistics(db: sqlite3.Connection, group: list[Series], query: SeriesQuery)
 def _totals(
     db: sqlite3.Connection, group: list[Series], query: SeriesQuery
 ) -> tuple[list[Amounts], list[float | None]]:
-    """What was added in each step, and how much of it per second."""
+    """Return what was added in each step, and how much of it per second."""
     totals: list[Amounts] = [defaultdict(float) for _ in range(query.steps)]
     rates: list[float | None] = [None] * query.steps
     points = {one["id"]: [(row, _read(one, row)) for row in _rows(db, one, query)] for one in group}
@@ -274,7 +274,7 @@ def _increases(measured: list[tuple[int, int, Amounts | None]], delta: bool) -> 
 
 
 def _is_end(row: sqlite3.Row) -> bool:
-    """Tell whether a point says that its series ended there (NO_RECORDED_VALUE)."""
+    """Return whether a point says that its series ended there (NO_RECORDED_VALUE)."""
     return row["value"] is None and row["histogram"] is None
 
 

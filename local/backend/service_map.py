@@ -24,7 +24,7 @@ FROM_ELSEWHERE = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 
 @dataclass(slots=True)
 class Request:
-    """One request of a service: who called it ("" when nobody did), microseconds it took, whether it failed."""
+    """One request of a service: which service called it ("" if none), microseconds it took, whether it failed."""
 
     caller: str
     service: str
@@ -47,7 +47,7 @@ class Requests:
         self.failed += request.failed
 
     def summary(self, seconds: float) -> Json:
-        """Requests per second, share of errors (0 to 1) and percentiles in microseconds."""
+        """Return requests per second, share of errors (0 to 1) and percentiles in microseconds."""
         count = len(self.durations)
         self.durations.sort()
         return {
@@ -59,7 +59,7 @@ class Requests:
 
 
 def service_map(db: sqlite3.Connection, start: int, end: int) -> Json:
-    """Give `services` and `calls` (parent, child), each with its rate, errors and percentiles."""
+    """Return `services` and `calls` (parent, child), each with its rate, errors and percentiles."""
     weight, requests = _requests(db, start, end)
     nodes: dict[str, Requests] = defaultdict(lambda: Requests(weight))
     edges: dict[tuple[str, str], Requests] = defaultdict(lambda: Requests(weight))
@@ -75,7 +75,7 @@ def service_map(db: sqlite3.Connection, start: int, end: int) -> Json:
 
 
 def service_detail(db: sqlite3.Connection, service: str, start: int, end: int, step: int) -> Json:
-    """Give a service's `operations`, its `points` (one per `step`, at its end) and its `slowest` traces."""
+    """Return a service's `operations`, its `points` (one per `step`, at its end) and its `slowest` traces."""
     weight, requests = _requests(db, start, end)
     operations: dict[str, Requests] = defaultdict(lambda: Requests(weight))
     steps = [Requests(weight) for _ in range(-(-(end - start) // step))]

@@ -165,7 +165,7 @@ class Answered:
     rejected: Rejected | None
 
     def is_before(self, export: Export) -> bool:
-        """Tell whether an export of the same bytes is a retry of this one.
+        """Return whether an export of the same bytes is a retry of this one.
 
         Over HTTP/1.1 it is not if it came through the same connection: its sender has read the answer.
         """
@@ -368,7 +368,7 @@ class Writer:
 
     def _connect(self) -> Ingest:
         if self._ingest is None:
-            # mode=rw: a file that somebody removed is an error, not a reason to make an empty one.
+            # mode=rw: a file that was removed is an error, not a reason to make an empty one.
             db = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=1.0, isolation_level=None)
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA cache_size=-16000")
@@ -378,7 +378,7 @@ class Writer:
         return self._ingest
 
     def _disconnect(self) -> None:
-        """Closing rolls back what is open, and the next connection starts without the ids that never were."""
+        """Close the connection, which rolls back what is open; the next one starts without the ids that never were."""
         if self._ingest is not None:
             self._ingest.db.close()
             self._ingest = None

@@ -107,7 +107,7 @@ class TraceRows:
             match.add(start, longest, row.failed)
 
     def all_matches(self, untimed: int) -> dict[tuple[str, str], Match]:
-        """Give the matches, with those of any operation and of any service; `untimed` stands in for no start."""
+        """Return the matches, with those of any operation and of any service; `untimed` stands in for no start."""
         everything = Match(NEVER, 0, 0)
         found: dict[tuple[str, str], Match] = {(ANY, ANY): everything}
         for (service, name), match in self.matches.items():
@@ -139,7 +139,7 @@ class SpanBatch:
         return len(self.rows)
 
     def parts(self, size: int) -> list[Batch]:
-        """Give the spans in parts: one that is written again is not stored again."""
+        """Return the spans in parts: one that is written again is not stored again."""
         return [SpanBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
     def write(self, ingest: Ingest) -> None:
@@ -209,7 +209,7 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
 
 
 def _problem(span: Span) -> tuple[str, str]:
-    """Give the field of a span that is wrong and what is wrong with it, or nothing."""
+    """Return the field of a span that is wrong and what is wrong with it, or nothing."""
     if not is_trace_id(span.trace_id):
         return ".traceId", f"{span.trace_id.hex()!r:.80} is not 16 bytes with one that is not zero"
     if not is_span_id(span.span_id):
@@ -249,7 +249,7 @@ def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> Spa
 
 @lru_cache(maxsize=4096)
 def _wire_header(number: int, length: int) -> bytes:
-    """Start a length-delimited protobuf field: messages are put together from parts, not copied and encoded anew."""
+    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
     header = bytearray([number << 3 | 2])
     while length > 0x7F:
         header.append(length & 0x7F | 0x80)

@@ -56,7 +56,7 @@ class Base(DeclarativeBase):
 
 
 class Item(Base):
-    """Something for sale; `price` in minor units of `currency`, `stock` the pieces that nobody has reserved."""
+    """Something for sale; `price` in minor units of `currency`, `stock` the pieces that are not reserved."""
 
     __tablename__ = "items"
     __table_args__ = (CheckConstraint("stock >= 0", name="stock"), CheckConstraint("price >= 0", name="price"))

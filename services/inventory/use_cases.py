@@ -46,7 +46,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
 
 
 def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
-    """Put the order's stock back. A reservation that has not arrived yet is barred from being made."""
+    """Release the order's stock. A reservation that has not arrived yet is voided in advance."""
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
         try:
             reservation, outcome = _release_once(session, order_id)
@@ -59,7 +59,7 @@ def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
 
 
 def get_item(session: Session, cache: Cache, sku: str) -> dict[str, Any] | None:
-    """The item as JSON, from the cache where it can be."""
+    """Return the item as JSON, from the cache if possible."""
 
     def load() -> dict[str, Any] | None:
         with session.begin():
@@ -82,7 +82,7 @@ def list_items(session: Session, cache: Cache) -> list[dict[str, Any]]:
 
 
 def item_to_dict(item: Item) -> dict[str, Any]:
-    """The item in the form that is cached and answered."""
+    """Return the item in the form that is cached and returned."""
     return {
         "sku": item.sku,
         "name": item.name,
@@ -133,7 +133,7 @@ def _same_reservation(known: Reservation, quantities: dict[str, int]) -> Reserva
 
 
 def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]:
-    """The items of these skus, locked in the order of their sku, so that two reservations cannot deadlock."""
+    """Return the items of these skus, locked in the order of their sku, so that two reservations cannot deadlock."""
     query = select(Item).where(Item.sku.in_(quantities)).order_by(Item.sku).with_for_update()
     items = {item.sku: item for item in session.scalars(query)}
     unknown = sorted(quantities.keys() - items.keys())

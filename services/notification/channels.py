@@ -18,7 +18,7 @@ class Channel(Protocol):
 
 
 class LogChannel:
-    """Writes that it was sent to the log; who it went to is nobody's business there."""
+    """Write to the log that it was sent, but not to whom: personal data does not belong there."""
 
     name = "log"
 

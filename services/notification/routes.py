@@ -23,7 +23,7 @@ def post_notification(body: NewNotification) -> dict[str, Any]:
 
 
 def notification_from_json(body: NewNotification) -> Notification:
-    """A notification that has not been sent."""
+    """Return a notification that has not been sent."""
     return Notification(
         order_id=body.order_id,
         customer_id=body.customer_id,

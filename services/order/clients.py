@@ -119,7 +119,7 @@ class Peers:
         return reservation
 
     def release(self, order_id: UUID) -> None:
-        """Give reserved stock back; a reservation still on its way is barred."""
+        """Release reserved stock. A reservation that arrives later is void."""
         body = {"order_id": str(order_id)}
         release = self._inventory.call("POST", "/releases", Release, json=body, idempotent=True)
         _compare(self._inventory, order_id=(release.order_id, order_id))
@@ -141,7 +141,7 @@ class Peers:
         )
 
     def refund(self, order_id: UUID) -> None:
-        """Give the money back; a charge still on its way is barred."""
+        """Refund the payment. A charge that arrives later is void."""
         refund = self._payment.call("POST", "/refunds", Refund, json={"order_id": str(order_id)}, idempotent=True)
         _compare(self._payment, order_id=(refund.order_id, order_id))
 

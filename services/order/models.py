@@ -1,4 +1,4 @@
-"""Orders, their lines, and the rules of their states."""
+"""Orders, their lines, and which state may follow which."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -13,23 +13,25 @@ from app.http_client import CALL_DEADLINE
 from app.problems import ProblemError
 
 LEASE = timedelta(seconds=CALL_DEADLINE + LOCK_WAIT)
-"""How long a step may take: the longest call, and the longest wait for the lock to record what came of it."""
-PATIENCE = timedelta(minutes=2)
-"""The age from which on an order is cancelled when another attempt at its stock or its money fails."""
+"""How long a step may take: the longest call plus the longest wait for the lock under which its outcome is recorded."""
+ORDER_TIMEOUT = timedelta(minutes=2)
+"""Once an order is older, the next failed attempt at its stock or its payment cancels it."""
 MIN_ATTEMPTS = 5
-"""An order is not cancelled for its age before this attempt: the pauses last, whatever the clock is set to."""
+"""An order is not canceled for its age before this attempt. The backoff before each takes real time, so setting the
+clock cannot cancel an order by itself."""
 
-LONGEST_PAUSE = timedelta(seconds=5)
-"""The most to wait before an order that met an absent peer is tried again."""
-LONGEST_BACKOFF = timedelta(minutes=5)
-"""The same where nobody's stock or money waits, or where waiting does not help: a notification, a broken contract."""
-MAX_BAD_ANSWERS = 20
-"""Broken answers in a row, about an hour's, after which a step that must not be given up is a dead letter."""
+MAX_BACKOFF = timedelta(seconds=5)
+"""The longest wait before the next attempt at an order whose dependency was unavailable."""
+MAX_SLOW_BACKOFF = timedelta(minutes=5)
+"""The same for a notification, which holds no stock or money, and after an invalid response, which rarely is fixed
+within seconds."""
+MAX_INVALID_RESPONSES = 20
+"""After as many invalid responses in a row, about an hour, a step that must not be abandoned is a dead letter."""
 
-WAITS_TO_SETTLE = text("drive_after IS NOT NULL AND status <> 'CONFIRMED'")
-WAITS_TO_NOTIFY = text("drive_after IS NOT NULL AND status = 'CONFIRMED'")
-"""The two lanes of recovery, each with an index of its own. As text, since a database uses a partial index only
-where it finds the very condition of the index, not a parameter."""
+WAITS_TO_SETTLE = text("next_attempt_at IS NOT NULL AND status <> 'CONFIRMED'")
+WAITS_TO_NOTIFY = text("next_attempt_at IS NOT NULL AND status = 'CONFIRMED'")
+"""The two lanes of recovery, each with its own index. They are text, because a database uses a partial index only for a
+query that contains the index's condition literally, not as a parameter."""
 IS_DEAD_LETTER = text("dead_letter_step IS NOT NULL")
 
 
@@ -53,7 +55,7 @@ NEXT = {
 
 
 class Reason(StrEnum):
-    """Why an order was cancelled."""
+    """Why an order was canceled."""
 
     OUT_OF_STOCK = "out_of_stock"
     UNKNOWN_ITEM = "unknown_item"
@@ -73,15 +75,15 @@ class Step(StrEnum):
 
 
 class WrongTransition(Exception):
-    """An order was asked to go where its state does not lead."""
+    """The order's state does not allow this transition."""
 
 
 class LeaseLost(Exception):
-    """Another worker drives the order now; leave it alone."""
+    """Another worker holds the lease now, so this one must not touch the order."""
 
 
 class IdempotencyKeyReused(ProblemError):
-    """https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/"""
+    """The key came with another body (draft-ietf-httpapi-idempotency-key-header)."""
 
     name, status, title = (
         "idempotency-key-reused",
@@ -91,7 +93,7 @@ class IdempotencyKeyReused(ProblemError):
 
 
 class UnknownCursor(ProblemError):
-    """The page before did not end with it; an empty page would look like the end of the list."""
+    """No page ended with this cursor. An empty page would look like the end of the list."""
 
     name, status, title = "unknown-cursor", HTTPStatus.UNPROCESSABLE_ENTITY, "Unknown cursor"
 
@@ -103,7 +105,7 @@ class Base(DeclarativeBase):
 
 
 class OrderLine(Base):
-    """`quantity` of one item; its price is known once the stock is reserved."""
+    """`quantity` pieces of one item. The price is known once the stock is reserved."""
 
     __tablename__ = "order_lines"
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity"),)
@@ -115,15 +117,15 @@ class OrderLine(Base):
 
 
 class Order(Base):
-    """One order: what was asked, how far it got, and who drives it."""
+    """One order: what was ordered, its progress, and who holds its lease."""
 
     __tablename__ = "orders"
     __table_args__ = (
-        # A key is its customer's own: another customer's same key is another order.
+        # A key belongs to its customer: the same key of another customer is another order.
         UniqueConstraint("customer_id", "idempotency_key", name="uq_orders_customer_id_idempotency_key"),
         Index("ix_orders_created_at_id", "created_at", "id"),
-        Index("ix_orders_to_settle", "drive_after", sqlite_where=WAITS_TO_SETTLE, postgresql_where=WAITS_TO_SETTLE),
-        Index("ix_orders_to_notify", "drive_after", sqlite_where=WAITS_TO_NOTIFY, postgresql_where=WAITS_TO_NOTIFY),
+        Index("ix_orders_to_settle", "next_attempt_at", sqlite_where=WAITS_TO_SETTLE, postgresql_where=WAITS_TO_SETTLE),
+        Index("ix_orders_to_notify", "next_attempt_at", sqlite_where=WAITS_TO_NOTIFY, postgresql_where=WAITS_TO_NOTIFY),
         Index(
             "ix_orders_dead_letters", "dead_letter_step", sqlite_where=IS_DEAD_LETTER, postgresql_where=IS_DEAD_LETTER
         ),
@@ -132,16 +134,16 @@ class Order(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     idempotency_key: Mapped[str] = mapped_column(String(128))
     fingerprint: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of the request body: tells the same request from another under the same key."""
+    """SHA-256 of the request body. It distinguishes a repeated request from a different one under the same key."""
     customer_id: Mapped[str] = mapped_column(String(64))
     region: Mapped[str] = mapped_column(String(8))
     payment_token: Mapped[str] = mapped_column(String(64))
     traceparent: Mapped[str | None] = mapped_column(String(64))
-    """W3C context of the span that took the order; whoever drives it on links to it."""
+    """W3C context of the span that received the order. A process that resumes the order links to it."""
 
     status: Mapped[Status] = mapped_column(string_enum(Status), default=Status.PENDING)
     reason: Mapped[Reason | None] = mapped_column(string_enum(Reason))
-    """Set before the compensation begins, so that it is finished by whoever comes next."""
+    """Set before the compensation begins, so that any process can finish it."""
     currency: Mapped[str | None] = mapped_column(String(3))
     total: Mapped[int | None] = mapped_column(BigInteger)
     """Minor units of `currency`."""
@@ -149,106 +151,111 @@ class Order(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, insert_default=DatabaseTime())
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, insert_default=DatabaseTime())
 
-    driver: Mapped[uuid.UUID | None]
-    """Whoever holds the lease on this order, a fresh id each time it is taken."""
-    drive_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """From when on any process may take the order; None once it is finished, or a dead letter."""
+    lease_owner: Mapped[uuid.UUID | None]
+    """Who holds the lease: a new id each time the lease is acquired. None while there is no lease."""
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the lease expires or, without a lease, when the next attempt is due. Any process may then acquire the lease.
+    None once the order is finished or a dead letter."""
     attempts: Mapped[int] = mapped_column(default=0)
-    bad_answers: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How many attempts in a row, in this state, ended with an answer that breaks the contract."""
+    invalid_responses: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many attempts in a row ended with an invalid response in this state."""
     dead_letter_step: Mapped[Step | None] = mapped_column(string_enum(Step))
-    """The step that can never succeed as things are: the order waits for a person."""
+    """The step that cannot succeed until a person fixes its cause."""
     dead_letter_reason: Mapped[str | None] = mapped_column(String(200))
 
     lines: Mapped[list[OrderLine]] = relationship(lazy="selectin", order_by=OrderLine.sku)
 
     @property
     def settled(self) -> bool:
-        """Whether stock and money are where they belong for good."""
+        """Whether the state is final for stock and money."""
         return not NEXT[self.status]
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: settled, and the customer of a confirmed order was told."""
+        """Whether nothing is left to do: settled and, if confirmed, the customer is notified."""
         return self.settled and (self.status is Status.CANCELLED or self.notified_at is not None)
 
     def advance(self, status: Status) -> None:
-        """Go to `status`; raises WrongTransition where the state does not lead there."""
+        """Go to `status`. Raise WrongTransition if the state does not allow it."""
         if status not in NEXT[self.status]:
             raise WrongTransition(f"order {self.id} cannot go from {self.status} to {status}")
         self.status = status
-        self.bad_answers = 0
+        self.invalid_responses = 0
 
     @property
     def free(self) -> bool:
-        """Whether there is nothing to charge."""
+        """Whether the total is 0, so that there is nothing to charge."""
         return self.total == 0
 
     def price(self, currency: str, unit_prices: dict[str, int]) -> None:
-        """Take over the prices of the reservation, in minor units of `currency`."""
+        """Set the prices of the reservation, in minor units of `currency`, and the total."""
         self.currency = currency
         for line in self.lines:
             line.unit_price = unit_prices[line.sku]
         self.total = sum(line.quantity * unit_prices[line.sku] for line in self.lines)
 
     def overdue(self, now: datetime) -> bool:
-        """Whether it may be cancelled for its age: older than PATIENCE, or from the future of a clock set back."""
+        """Return whether it may be canceled for its age.
+
+        It may be if it is older than ORDER_TIMEOUT, or was created in the future of a clock that was set back.
+        """
         undecided = self.reason is None and Status.CANCELLED in NEXT[self.status]
         age = now - self.created_at
-        return undecided and self.attempts >= MIN_ATTEMPTS and not timedelta() <= age <= PATIENCE
+        return undecided and self.attempts >= MIN_ATTEMPTS and not timedelta() <= age <= ORDER_TIMEOUT
 
-    def give_up(self, reason: Reason) -> None:
-        """Decide that the order ends CANCELLED; what was done for it may be undone once this is committed."""
+    def begin_cancellation(self, reason: Reason) -> None:
+        """Decide that the order ends CANCELLED. Commit this before anything is undone."""
         if Status.CANCELLED not in NEXT[self.status]:
             raise WrongTransition(f"order {self.id} is {self.status}: too late to cancel it")
         self.reason = reason
-        self.bad_answers = 0
+        self.invalid_responses = 0
 
-    def begin(self, driver: uuid.UUID) -> None:
-        """Let a new order be leased, from its insertion on, to the process that places it."""
-        self.driver = driver
-        self.drive_after = DatabaseTime(LEASE)
+    def begin(self, lease_owner: uuid.UUID) -> None:
+        """Give the process that places a new order its lease, from the insertion on."""
+        self.lease_owner = lease_owner
+        self.next_attempt_at = DatabaseTime(LEASE)
         self.attempts = 1
 
-    def take(self, driver: uuid.UUID, now: datetime) -> None:
-        """Let `driver`, and nobody else, drive the order until LEASE from now."""
-        self.driver = driver
-        self.drive_after = now + LEASE
+    def acquire(self, lease_owner: uuid.UUID, now: datetime) -> None:
+        """Give `lease_owner` the only lease on the order until LEASE from now."""
+        self.lease_owner = lease_owner
+        self.next_attempt_at = now + LEASE
         self.attempts += 1
 
-    def renew(self, driver: uuid.UUID, now: datetime) -> None:
-        """Start the time of the lease again after a step; raises LeaseLost if another has taken the order."""
-        self.check_lease(driver)
-        self.drive_after = now + LEASE
+    def renew(self, lease_owner: uuid.UUID, now: datetime) -> None:
+        """Extend the lease to LEASE from now. Raise LeaseLost if another worker has acquired it."""
+        self.check_lease(lease_owner)
+        self.next_attempt_at = now + LEASE
         self.updated_at = now
 
-    def check_lease(self, driver: uuid.UUID) -> None:
-        """Raise LeaseLost if another has taken the order."""
-        if self.driver != driver:
-            raise LeaseLost(f"order {self.id} is driven by another worker")
+    def check_lease(self, lease_owner: uuid.UUID) -> None:
+        """Raise LeaseLost if another worker has acquired the lease."""
+        if self.lease_owner != lease_owner:
+            raise LeaseLost(f"order {self.id} is leased by another worker")
 
-    def rest(self, now: datetime) -> None:
-        """Give the lease back: for good when the order is finished, else until another attempt is due."""
-        self.driver = None
-        self.drive_after = None if self.finished else now + self._pause()
+    def release(self, now: datetime) -> None:
+        """Release the lease. Unless the order is finished, another attempt is due after the backoff."""
+        self.lease_owner = None
+        self.next_attempt_at = None if self.finished else now + self._backoff()
 
-    def _pause(self) -> timedelta:
-        longest = LONGEST_BACKOFF if self.settled or self.bad_answers else LONGEST_PAUSE
-        doublings = min((self.bad_answers or self.attempts) - 1, 10)  # 2**attempts would overflow in the end
+    def _backoff(self) -> timedelta:
+        longest = MAX_SLOW_BACKOFF if self.settled or self.invalid_responses else MAX_BACKOFF
+        # 2**attempts overflows timedelta after 1,000 attempts, so the exponent is capped.
+        doublings = min((self.invalid_responses or self.attempts) - 1, 10)
         return min(timedelta(seconds=2**doublings), longest)
 
-    def hand_over(self, now: datetime) -> None:
-        """Give the lease back to whoever comes next, at once."""
-        self.driver = None
-        self.drive_after = now
+    def make_due(self, now: datetime) -> None:
+        """Release the lease. Another attempt is due immediately."""
+        self.lease_owner = None
+        self.next_attempt_at = now
 
-    def bury(self, step: Step, reason: str) -> None:
-        """Make it a dead letter: no attempt follows until a person asks for one."""
-        self.driver = self.drive_after = None
+    def mark_dead_letter(self, step: Step, reason: str) -> None:
+        """Make it a dead letter: no attempt follows until a person requests one."""
+        self.lease_owner = self.next_attempt_at = None
         self.dead_letter_step, self.dead_letter_reason = step, reason[:200]
 
     def retry(self, now: datetime) -> None:
-        """Let the recovery try a dead letter again, at once."""
+        """Make an attempt at a dead letter due immediately."""
         self.dead_letter_step = self.dead_letter_reason = None
-        self.bad_answers = 0
-        self.hand_over(now)
+        self.invalid_responses = 0
+        self.make_due(now)

@@ -32,7 +32,7 @@ blueprint = APIBlueprint("orders", __name__)
 def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Place an order.
 
-    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being driven.
+    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being processed.
     """
     order = place_order(write_session(), current_app.extensions["peers"], order_from_json(body, header.key))
     status = HTTPStatus.CREATED if order.settled else HTTPStatus.ACCEPTED
@@ -41,7 +41,7 @@ def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any
 
 @blueprint.get("/orders/<uuid:order_id>", responses={200: OrderView, **problem_responses(404, 422, 503)})
 def read_order(path: OrderPath) -> dict[str, Any]:
-    """One order."""
+    """Return one order."""
     order = get_order(read_session(), path.order_id)
     if order is None:
         raise NotFound(f"There is no order {path.order_id}.")
@@ -59,12 +59,12 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
 
 @blueprint.get("/items", responses={200: CatalogueView, **problem_responses(503)})
 def read_items() -> dict[str, Any]:
-    """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
+    """Return the current catalog of inventory-service, so that the storefront needs only this service."""
     return CatalogueView.of(list_items(current_app.extensions["peers"]))
 
 
 def order_from_json(body: NewOrder, idempotency_key: str) -> Order:
-    """A new order, PENDING, as the request asks for it."""
+    """Return the new order, PENDING, that the request describes."""
     return Order(
         status=Status.PENDING,
         idempotency_key=idempotency_key,

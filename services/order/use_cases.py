@@ -1,4 +1,4 @@
-"""The saga of an order: every step recorded before the next begins, so it can be driven on from any point."""
+"""The saga of an order: each step is recorded before the next begins, so it can be resumed from any point."""
 
 import logging
 import time
@@ -25,9 +25,9 @@ from services.order.clients import Catalogue, Peers
 from services.order.models import (
     IS_DEAD_LETTER,
     LEASE,
-    LONGEST_BACKOFF,
-    MAX_BAD_ANSWERS,
-    PATIENCE,
+    MAX_INVALID_RESPONSES,
+    MAX_SLOW_BACKOFF,
+    ORDER_TIMEOUT,
     WAITS_TO_NOTIFY,
     WAITS_TO_SETTLE,
     IdempotencyKeyReused,
@@ -49,22 +49,22 @@ REFUSALS = {
     "unknown-item": Reason.UNKNOWN_ITEM,
     "card-declined": Reason.PAYMENT_DECLINED,
 }
-"""What a peer's problem type means for the order; any other is Reason.REFUSED."""
+"""What a problem type of a dependency means for the order. Any other is Reason.REFUSED."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the steps of one attempt at an order share; `driver` is its lease, `began` on the monotonic clock."""
+    """What the steps of one attempt at an order share. `began` is a time of the monotonic clock, in seconds."""
 
     session: Session
     peers: Peers
     order: Order
-    driver: uuid.UUID
+    lease_owner: uuid.UUID
     began: float = field(default_factory=time.monotonic)
 
 
 class StepFailed(Exception):
-    """The call of a step brought no usable answer, for `cause`."""
+    """The call of a step brought no usable response, because of `cause`."""
 
     def __init__(self, step: Step, cause: PeerError) -> None:
         super().__init__(f"{step}: {cause}")
@@ -73,33 +73,33 @@ class StepFailed(Exception):
 
 
 def place_order(session: Session, peers: Peers, order: Order) -> Order:
-    """Record a new order and drive it as far as it gets; for a key of this customer's that came before, its order.
+    """Record a new order and process it as far as possible. Return it, or the order that already has this key.
 
-    Raises IdempotencyKeyReused.
+    Raise IdempotencyKeyReused if the customer sent the key with another body before.
     """
-    attempt = Attempt(session, peers, order, driver=uuid.uuid4())
+    attempt = Attempt(session, peers, order, lease_owner=uuid.uuid4())
     carrier: dict[str, str] = {}
     trace_context.inject(carrier)
     order.traceparent = carrier.get("traceparent")
-    order.begin(attempt.driver)
+    order.begin(attempt.lease_owner)
     try:
         known = _record_once(session, order)
     except IntegrityError:  # the same key, at the same moment
         known = _record_once(session, order)
     if known is not order:
         return known
-    _drive(attempt)
+    _process(attempt)
     return order
 
 
 def get_order(session: Session, order_id: uuid.UUID) -> Order | None:
-    """The order of this id."""
+    """Return the order with this id, or None."""
     with session.begin():
         return session.get(Order, order_id)
 
 
 def list_orders(session: Session, limit: int, after: uuid.UUID | None) -> Sequence[Order]:
-    """At most `limit` orders, newest first, beginning behind the order `after`. Raises UnknownCursor."""
+    """Return at most `limit` orders, newest first, that follow the order `after`. Raise UnknownCursor."""
     query = select(Order).order_by(Order.created_at.desc(), Order.id.desc()).limit(limit)
     with session.begin():
         if after is not None:
@@ -112,36 +112,37 @@ def list_orders(session: Session, limit: int, after: uuid.UUID | None) -> Sequen
 
 
 def list_items(peers: Peers) -> Catalogue:
-    """The catalogue, which belongs to inventory-service."""
+    """Return the catalog of inventory-service."""
     return peers.catalogue()
 
 
 def recover_orders(session: Session, peers: Peers) -> bool:
-    """Take one order that is not settled and that nobody drives any more; False when there is none."""
+    """Resume one unsettled order whose lease has expired or whose attempt is due. Return False if there is none."""
     return _recover(session, peers, WAITS_TO_SETTLE)
 
 
 def recover_notifications(session: Session, peers: Peers) -> bool:
-    """Take one confirmed order whose customer was not told and try again; False when there is none.
+    """Send the notification of one confirmed order that lacks it. Return False if there is none.
 
-    Apart from recover_orders, so that a notification-service that hangs keeps no order from being settled.
+    This is separate from recover_orders, so that a notification-service that hangs delays no order.
     """
     return _recover(session, peers, WAITS_TO_NOTIFY)
 
 
 def watch_orders(session: Session) -> bool:
-    """Report the dead letters, and free what no clock of today can have leased: the clock was set back since.
+    """Report the dead letters, and expire leases and waits that are further ahead than the clock allows.
 
-    Twice the longest lease or pause is certain; less may be one, written a moment before a smaller correction.
-    Returns False: it has nothing more to do at once.
+    Such a time was written before the clock was set back. Only times more than twice the longest lease or backoff
+    ahead are certain to be wrong; a nearer one may be valid.
+    Return False, because the next run is not due immediately.
     """
-    lease, backoff = DatabaseTime(2 * LEASE), DatabaseTime(2 * LONGEST_BACKOFF)
-    expire = update(Order).values(drive_after=DatabaseTime()).execution_options(synchronize_session=False)
+    lease, backoff = DatabaseTime(2 * LEASE), DatabaseTime(2 * MAX_SLOW_BACKOFF)
+    expire = update(Order).values(next_attempt_at=DatabaseTime()).execution_options(synchronize_session=False)
     count = select(Order.dead_letter_step, func.count()).where(IS_DEAD_LETTER).group_by(Order.dead_letter_step)
     with untraced(), session.begin():
-        short = or_(Order.bad_answers == 0, Order.drive_after > backoff)
-        session.execute(expire.where(WAITS_TO_SETTLE, Order.drive_after > lease, short))
-        session.execute(expire.where(WAITS_TO_NOTIFY, Order.drive_after > backoff))
+        short = or_(Order.invalid_responses == 0, Order.next_attempt_at > backoff)
+        session.execute(expire.where(WAITS_TO_SETTLE, Order.next_attempt_at > lease, short))
+        session.execute(expire.where(WAITS_TO_NOTIFY, Order.next_attempt_at > backoff))
         counts = {row[0]: row[1] for row in session.execute(count)}
     for step in Step:
         dead_letters.set(counts.get(step, 0), {"order.dead_letter_step": step})
@@ -149,13 +150,13 @@ def watch_orders(session: Session) -> bool:
 
 
 def list_dead_letters(session: Session) -> Sequence[Order]:
-    """The orders that wait for a person, oldest first."""
+    """Return the orders that wait for a person, oldest first."""
     with untraced(), session.begin():
         return session.scalars(select(Order).where(IS_DEAD_LETTER).order_by(Order.created_at, Order.id)).all()
 
 
 def retry_dead_letters(session: Session, order_id: uuid.UUID | None = None) -> int:
-    """Let the recovery try one dead letter again, or all; how many there were."""
+    """Make an attempt at one dead letter, or at all of them, due immediately. Return how many there were."""
     query = select(Order, DatabaseTime()).where(IS_DEAD_LETTER).with_for_update(of=Order)
     if order_id is not None:
         query = query.where(Order.id == order_id)
@@ -174,26 +175,28 @@ def _record_once(session: Session, order: Order) -> Order:
             session.add(order)
             return order
     if known.fingerprint != order.fingerprint:
-        raise IdempotencyKeyReused("This Idempotency-Key came before with another body; use a new one.")
+        raise IdempotencyKeyReused(
+            "This Idempotency-Key was already used with another body. Use a new key for a new order."
+        )
     return known
 
 
 def _recover(session: Session, peers: Peers, lane: TextClause) -> bool:
-    driver = uuid.uuid4()
+    lease_owner = uuid.uuid4()
     with untraced():
-        order = _take_abandoned(session, driver, lane)
+        order = _acquire_due(session, lease_owner, lane)
     if order is None:
         return False
-    logger.info("driving on an order", extra={"order.id": str(order.id), "order.status": order.status})
-    _drive(Attempt(session, peers, order, driver))
+    logger.info("resuming an order", extra={"order.id": str(order.id), "order.status": order.status})
+    _process(Attempt(session, peers, order, lease_owner))
     return True
 
 
-def _take_abandoned(session: Session, driver: uuid.UUID, lane: TextClause) -> Order | None:
+def _acquire_due(session: Session, lease_owner: uuid.UUID, lane: TextClause) -> Order | None:
     query = (
         select(Order, DatabaseTime())
-        .where(lane, Order.drive_after <= DatabaseTime())
-        .order_by(Order.drive_after)
+        .where(lane, Order.next_attempt_at <= DatabaseTime())
+        .order_by(Order.next_attempt_at)
         .limit(1)
         .with_for_update(skip_locked=True, of=Order)
     )
@@ -202,11 +205,11 @@ def _take_abandoned(session: Session, driver: uuid.UUID, lane: TextClause) -> Or
         if found is None:
             return None
         order: Order = found[0]
-        order.take(driver, now=found[1])
+        order.acquire(lease_owner, now=found[1])
     return order
 
 
-def _drive(attempt: Attempt) -> None:
+def _process(attempt: Attempt) -> None:
     order = attempt.order
     region = {"region": order.region}
     attributes: dict[str, str | int] = {
@@ -219,7 +222,7 @@ def _drive(attempt: Attempt) -> None:
     with tracer.start_as_current_span("process_order", attributes=attributes, links=links) as span:
         orders_active.add(1, region)
         try:
-            while order.driver == attempt.driver:
+            while order.lease_owner == attempt.lease_owner:
                 try:
                     _next_step(order)(attempt)
                 except StepFailed as failure:
@@ -250,7 +253,7 @@ def _describe(span: Span, order: Order) -> None:
         span.set_attribute("order.charge_skipped", "the total is 0")
     if order.reason is not None:
         span.set_attribute("order.cancel_reason", order.reason)
-        span.set_status(SpanStatus(StatusCode.ERROR, f"cancelled: {order.reason}"))
+        span.set_status(SpanStatus(StatusCode.ERROR, f"canceled: {order.reason}"))
     if order.dead_letter_step is not None:
         span.set_attribute("order.dead_letter_step", order.dead_letter_step)
         span.set_status(SpanStatus(StatusCode.ERROR, f"dead letter: {order.dead_letter_reason}"))
@@ -262,7 +265,7 @@ def _next_step(order: Order) -> Callable[[Attempt], None]:
     steps = {
         Status.PENDING: _validate_inventory,
         Status.RESERVED: _skip_charge if order.free else _charge_payment,
-        # Only the request waits for the notification: a recovery that did would wait instead of settling others.
+        # Only the request sends the notification inline. A recovery that did would delay other orders.
         Status.CHARGED: _send_notification if order.attempts == 1 else _confirm,
     }
     return steps.get(order.status, _send_notification)
@@ -308,21 +311,21 @@ def _send_notification(attempt: Attempt) -> None:
 def _confirm(attempt: Attempt) -> None:
     with _record(attempt) as now:
         attempt.order.advance(Status.CONFIRMED)
-        attempt.order.hand_over(now)
+        attempt.order.make_due(now)
 
 
 def _compensate(attempt: Attempt) -> None:
-    """Undo what was done, or may have been, and bar what may still be on its way.
+    """Undo what was done or may have been done, and void in advance what may still arrive.
 
-    That is so even for stock that was refused: an earlier attempt, given up on, may yet get it. A card that
-    was declined stays declined.
+    Stock is released even if it was refused, because an earlier attempt that timed out may still reserve it.
+    A card that was declined stays declined, so it needs no refund.
     """
     order = attempt.order
     if order.reason in (Reason.REFUSED, Reason.TIMED_OUT):
         with _calling(Step.REFUND_PAYMENT, order):
             attempt.peers.refund(order.id)
         with _record(attempt):
-            pass  # two calls may last longer than one lease
+            pass  # renews the lease: two calls may take longer than one lease
     with _calling(Step.RELEASE_INVENTORY, order):
         attempt.peers.release(order.id)
     with _record(attempt):
@@ -331,7 +334,7 @@ def _compensate(attempt: Attempt) -> None:
 
 @contextmanager
 def _calling(step: Step, order: Order) -> Iterator[None]:
-    """The span of a step's call; raises StepFailed for whatever the call raises."""
+    """Span the call of a step. Raise StepFailed for any error of the call."""
     try:
         with tracer.start_as_current_span(step, attributes={"order.id": str(order.id)}):
             yield
@@ -341,41 +344,41 @@ def _calling(step: Step, order: Order) -> Iterator[None]:
 
 @contextmanager
 def _record(attempt: Attempt) -> Iterator[datetime]:
-    """One transaction for the outcome of a step; raises LeaseLost before anything is written."""
+    """Record the outcome of a step in one transaction. Raise LeaseLost before anything is written."""
     order = attempt.order
     was_settled = order.settled
     with attempt.session.begin():
         now = _lock(attempt)
-        order.renew(attempt.driver, now)
+        order.renew(attempt.lease_owner, now)
         yield now
         if order.finished:
-            order.rest(now)
+            order.release(now)
     if order.settled and not was_settled:
         _count(attempt)
 
 
 def _lock(attempt: Attempt) -> datetime:
-    """Lock the order's row and read who holds its lease; the time by the database's clock."""
-    query = select(Order.driver, DatabaseTime()).where(Order.id == attempt.order.id).with_for_update(of=Order)
-    driver, now = attempt.session.execute(query).one()
-    set_committed_value(attempt.order, "driver", driver)
+    """Lock the order's row, read who holds its lease, and return the time of the database's clock."""
+    query = select(Order.lease_owner, DatabaseTime()).where(Order.id == attempt.order.id).with_for_update(of=Order)
+    lease_owner, now = attempt.session.execute(query).one()
+    set_committed_value(attempt.order, "lease_owner", lease_owner)
     return cast(datetime, now)
 
 
 def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
-    """Decide what follows a failed call: a compensation, a dead letter, or another attempt later."""
+    """Decide what follows a failed call: a compensation, a dead letter, or a later attempt."""
     order, cause, ids = attempt.order, failure.cause, {"order.id": str(attempt.order.id)}
     with attempt.session.begin():
         now = _lock(attempt)
-        order.check_lease(attempt.driver)
-        order.bad_answers = order.bad_answers + 1 if isinstance(cause, BadAnswer) else 0
-        if reason := _reason_to_give_up(order, failure, now):
-            order.renew(attempt.driver, now)
-            order.give_up(reason)
-        elif isinstance(cause, PeerRefused) or order.bad_answers >= MAX_BAD_ANSWERS:
-            order.bury(failure.step, _dead_letter_reason(cause))
+        order.check_lease(attempt.lease_owner)
+        order.invalid_responses = order.invalid_responses + 1 if isinstance(cause, BadAnswer) else 0
+        if reason := _cancel_reason(order, failure, now):
+            order.renew(attempt.lease_owner, now)
+            order.begin_cancellation(reason)
+        elif isinstance(cause, PeerRefused) or order.invalid_responses >= MAX_INVALID_RESPONSES:
+            order.mark_dead_letter(failure.step, _dead_letter_reason(cause))
         else:
-            order.rest(now)
+            order.release(now)
     if reason:
         decision = "timed out" if reason is Reason.TIMED_OUT else "refused"
         logger.warning("the order is %s: %s", decision, failure, extra=ids)
@@ -386,21 +389,21 @@ def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
         logger.warning("the order waits for another attempt: %s", failure, extra=ids)
 
 
-def _reason_to_give_up(order: Order, failure: StepFailed, now: datetime) -> Reason | None:
-    """Why a failed call cancels the order: the peer refused it, or it is too old for yet another attempt."""
+def _cancel_reason(order: Order, failure: StepFailed, now: datetime) -> Reason | None:
+    """Return why a failed call cancels the order: the dependency refused it, or the order is too old. Else None."""
     cause = failure.cause
     if isinstance(cause, PeerRefused) and failure.step in (Step.VALIDATE_INVENTORY, Step.CHARGE_PAYMENT):
         return REFUSALS.get(cause.problem, Reason.REFUSED)
-    if order.overdue(now) and not isinstance(cause, CircuitOpen):  # then nothing was attempted
+    if order.overdue(now) and not isinstance(cause, CircuitOpen):  # an open circuit sends no call
         return Reason.TIMED_OUT
     return None
 
 
 def _dead_letter_reason(cause: PeerError) -> str:
-    """What is kept of an error: no text of the peer's, which may repeat what it was sent."""
+    """Return what is stored of an error, without the dependency's text, which may contain what was sent to it."""
     if isinstance(cause, PeerRefused):
         return f"{cause.peer} refused with {cause.status}"
-    return f"{cause.peer} broke its contract {MAX_BAD_ANSWERS} times in a row"
+    return f"{cause.peer} sent {MAX_INVALID_RESPONSES} invalid responses in a row"
 
 
 def _count(attempt: Attempt) -> None:
@@ -413,12 +416,12 @@ def _count(attempt: Attempt) -> None:
 
 
 def _time_taken(attempt: Attempt) -> timedelta:
-    """From the order's arrival until now, by the monotonic clock if it arrived in this very attempt.
+    """Return the time from the order's arrival until now, by the monotonic clock if it arrived in this attempt.
 
-    Else it is bounded, since a clock may have been set in between: at least this attempt, at most PATIENCE, far
-    behind the bound of the last bucket.
+    For a resumed order it is bounded, because a clock may have been set in between: at least the time of this attempt,
+    at most ORDER_TIMEOUT, which is far above the bound of the last bucket.
     """
     here = timedelta(seconds=time.monotonic() - attempt.began)
     if attempt.order.attempts == 1:
         return here
-    return max(here, min(attempt.order.updated_at - attempt.order.created_at, PATIENCE))
+    return max(here, min(attempt.order.updated_at - attempt.order.created_at, ORDER_TIMEOUT))

@@ -80,7 +80,7 @@ class Charge(Base):
 
 
 class EntryKind(StrEnum):
-    """What the processor did: took the money, gave it back, or barred the charge before it came."""
+    """What the processor did: took the money, gave it back, or voided the charge in advance."""
 
     CAPTURE = "CAPTURE"
     REFUND = "REFUND"
@@ -92,7 +92,7 @@ class ProcessorEntry(Base):
 
     __tablename__ = "processor_entries"
     __table_args__ = (
-        # A charge is captured or barred, never both, however close the two calls come.
+        # A charge is captured or voided, never both, however close the two calls are.
         Index(
             "uq_processor_entries_first",
             "idempotency_key",

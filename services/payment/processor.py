@@ -1,4 +1,4 @@
-"""A card processor, simulated: real ones too take an idempotency key, keep books, are slow and sometimes away.
+"""A card processor, simulated: real ones too take an idempotency key, keep books, are slow and sometimes unavailable.
 
 Test tokens: `tok_approve` approves; `tok_decline` declines; `tok_slow` approves after two seconds more;
 `tok_fail_then_succeed` is unavailable at the first attempt of each charge. Any other token is declined.
@@ -46,7 +46,7 @@ class Processor(Protocol):
         """Take `amount` minor units; raises ProcessorUnavailable."""
 
     def refund(self, books: Session, key: uuid.UUID) -> EntryKind:
-        """Give the money back, or bar the charge if it has not come yet."""
+        """Refund the charge, or void it in advance if it has not arrived yet."""
 
 
 class SimulatedProcessor:

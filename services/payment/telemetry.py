@@ -7,7 +7,7 @@ meter = metrics.get_meter("services.payment")
 
 SPANS = {
     "authorize_card": "The card processor takes the money, or declines.",
-    "return_money": "The card processor gives the money back, or bars a charge still on its way.",
+    "return_money": "The card processor refunds a charge, or voids in advance one that may still arrive.",
 }
 
 ATTRIBUTES = {

@@ -59,7 +59,7 @@ def charge(
 
 
 def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charge:
-    """Give the order's money back. A charge that has not arrived yet is barred from being made."""
+    """Refund the order's charge. A charge that has not arrived yet is voided in advance."""
     try:
         charge, created = _find_or_bar(session, order_id)
     except IntegrityError:  # the charge arrived at the same moment
@@ -133,6 +133,6 @@ def _find_or_bar(session: Session, order_id: uuid.UUID) -> tuple[Charge, bool]:
         known = session.get(Charge, order_id)
         if known is not None:
             return known, False
-        barred = Charge(order_id=order_id, status=ChargeStatus.VOIDED, attempts=0, created_at=datetime.now(UTC))
-        session.add(barred)
-    return barred, True
+        voided = Charge(order_id=order_id, status=ChargeStatus.VOIDED, attempts=0, created_at=datetime.now(UTC))
+        session.add(voided)
+    return voided, True

@@ -96,7 +96,7 @@ def test_a_declined_card_is_told_in_words(page: Page, stack: Stack) -> None:
 def test_more_than_there_is_can_be_ordered_and_is_refused(page: Page, stack: Stack) -> None:
     open_shop(page, stack)
     choose(page, "Cup, raku, one of five", 6)
-    expect(page.get_by_text("Only 5 left: the order would be cancelled.")).to_be_visible()
+    expect(page.get_by_text("Only 5 left: the order would be canceled.")).to_be_visible()
     place(page)
     expect(outcome(page)).to_contain_text("There is not enough left of an item.")
     expect(page.get_by_text("5 left", exact=True)).to_be_visible()
@@ -193,7 +193,7 @@ def test_a_service_that_is_away_is_told_with_what_to_do(page: Page, stack: Stack
     with frozen(stack, "inventory-service"):
         page.goto(stack.shop)
         alert = page.get_by_role("alert")
-        expect(alert).to_contain_text("A service that this needs is away. waybill doctor says which", timeout=30_000)
+        expect(alert).to_contain_text("A dependency is unavailable. waybill doctor reports which one", timeout=30_000)
     alert.get_by_role("button", name="Try again").click()
     expect(page.get_by_label("Quantity: Sencha, 100 g")).to_be_visible()
     assert all("503" in problem for problem in problems)
@@ -296,7 +296,7 @@ def test_axe_finds_nothing_serious_at_any_stage(new_page: NewPage, stack: Stack,
     assert accessibility_problems(page) == []
     choose(page, "Cup, raku, one of five", 6)
     place(page)
-    expect(outcome(page)).to_contain_text("Cancelled")
+    expect(outcome(page)).to_contain_text("Canceled")
     assert accessibility_problems(page) == []
     page.get_by_role("button", name="The same again").click()
     choose(page, "Cup, raku, one of five", 0)

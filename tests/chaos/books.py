@@ -26,7 +26,7 @@ SCARCE = "CUP-RAKU"
 UNSETTLED = "status NOT IN ('CONFIRMED', 'CANCELLED')"
 UNTOLD = "status = 'CONFIRMED' AND notified_at IS NULL"
 """An order in a dead letter is settled and will never be processed again, but its customer was not told."""
-UNFINISHED = f"{UNSETTLED} OR {UNTOLD} OR drive_after IS NOT NULL"
+UNFINISHED = f"{UNSETTLED} OR {UNTOLD} OR next_attempt_at IS NOT NULL"
 
 Row = Mapping[str, Any]
 
@@ -109,12 +109,12 @@ def _lost(orders: Mapping[uuid.UUID, Row], load: Load) -> list[Promise]:
 def _finished(orders: Mapping[uuid.UUID, Row]) -> list[Promise]:
     unsettled, untold, working = [], [], []
     for order_id, row in orders.items():
-        line = f"{order_id} {row['status']} {row['reason']} drive_after={row['drive_after']}"
+        line = f"{order_id} {row['status']} {row['reason']} next_attempt_at={row['next_attempt_at']}"
         if row["status"] not in ("CONFIRMED", "CANCELLED"):
             unsettled.append(line)
         elif row["status"] == "CONFIRMED" and row["notified_at"] is None:
             untold.append(line)
-        elif row["drive_after"] is not None:
+        elif row["next_attempt_at"] is not None:
             working.append(line)
     return [
         Promise(f"orders not settled after {SETTLE_SECONDS:.0f} s", unsettled),

@@ -61,7 +61,7 @@ class Recipe:
 
 
 LONG_SECONDS = (15.0, 45.0)
-"""Longer than a lease, so that another worker takes what the first one still works on."""
+"""Longer than a lease, so that another worker acquires what the first one still processes."""
 LONG_SHARE = 0.15
 PROCESSES = ("worker", "worker", "worker", "master", "all")
 RECIPES = {

@@ -217,9 +217,9 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_an_order_or_a_trace_is_told_with_the_option_to_look_at(api: SmallApi, url: str) -> None:
     api.traces = [{"traceID": TRACE_ID, "spans": [{}]}]
 
-    assert "is --api right?" in waybill("order", "--sku", "x", "--api", f"{url}/api").stderr
+    assert "Check --api" in waybill("order", "--sku", "x", "--api", f"{url}/api").stderr
     api.order = {"data": None, "errors": [{"code": 404, "msg": "not found"}]}
-    assert "is --api right?" in waybill("order", "--sku", "x").stderr
+    assert "Check --api" in waybill("order", "--sku", "x").stderr
     assert "is not a trace in Jaeger's JSON" in waybill("trace", TRACE_ID).stderr
 
 
@@ -413,8 +413,8 @@ def test_a_dead_letter_in_the_stacks_database_is_retried(
             "'2026-11-01', '2026-11-01', 1, 'send_notification', 'no')"
         )
     assert waybill("dead-letters", "retry", "--all").exit_code == 0
-    assert capfd.readouterr().out.startswith("Dead letters to be tried again: 1.")
+    assert capfd.readouterr().out.startswith("Dead letters to retry: 1.")
     with closing(sqlite3.connect(tmp_path / "order.db")) as database:
-        ((step, due),) = database.execute("SELECT dead_letter_step, drive_after FROM orders")
+        ((step, due),) = database.execute("SELECT dead_letter_step, next_attempt_at FROM orders")
     assert step is None
     assert due is not None

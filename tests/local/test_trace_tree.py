@@ -85,7 +85,7 @@ def test_asynchronous_children_hold_nobody_up() -> None:
     assert critical_ms(data) == {"root": 100}
 
 
-def test_a_server_whose_clock_is_off_is_centred_inside_its_call_with_all_that_is_under_it() -> None:
+def test_a_server_whose_clock_is_off_is_centered_inside_its_call_with_all_that_is_under_it() -> None:
     data = trace(
         span("call", "POST", 0, 100, kind="client"),
         span("answer", "POST /charges", 5000, 60, parent="call", kind="server", service="payment-service"),

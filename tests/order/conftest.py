@@ -11,13 +11,13 @@ from sqlalchemy import select
 from app import circuit_breaker, http_client
 from app.http_client import PeerUnavailable
 from services.order.clients import Peers
-from services.order.models import MIN_ATTEMPTS, PATIENCE, Order
+from services.order.models import MIN_ATTEMPTS, ORDER_TIMEOUT, Order
 from tests.conftest import Shop
 
 
 @pytest.fixture(autouse=True)
 def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts at an absent peer follow each other at once, and no circuit breaker keeps them from being sent."""
+    """Retries follow each other immediately, and no circuit breaker keeps them from being sent."""
     monkeypatch.setattr(http_client, "_jitter", lambda _state: 0.0)
     monkeypatch.setattr(circuit_breaker, "THRESHOLD", sys.maxsize)
 
@@ -30,10 +30,10 @@ def peers(shop: Shop) -> Peers:
 
 
 def grow_old(shop: Shop) -> None:
-    """Let every order be older than the patience of its service, and so often attempted that it may be given up."""
+    """Let every order be older than ORDER_TIMEOUT, and attempted often enough to be canceled for its age."""
     with shop.order.session() as session, session.begin():
-        for order in session.scalars(select(Order).where(Order.drive_after.is_not(None))):
-            order.created_at -= PATIENCE + timedelta(seconds=1)
+        for order in session.scalars(select(Order).where(Order.next_attempt_at.is_not(None))):
+            order.created_at -= ORDER_TIMEOUT + timedelta(seconds=1)
             order.attempts += MIN_ATTEMPTS
 
 

@@ -1,4 +1,4 @@
-"""A peer is away, or its answer is lost: the order waits, is driven on, and in the end leaves nothing half done."""
+"""A dependency is unavailable, or its response is lost: the order waits, is resumed, and leaves nothing half done."""
 
 import pytest
 from sqlalchemy import update
@@ -15,37 +15,37 @@ from tests.order.conftest import grow_old, lose_answers
 @pytest.mark.parametrize(
     ("peer", "status"), [("inventory", "PENDING"), ("payment", "RESERVED"), ("notification", "CONFIRMED")]
 )
-def test_an_order_waits_for_an_absent_peer_and_is_driven_on_when_it_is_back(shop: Shop, peer: str, status: str) -> None:
+def test_an_order_waits_for_an_unavailable_dependency_and_is_resumed_later(shop: Shop, peer: str, status: str) -> None:
     before = shop.stock()
     service: RunningService = getattr(shop, peer)
-    with service.away():
+    with service.unavailable():
         response = shop.post_order()
         assert response.status_code == (201 if peer == "notification" else 202)
         order = response.json()
         assert order["status"] == status
         assert order == shop.read_order(order)
-        shop.drive_on()
+        shop.resume()
         assert shop.read_order(order)["status"] == status
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
     assert shop.stock() == before - 2
     assert shop.money_taken(order) == [2 * 1290]
 
 
 def test_an_order_that_waits_is_not_tried_again_before_its_pause_is_over(shop: Shop) -> None:
-    with shop.payment.away():
+    with shop.payment.unavailable():
         order = shop.post_order().json()
         assert not shop.recover_one()
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
 
 
 def test_the_same_request_again_finds_the_order_that_waits(shop: Shop) -> None:
-    with shop.payment.away():
+    with shop.payment.unavailable():
         order = shop.post_order("key-of-one-that-waits").json()
         again = shop.post_order("key-of-one-that-waits")
         assert (again.status_code, again.json()) == (202, order)
-    shop.drive_on()
+    shop.resume()
     again = shop.post_order("key-of-one-that-waits")
     assert (again.status_code, again.json()["id"], again.json()["status"]) == (201, order["id"], "CONFIRMED")
 
@@ -55,18 +55,18 @@ def test_a_customer_is_told_as_soon_as_the_channel_works_again(shop: Shop, monke
 
     def fail(_channel: LogChannel, notification: object) -> None:
         attempts.append(notification)
-        raise OSError("the mail server is away")
+        raise OSError("the mail server is unavailable")
 
     with monkeypatch.context() as patch:
         patch.setattr(LogChannel, "send", fail)
         response = shop.post_order()
         assert (response.status_code, response.json()["status"]) == (201, "CONFIRMED")
-        shop.drive_on()
+        shop.resume()
     tries = len(attempts)
     assert tries >= 2
     monkeypatch.setattr(LogChannel, "send", lambda _channel, notification: attempts.append(notification))
-    shop.drive_on()
-    shop.drive_on()
+    shop.resume()
+    shop.resume()
     assert len(attempts) == tries + 1
 
 
@@ -74,13 +74,13 @@ def test_a_customer_is_told_as_soon_as_the_channel_works_again(shop: Shop, monke
 def test_an_order_whose_peer_stays_away_is_cancelled_and_everything_put_back(shop: Shop, peer: str) -> None:
     before = shop.stock()
     service: RunningService = getattr(shop, peer)
-    with service.away():
+    with service.unavailable():
         order = shop.post_order().json()
         grow_old(shop)
-        shop.drive_on()
+        shop.resume()
         waiting = shop.read_order(order)
         assert (waiting["reason"], waiting["status"]) == ("timed_out", order["status"])
-    shop.drive_on()
+    shop.resume()
     over = shop.read_order(order)
     assert (over["status"], over["reason"]) == ("CANCELLED", "timed_out")
     assert shop.stock() == before
@@ -98,7 +98,7 @@ def test_what_a_peer_did_though_its_answer_was_lost_is_undone_when_the_order_tim
         assert response.status_code == 202
         assert shop.stock() == before - 2
         grow_old(shop)
-        shop.drive_on()
+        shop.resume()
     over = shop.read_order(response.json())
     assert (over["status"], over["reason"]) == ("CANCELLED", "timed_out")
     assert shop.stock() == before
@@ -113,7 +113,7 @@ def test_what_a_peer_did_though_its_answer_was_lost_is_not_done_twice(
     with monkeypatch.context() as patch:
         lose_answers(patch, peers, call)
         order = shop.post_order().json()
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
     assert shop.stock() == before - 2
     assert shop.money_taken(order) == [2 * 1290]
@@ -129,9 +129,9 @@ def test_a_compensation_whose_answer_was_lost_is_finished_later_and_only_once(
         lose_answers(patch, peers, call)
         order = shop.post_order().json()
         grow_old(shop)
-        shop.drive_on()
+        shop.resume()
         assert shop.read_order(order)["status"] == "RESERVED"
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CANCELLED"
     assert shop.stock() == before
     assert shop.money_taken(order) == [2 * 1290, -2 * 1290]
@@ -147,7 +147,7 @@ def test_an_order_that_is_paid_goes_on_however_old_it_got(
         patch.setattr(peers, "notify", die)
         assert shop.post_order("key-of-one-that-got-old").status_code == 500
     grow_old(shop)
-    shop.drive_on()
+    shop.resume()
     order = shop.post_order("key-of-one-that-got-old").json()
     assert (order["status"], order["reason"]) == ("CONFIRMED", None)
     assert shop.money_taken(order) == [2 * 1290]
@@ -163,7 +163,7 @@ def test_a_peer_that_breaks_its_contract_is_asked_again_later(
         patch.setattr(peers, "charge", break_contract)
         response = shop.post_order()
         assert (response.status_code, response.json()["status"]) == (202, "RESERVED")
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(response.json())["status"] == "CONFIRMED"
 
 

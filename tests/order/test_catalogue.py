@@ -20,7 +20,7 @@ def test_the_catalogue_is_that_of_inventory_service(shop: Shop) -> None:
 
 
 def test_without_inventory_service_there_is_no_catalogue_for_now(shop: Shop) -> None:
-    with shop.inventory.away():
+    with shop.inventory.unavailable():
         response = requests.get(f"{shop.order.url}/items", timeout=30)
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"

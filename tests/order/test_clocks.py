@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from app.database import DatabaseTime
 from services.order import use_cases
 from services.order.clients import Peers
-from services.order.models import LEASE, LONGEST_BACKOFF, Order
+from services.order.models import LEASE, MAX_SLOW_BACKOFF, Order
 from tests.conftest import Shop
 from tests.order.conftest import lose_answers
 
@@ -24,7 +24,7 @@ SHIFTS = pytest.mark.parametrize("shift", [HOUR, -HOUR], ids=["ahead", "behind"]
 def _finish(shop: Shop) -> Iterator[None]:
     """Leave no unfinished order to the next test."""
     yield
-    shop.drive_on()
+    shop.resume()
 
 
 @contextmanager
@@ -37,11 +37,11 @@ def host_clock(shift: timedelta) -> Iterator[None]:
 def set_database_clock(shop: Shop, forward: timedelta) -> None:
     """What setting the clock does to rows: all that was written before looks so much older."""
     with shop.order.session() as session, session.begin():
-        for order in session.scalars(select(Order).where(Order.drive_after.is_not(None))):
+        for order in session.scalars(select(Order).where(Order.next_attempt_at.is_not(None))):
             order.created_at -= forward
             order.updated_at -= forward
-            assert order.drive_after is not None
-            order.drive_after -= forward
+            assert order.next_attempt_at is not None
+            order.next_attempt_at -= forward
 
 
 def database_now(shop: Shop) -> datetime:
@@ -86,31 +86,31 @@ def test_the_clock_of_a_host_has_no_say_in_the_times_of_an_order(
 
 
 @SHIFTS
-def test_a_worker_whose_clock_is_off_takes_no_order_that_another_drives(
+def test_a_worker_whose_clock_is_off_acquires_no_order_that_another_has_leased(
     shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, shift: timedelta
 ) -> None:
-    taken = []
+    acquired = []
     real = peers.charge
 
     def charge(order: Order) -> None:
         with host_clock(shift):
             shop.watch()
-            taken.append(shop.recover_one())
+            acquired.append(shop.recover_one())
         real(order)
 
     monkeypatch.setattr(peers, "charge", charge)
     assert shop.post_order().json()["status"] == "CONFIRMED"
-    assert taken == [False]
+    assert acquired == [False]
 
 
 @SHIFTS
 def test_an_order_left_behind_is_finished_by_a_worker_whose_clock_is_off(
     shop: Shop, times: list[float], shift: timedelta
 ) -> None:
-    with shop.payment.away():
+    with shop.payment.unavailable():
         order = shop.post_order().json()
     with host_clock(shift):
-        shop.drive_on()
+        shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
     assert 0 < times[0] < 130_000
 
@@ -118,13 +118,13 @@ def test_an_order_left_behind_is_finished_by_a_worker_whose_clock_is_off(
 @SHIFTS
 def test_an_order_outlives_that_the_databases_clock_is_set(shop: Shop, times: list[float], shift: timedelta) -> None:
     """Set forward, its lease is over at once; set back, its lease would hold for another hour, but is expired."""
-    with shop.payment.away():
+    with shop.payment.unavailable():
         order = shop.post_order().json()
         set_database_clock(shop, shift)
         shop.watch()
         assert shop.recover_one(), "the pause lasts an hour"
         assert shop.read_order(order)["reason"] is None, "cancelled for an age that it does not have"
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
     assert 0 < times[0] <= 120_000
 
@@ -148,7 +148,7 @@ def test_a_step_in_progress_outlives_that_the_databases_clock_is_set(
 
 
 def test_a_notification_that_waits_survives_a_clock_that_is_set_back(shop: Shop) -> None:
-    with shop.notification.away():
+    with shop.notification.unavailable():
         shop.post_order()
         set_database_clock(shop, -HOUR)
     assert not shop.recover_notification()
@@ -156,16 +156,16 @@ def test_a_notification_that_waits_survives_a_clock_that_is_set_back(shop: Shop)
     assert shop.recover_notification()
 
 
-@pytest.mark.parametrize(("peer", "ahead"), [("payment", LEASE), ("notification", LONGEST_BACKOFF)])
+@pytest.mark.parametrize(("peer", "ahead"), [("payment", LEASE), ("notification", MAX_SLOW_BACKOFF)])
 def test_a_lease_or_pause_that_may_be_one_is_left_alone(shop: Shop, peer: str, ahead: timedelta) -> None:
-    with getattr(shop, peer).away():
+    with getattr(shop, peer).unavailable():
         shop.post_order()
     with shop.order.session() as session, session.begin():
-        waiting = update(Order).where(Order.drive_after.is_not(None))
-        session.execute(waiting.values(drive_after=DatabaseTime(ahead)))
+        waiting = update(Order).where(Order.next_attempt_at.is_not(None))
+        session.execute(waiting.values(next_attempt_at=DatabaseTime(ahead)))
     shop.watch()
     assert not shop.recover_one()
-    shop.drive_on()
+    shop.resume()
 
 
 def test_an_order_is_still_cancelled_for_its_age_after_a_clock_was_set_back(
@@ -177,7 +177,7 @@ def test_an_order_is_still_cancelled_for_its_age_after_a_clock_was_set_back(
         order = shop.post_order().json()
         set_database_clock(shop, -HOUR)
         for _ in range(5):
-            shop.drive_on()
+            shop.resume()
     over = shop.read_order(order)
     assert (over["status"], over["reason"]) == ("CANCELLED", "timed_out")
     assert (shop.stock(), sum(shop.money_taken(order))) == (before, 0)

@@ -1,4 +1,4 @@
-"""Any process may die at any moment: whatever it left is driven on to an end in which stock and money agree.
+"""Any process may die at any moment: what it left is resumed until stock and money agree.
 
 A death is simulated before and after each commit of any of the four services, one per order: the transaction is
 rolled back, or has happened, and the caller loses its connection.
@@ -86,13 +86,13 @@ def order_through_a_death(shop: Shop, place: int, **changes: object) -> tuple[di
         with suppress(requests.ConnectionError):
             shop.post_order(key, **changes)
         with suppress(Died):
-            shop.drive_on()
-    shop.drive_on()
+            shop.resume()
+    shop.resume()
     with shop.order.session() as session, session.begin():
         order = session.scalar(select(Order).where(Order.idempotency_key == key))
     if order is None:
         return None, fate.struck
-    assert order.drive_after is None, f"place {place}: unfinished"
+    assert order.next_attempt_at is None, f"place {place}: unfinished"
     return shop.read_order({"id": str(order.id)}), fate.struck
 
 
@@ -160,8 +160,8 @@ def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, p
             assert (order["status"], shop.money_taken(order)) == ("RESERVED", [2 * 1290])
             grow_old(shop)
             with fated(shop, place) as fate, suppress(Died):
-                shop.drive_on()
-            shop.drive_on()
+                shop.resume()
+            shop.resume()
         over = shop.read_order(order)
         assert (over["status"], over["reason"]) == ("CANCELLED", "timed_out"), f"place {place}"
         assert shop.stock() == before, f"place {place}"

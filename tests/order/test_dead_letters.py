@@ -10,7 +10,7 @@ from click.testing import Result
 from app.http_client import BadAnswer, CircuitOpen, PeerRefused, PeerUnavailable
 from services.order import use_cases
 from services.order.clients import Peers
-from services.order.models import MAX_BAD_ANSWERS, Order, Step
+from services.order.models import MAX_INVALID_RESPONSES, Order, Step
 from tests.conftest import Shop
 from tests.order.conftest import lose_answers
 
@@ -51,7 +51,7 @@ def dead_notification(shop: Shop, peers: Peers) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def _no_dead_letters_of_other_tests(shop: Shop) -> None:
     cli(shop, "retry", "--all")
-    shop.drive_on()
+    shop.resume()
     assert cli(shop, "list").stdout == ""
 
 
@@ -60,10 +60,14 @@ def test_a_notification_that_is_refused_is_not_tried_again_and_the_order_stays_c
 ) -> None:
     order = dead_notification(shop, peers)
     assert order["status"] == "CONFIRMED"
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order) == order
-    buried = row(shop, order)
-    assert (buried.dead_letter_step, buried.drive_after, buried.driver) == ("send_notification", None, None)
+    dead_letter = row(shop, order)
+    assert (dead_letter.dead_letter_step, dead_letter.next_attempt_at, dead_letter.lease_owner) == (
+        "send_notification",
+        None,
+        None,
+    )
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert line.__dict__["order.id"] == order["id"]
     assert line.__dict__["order.dead_letter_step"] == "send_notification"
@@ -81,13 +85,13 @@ def test_a_compensation_that_is_refused_is_not_tried_again_until_a_person_asks_f
         patch.setattr(peers, "charge", fail_with(refusal("payment-service")))
         patch.setattr(peers, call, fail_with(refusal(peer)))
         order = shop.post_order().json()
-        shop.drive_on()
+        shop.resume()
     assert (order["status"], order["reason"]) == ("RESERVED", "refused")
     assert row(shop, order).dead_letter_step == step
-    shop.drive_on()
+    shop.resume()
     assert shop.stock() == before - 2
     assert cli(shop, "retry", order["id"]).exit_code == 0
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CANCELLED"
     assert shop.stock() == before
 
@@ -139,8 +143,8 @@ def test_a_dead_letter_that_is_retried_succeeds_once_its_cause_is_gone(shop: Sho
     [
         (["retry", "7b1c2a34-0000-4000-8000-000000000000"], 1, "is not a dead letter"),
         (["retry", "garbage"], 2, "not a valid UUID"),
-        (["retry"], 2, "Name one order, or use --all"),
-        (["retry", "--all", "7b1c2a34-0000-4000-8000-000000000000"], 2, "Name one order, or use --all"),
+        (["retry"], 2, "No order given"),
+        (["retry", "--all", "7b1c2a34-0000-4000-8000-000000000000"], 2, "No order given"),
     ],
 )
 def test_a_retry_of_nothing_says_why(shop: Shop, arguments: list[str], status: int, says: str) -> None:
@@ -158,19 +162,19 @@ def test_a_contract_that_stays_broken_is_a_dead_letter_in_the_end(
     with monkeypatch.context() as patch:
         patch.setattr(peers, call, fail_with(BadAnswer("peer", "HTTP 500")))
         order = shop.post_order(payment_token=token).json()
-        for _ in range(MAX_BAD_ANSWERS - 2):
-            shop.drive_on()
+        for _ in range(MAX_INVALID_RESPONSES - 2):
+            shop.resume()
         assert row(shop, order).dead_letter_step is None
         patch.setattr(peers, call, fail_with(PeerUnavailable("peer", "no answer")))
-        shop.drive_on()
+        shop.resume()
         patch.setattr(peers, call, fail_with(BadAnswer("peer", "HTTP 500")))
-        for _ in range(MAX_BAD_ANSWERS - 1):
-            shop.drive_on()
+        for _ in range(MAX_INVALID_RESPONSES - 1):
+            shop.resume()
         assert row(shop, order).dead_letter_step is None
-        shop.drive_on()
+        shop.resume()
         assert row(shop, order).dead_letter_step is not None
     assert cli(shop, "retry", "--all").exit_code == 0
-    shop.drive_on()
+    shop.resume()
     assert row(shop, order).finished
 
 
@@ -181,10 +185,10 @@ def test_what_is_only_unavailable_is_never_a_dead_letter(
     with monkeypatch.context() as patch:
         patch.setattr(peers, "notify", fail_with(error("notification-service", "no answer")))
         order = shop.post_order().json()
-        for _ in range(MAX_BAD_ANSWERS + 1):
-            shop.drive_on()
+        for _ in range(MAX_INVALID_RESPONSES + 1):
+            shop.resume()
         assert row(shop, order).dead_letter_step is None
-    shop.drive_on()
+    shop.resume()
     assert row(shop, order).finished
 
 

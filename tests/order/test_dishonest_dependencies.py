@@ -128,7 +128,7 @@ def post_order(service: RunningService) -> requests.Response:
 def process(service: RunningService) -> None:
     """Let every pause be over, and do what the recovery loop does."""
     with service.session() as session, session.begin():
-        session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
+        session.execute(update(Order).where(Order.next_attempt_at.is_not(None)).values(next_attempt_at=LONG_AGO))
     with service.app.app_context():
         for recover in (recover_orders, recover_notifications):
             while recover(write_session(), service.app.extensions["peers"]):

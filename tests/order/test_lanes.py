@@ -21,7 +21,7 @@ from tests.order.conftest import grow_old
 def _finish(shop: Shop) -> Iterator[None]:
     """Leave no unfinished order to the next test."""
     yield
-    shop.drive_on()
+    shop.resume()
 
 
 @pytest.fixture
@@ -35,15 +35,15 @@ def released() -> Iterator[Event]:
 def make_due(shop: Shop) -> None:
     """Let every lease and every pause be over."""
     with shop.order.session() as session, session.begin():
-        session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
+        session.execute(update(Order).where(Order.next_attempt_at.is_not(None)).values(next_attempt_at=LONG_AGO))
 
 
 def test_an_order_is_settled_while_every_notification_hangs(
     shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, released: Event
 ) -> None:
-    with shop.notification.away():
+    with shop.notification.unavailable():
         told_late = [shop.post_order().json() for _ in range(4)]
-    with shop.payment.away():
+    with shop.payment.unavailable():
         waiting = shop.post_order().json()
     hanging = []
 
@@ -64,7 +64,7 @@ def test_an_order_is_settled_while_every_notification_hangs(
 
 
 def test_the_customer_of_a_recovered_order_is_told_at_once_by_the_other_lane(shop: Shop) -> None:
-    with shop.payment.away():
+    with shop.payment.unavailable():
         order = shop.post_order().json()
     make_due(shop)
     assert shop.recover_order()
@@ -73,11 +73,11 @@ def test_the_customer_of_a_recovered_order_is_told_at_once_by_the_other_lane(sho
         assert session.get_one(Order, uuid.UUID(order["id"])).finished
 
 
-def test_an_order_is_not_cancelled_for_being_taken_late(shop: Shop) -> None:
-    with shop.payment.away():
+def test_an_order_is_not_canceled_for_being_resumed_late(shop: Shop) -> None:
+    with shop.payment.unavailable():
         order = shop.post_order().json()
     grow_old(shop)
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
 
 
@@ -91,9 +91,9 @@ def test_an_order_is_not_cancelled_because_a_circuit_is_open(
         patch.setattr(peers, "charge", refuse_to_call)
         order = shop.post_order().json()
         grow_old(shop)
-        shop.drive_on()
+        shop.resume()
         assert shop.read_order(order)["reason"] is None
-    shop.drive_on()
+    shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
 
 
@@ -125,5 +125,5 @@ def test_each_lane_finds_what_is_due_in_an_index_of_its_own(
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = str(connection.exec_driver_sql(explain + statement, parameters).all())
     assert index in plan
-    assert re.search(r"(SEARCH|Index Cond).*drive_after ?<", plan), plan
+    assert re.search(r"(SEARCH|Index Cond).*next_attempt_at ?<", plan), plan
     assert other not in plan

@@ -1,4 +1,4 @@
-"""Whoever drives an order holds a lease on it, so two workers never drive the same one."""
+"""A worker processes an order under a lease, so two workers never process the same one."""
 
 import uuid
 from collections import Counter
@@ -18,13 +18,13 @@ from tests.conftest import LONG_AGO, Shop
 def end_leases(shop: Shop) -> None:
     """Let every lease and every pause be over."""
     with shop.order.session() as session, session.begin():
-        session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
+        session.execute(update(Order).where(Order.next_attempt_at.is_not(None)).values(next_attempt_at=LONG_AGO))
 
 
-def test_many_workers_that_recover_at_once_drive_each_order_once(
+def test_many_workers_that_recover_at_the_same_time_process_each_order_once(
     shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with shop.payment.away():
+    with shop.payment.unavailable():
         orders = [shop.post_order().json() for _ in range(6)]
     charged: Counter[str] = Counter()
     real = peers.charge
@@ -44,9 +44,7 @@ def test_many_workers_that_recover_at_once_drive_each_order_once(
     assert {shop.read_order(order)["status"] for order in orders} == {"CONFIRMED"}
 
 
-def test_an_order_that_is_being_driven_is_not_recovered(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_order_that_is_leased_is_not_recovered(shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     recovered = []
     real = peers.charge
     monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_order()), real(order)))
@@ -55,7 +53,7 @@ def test_an_order_that_is_being_driven_is_not_recovered(
 
 
 @pytest.mark.parametrize("call", ["reserve", "charge", "notify"])
-def test_a_driver_that_lost_its_lease_leaves_the_order_to_the_other(
+def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
     shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The first worker stops for longer than its lease in the middle of a call; another finishes the order."""
@@ -92,8 +90,8 @@ def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(
         def noting(order_id: object) -> None:
             with shop.order.session() as session, session.begin():
                 order = session.get_one(Order, order_id)
-                left[call] = order.drive_after - order.updated_at if order.drive_after else None
-                order.drive_after = order.updated_at
+                left[call] = order.next_attempt_at - order.updated_at if order.next_attempt_at else None
+                order.next_attempt_at = order.updated_at
             real(order_id)
 
         monkeypatch.setattr(peers, call, noting)
@@ -109,31 +107,31 @@ def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(
 
 
 def test_an_order_tried_in_vain_for_hours_is_still_tried(shop: Shop) -> None:
-    with shop.notification.away():
+    with shop.notification.unavailable():
         order = shop.post_order().json()
         with shop.order.session() as session, session.begin():
-            session.execute(update(Order).where(Order.drive_after.is_not(None)).values(attempts=5000))
-        shop.drive_on()
-    shop.drive_on()
+            session.execute(update(Order).where(Order.next_attempt_at.is_not(None)).values(attempts=5000))
+        shop.resume()
+    shop.resume()
     with shop.order.session() as session, session.begin():
         assert session.get_one(Order, uuid.UUID(order["id"])).finished
 
 
-def test_a_database_that_fails_in_the_middle_of_an_order_is_answered_503_and_the_order_driven_on(
+def test_a_database_that_fails_in_the_middle_of_an_order_is_a_503_and_the_order_is_resumed(
     shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = peers.charge
 
     def fail(order: Order) -> None:
         real(order)
-        raise OperationalError("COMMIT", {}, Exception("the database went away"))
+        raise OperationalError("COMMIT", {}, Exception("the connection was lost"))
 
     with monkeypatch.context() as patch:
         patch.setattr(peers, "charge", fail)
         response = shop.post_order("key-when-the-database-failed")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
-    shop.drive_on()
+    shop.resume()
     again = shop.post_order("key-when-the-database-failed")
     assert (again.status_code, again.json()["status"]) == (201, "CONFIRMED")
     assert shop.money_taken(again.json()) == [2 * 1290]

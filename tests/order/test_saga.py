@@ -25,7 +25,7 @@ def test_an_approved_order_is_confirmed_charged_and_takes_its_stock(shop: Shop) 
 
 def test_the_customer_of_a_confirmed_order_is_told_once(shop: Shop) -> None:
     order = shop.post_order(customer_id="cus_told").json()
-    shop.drive_on()
+    shop.resume()
     with shop.notification.session() as session, session.begin():
         told = session.scalars(select(Notification).where(Notification.customer_id == "cus_told")).all()
     assert [str(notification.order_id) for notification in told if notification.sent_at] == [order["id"]]

@@ -1,4 +1,4 @@
-"""The states of an order, and the lease of whoever drives it; no database takes part."""
+"""The states of an order and its lease. No database takes part."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -9,10 +9,10 @@ from app.database import LOCK_WAIT
 from app.http_client import CALL_DEADLINE
 from services.order.models import (
     LEASE,
-    LONGEST_BACKOFF,
-    LONGEST_PAUSE,
+    MAX_BACKOFF,
+    MAX_SLOW_BACKOFF,
     MIN_ATTEMPTS,
-    PATIENCE,
+    ORDER_TIMEOUT,
     LeaseLost,
     Order,
     OrderLine,
@@ -57,7 +57,7 @@ def test_an_order_refuses_to_go_anywhere_else(origin: Status, target: Status) ->
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RESERVED])
 def test_an_order_that_is_not_paid_can_be_given_up(status: Status) -> None:
     order = order_in(status)
-    order.give_up(Reason.TIMED_OUT)
+    order.begin_cancellation(Reason.TIMED_OUT)
     assert (order.reason, order.status) == (Reason.TIMED_OUT, status)
 
 
@@ -65,7 +65,7 @@ def test_an_order_that_is_not_paid_can_be_given_up(status: Status) -> None:
 def test_an_order_that_is_paid_or_over_is_not_given_up(status: Status) -> None:
     order = order_in(status)
     with pytest.raises(WrongTransition):
-        order.give_up(Reason.TIMED_OUT)
+        order.begin_cancellation(Reason.TIMED_OUT)
     assert order.reason is None
 
 
@@ -93,65 +93,65 @@ def test_the_total_is_the_sum_of_its_lines() -> None:
 
 def test_whoever_takes_an_order_holds_it_for_the_time_of_a_lease() -> None:
     order = order_in(Status.PENDING)
-    driver = uuid.uuid4()
-    order.take(driver, NOW)
-    assert (order.driver, order.drive_after, order.attempts) == (driver, NOW + LEASE, 1)
+    lease_owner = uuid.uuid4()
+    order.acquire(lease_owner, NOW)
+    assert (order.lease_owner, order.next_attempt_at, order.attempts) == (lease_owner, NOW + LEASE, 1)
 
 
 def test_a_lease_is_renewed_after_each_step() -> None:
     order = order_in(Status.PENDING)
-    driver = uuid.uuid4()
-    order.take(driver, NOW)
+    lease_owner = uuid.uuid4()
+    order.acquire(lease_owner, NOW)
     later = NOW + timedelta(seconds=3)
-    order.renew(driver, later)
-    assert (order.drive_after, order.updated_at) == (later + LEASE, later)
+    order.renew(lease_owner, later)
+    assert (order.next_attempt_at, order.updated_at) == (later + LEASE, later)
 
 
-def test_a_lease_that_another_has_taken_cannot_be_renewed() -> None:
+def test_a_lease_that_another_worker_has_acquired_cannot_be_renewed() -> None:
     order = order_in(Status.PENDING)
     slow, quick = uuid.uuid4(), uuid.uuid4()
-    order.take(slow, NOW)
-    order.take(quick, NOW + LEASE)
+    order.acquire(slow, NOW)
+    order.acquire(quick, NOW + LEASE)
     with pytest.raises(LeaseLost):
         order.renew(slow, NOW + LEASE)
-    assert (order.driver, order.drive_after) == (quick, NOW + 2 * LEASE)
+    assert (order.lease_owner, order.next_attempt_at) == (quick, NOW + 2 * LEASE)
 
 
 def test_a_lease_that_was_given_back_cannot_be_renewed() -> None:
     order = order_in(Status.PENDING)
-    driver = uuid.uuid4()
-    order.take(driver, NOW)
-    order.rest(NOW)
+    lease_owner = uuid.uuid4()
+    order.acquire(lease_owner, NOW)
+    order.release(NOW)
     with pytest.raises(LeaseLost):
-        order.renew(driver, NOW)
+        order.renew(lease_owner, NOW)
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 5), (100, 5), (10_000, 5)])
 def test_an_unfinished_order_rests_longer_after_each_attempt_up_to_a_bound(attempts: int, seconds: int) -> None:
     order = order_in(Status.RESERVED, attempts=attempts)
-    order.rest(NOW)
-    assert (order.driver, order.drive_after) == (None, NOW + timedelta(seconds=seconds))
-    assert timedelta(seconds=5) == LONGEST_PAUSE
+    order.release(NOW)
+    assert (order.lease_owner, order.next_attempt_at) == (None, NOW + timedelta(seconds=seconds))
+    assert timedelta(seconds=5) == MAX_BACKOFF
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (9, 256), (10, 300), (10_000, 300)])
 def test_a_notification_rests_longer_than_an_order_that_holds_stock_or_money(attempts: int, seconds: int) -> None:
     order = order_in(Status.CONFIRMED, attempts=attempts)
-    order.rest(NOW)
-    assert order.drive_after == NOW + timedelta(seconds=seconds)
-    assert timedelta(seconds=300) == LONGEST_BACKOFF
+    order.release(NOW)
+    assert order.next_attempt_at == NOW + timedelta(seconds=seconds)
+    assert timedelta(seconds=300) == MAX_SLOW_BACKOFF
 
 
 def test_a_step_whose_contract_is_broken_rests_longer_after_each_broken_answer() -> None:
-    order = order_in(Status.RESERVED, attempts=3, bad_answers=8)
-    order.rest(NOW)
-    assert order.drive_after == NOW + timedelta(seconds=128)
+    order = order_in(Status.RESERVED, attempts=3, invalid_responses=8)
+    order.release(NOW)
+    assert order.next_attempt_at == NOW + timedelta(seconds=128)
 
 
 def test_an_order_that_got_further_forgets_the_broken_answers_on_its_way() -> None:
-    order = order_in(Status.PENDING, bad_answers=8)
+    order = order_in(Status.PENDING, invalid_responses=8)
     order.advance(Status.RESERVED)
-    assert order.bad_answers == 0
+    assert order.invalid_responses == 0
 
 
 def test_a_lease_is_longer_than_the_longest_call_and_the_wait_for_the_lock_that_records_it() -> None:
@@ -159,27 +159,27 @@ def test_a_lease_is_longer_than_the_longest_call_and_the_wait_for_the_lock_that_
 
 
 def test_a_dead_letter_is_not_due_until_a_person_retries_it() -> None:
-    order = order_in(Status.CONFIRMED, attempts=1, bad_answers=20)
-    order.take(uuid.uuid4(), NOW)
-    order.bury(Step.SEND_NOTIFICATION, "r" * 1000)
-    assert (order.driver, order.drive_after, order.status) == (None, None, Status.CONFIRMED)
+    order = order_in(Status.CONFIRMED, attempts=1, invalid_responses=20)
+    order.acquire(uuid.uuid4(), NOW)
+    order.mark_dead_letter(Step.SEND_NOTIFICATION, "r" * 1000)
+    assert (order.lease_owner, order.next_attempt_at, order.status) == (None, None, Status.CONFIRMED)
     assert (order.dead_letter_step, order.dead_letter_reason) == (Step.SEND_NOTIFICATION, "r" * 200)
     order.retry(NOW)
-    assert (order.drive_after, order.dead_letter_step, order.bad_answers) == (NOW, None, 0)
+    assert (order.next_attempt_at, order.dead_letter_step, order.invalid_responses) == (NOW, None, 0)
 
 
 @pytest.mark.parametrize("order", [order_in(Status.CANCELLED), order_in(Status.CONFIRMED, notified_at=NOW)])
 def test_a_finished_order_rests_for_good(order: Order) -> None:
     order.attempts = 1
-    order.rest(NOW)
-    assert order.drive_after is None
+    order.release(NOW)
+    assert order.next_attempt_at is None
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RESERVED])
 def test_an_order_that_takes_too_long_to_be_paid_is_overdue(status: Status) -> None:
     order = order_in(status, attempts=MIN_ATTEMPTS)
-    assert not order.overdue(NOW + PATIENCE)
-    assert order.overdue(NOW + PATIENCE + timedelta(seconds=1))
+    assert not order.overdue(NOW + ORDER_TIMEOUT)
+    assert order.overdue(NOW + ORDER_TIMEOUT + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("hours", [1, -1])

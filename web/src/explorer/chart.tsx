@@ -2,13 +2,13 @@ import { useEffect, useRef } from "preact/hooks";
 import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { time } from "../shared/format.ts";
-import { resolveColour, theme } from "../shared/theme.ts";
+import { resolveColor, theme } from "../shared/theme.ts";
 import { navigate } from "./router.ts";
 
-/** A line over time; `colour` is CSS, such as var(--accent). */
+/** A line over time; `color` is CSS, such as var(--accent). */
 export interface Line {
   label: string;
-  colour: string;
+  color: string;
   points: readonly (readonly [number, number | null])[];
 }
 /** A dot that opens something. */
@@ -17,8 +17,8 @@ export interface Dot {
   y: number;
   label: () => string;
   href: string;
-  colour: string;
-  /** Marked by its shape too, not by colour alone. */
+  color: string;
+  /** Marked by its shape too, not by color alone. */
   isFailed?: boolean;
   isSmall?: boolean;
 }
@@ -47,7 +47,7 @@ interface Props {
   cells?: readonly Cell[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
-  /** Instead of the scale's own: where a tick stands and what it says. */
+  /** Replaces the scale's own: where a tick is and what it says. */
   ticks?: readonly { at: number; label: string }[];
   onBrush?: (area: Area) => void;
 }
@@ -61,7 +61,7 @@ const TICK_STEPS = [
   ...[1, 2, 3, 6, 12].map((n) => n * HOUR),
   ...[1, 2, 7, 30].map((n) => n * DAY),
 ];
-const colours = new Map<string, string>();
+const colors = new Map<string, string>();
 const DOT = 4;
 const SMALL_DOT = 2.75;
 
@@ -71,7 +71,7 @@ export function Chart(props: Props) {
   const plot = useRef<uPlot>(undefined);
   const current = useRef(props);
   current.current = props;
-  const looks = (props.lines ?? []).map((line) => `${line.label} ${line.colour}`).join();
+  const looks = (props.lines ?? []).map((line) => `${line.label} ${line.color}`).join();
 
   useEffect(() => {
     const host = element.current!;
@@ -100,12 +100,12 @@ export function Chart(props: Props) {
   return <div class="chart" ref={element} role="img" aria-label={props.label} style={{ height: `${props.height}px` }} />;
 }
 
-/** To resolve a colour makes the browser lay the page out, so each is asked for once per theme. */
-function colourOf(css: string): string {
+/** To resolve a color makes the browser lay the page out, so each is asked for once per theme. */
+function colorOf(css: string): string {
   const key = `${theme.value} ${css}`;
-  const colour = colours.get(key) ?? resolveColour(css);
-  colours.set(key, colour);
-  return colour;
+  const color = colors.get(key) ?? resolveColor(css);
+  colors.set(key, color);
+  return color;
 }
 
 function dataOf({ lines = [], range }: Props): uPlot.AlignedData {
@@ -120,9 +120,9 @@ function dataOf({ lines = [], range }: Props): uPlot.AlignedData {
 
 function options(host: HTMLElement, current: { current: Props }): uPlot.Options {
   const { lines = [], height, isLogarithmic, onBrush } = current.current;
-  const ink = colourOf("var(--ink-2)");
+  const ink = colorOf("var(--ink-2)");
   const font = `11px ${getComputedStyle(host).fontFamily}`;
-  const axis = { stroke: ink, font, grid: { stroke: colourOf("var(--line)"), width: 1 }, ticks: { show: false } };
+  const axis = { stroke: ink, font, grid: { stroke: colorOf("var(--line)"), width: 1 }, ticks: { show: false } };
   return {
     width: host.clientWidth,
     height,
@@ -152,9 +152,9 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
     ],
     series: [
       {},
-      ...(lines.length ? lines : [{ label: "", colour: "transparent" }]).map((line) => ({
+      ...(lines.length ? lines : [{ label: "", color: "transparent" }]).map((line) => ({
         label: line.label,
-        stroke: colourOf(line.colour),
+        stroke: colorOf(line.color),
         width: 1.75,
         points: { show: (u: uPlot, i: number) => isAlone(u.data[i]!), size: 4 },
         spanGaps: false,
@@ -238,7 +238,7 @@ const clock = (seconds: number, [from, to]: readonly [number, number]): string =
 function drawCells(u: uPlot, cells: readonly Cell[]): void {
   const { ctx } = u;
   ctx.save();
-  ctx.fillStyle = colourOf("var(--accent)");
+  ctx.fillStyle = colorOf("var(--accent)");
   for (const cell of cells) {
     const [left, right] = [u.valToPos(cell.from / 1e6, "x", true), u.valToPos(cell.to / 1e6, "x", true)];
     const [bottom, top] = [u.valToPos(cell.low, "y", true), u.valToPos(cell.high, "y", true)];
@@ -251,7 +251,7 @@ function drawCells(u: uPlot, cells: readonly Cell[]): void {
 function drawDots(u: uPlot, dots: readonly Dot[]): void {
   const { ctx } = u;
   const size = (dots.some((dot) => dot.isSmall) ? SMALL_DOT : DOT) * devicePixelRatio;
-  const paper = colourOf("var(--surface)");
+  const paper = colorOf("var(--surface)");
   ctx.save();
   ctx.beginPath();
   ctx.rect(u.bbox.left - size, u.bbox.top - size, u.bbox.width + 2 * size, u.bbox.height + 2 * size);
@@ -266,7 +266,7 @@ function drawDots(u: uPlot, dots: readonly Dot[]): void {
       ctx.lineTo(x - size * 1.3, y);
       ctx.closePath();
     } else ctx.arc(x, y, size, 0, 2 * Math.PI);
-    ctx.fillStyle = colourOf(dot.colour);
+    ctx.fillStyle = colorOf(dot.color);
     ctx.strokeStyle = paper;
     ctx.lineWidth = devicePixelRatio;
     ctx.fill();
@@ -308,8 +308,8 @@ function nearest(u: uPlot, dots: readonly Dot[], event: MouseEvent): Dot | undef
   let best: Dot | undefined;
   let distance = NEAR;
   for (const dot of dots) {
-    const away = Math.hypot(u.valToPos(dot.x / 1e6, "x") - x, u.valToPos(dot.y, "y") - y);
-    if (away < distance) [best, distance] = [dot, away];
+    const offset = Math.hypot(u.valToPos(dot.x / 1e6, "x") - x, u.valToPos(dot.y, "y") - y);
+    if (offset < distance) [best, distance] = [dot, offset];
   }
   return best;
 }

@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { ago, duration, time } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "../shared/services.ts";
 import { type Summary, useQuery } from "./api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
 import { Empty, Failure } from "./parts.tsx";
@@ -91,7 +91,7 @@ function CompareRow({ line, scale, isMost }: { line: Line; scale: number; isMost
   const isMuch = Math.abs(grown) > scale * 0.01;
   const width = (us: number): { width: string } => ({ width: `${(us / scale) * 100}%` });
   return (
-    <tr class={isMost ? "most" : ""} style={{ "--service": serviceColour(line.service), "--depth": Math.min(line.depth, 12) }}>
+    <tr class={isMost ? "most" : ""} style={{ "--service": serviceColor(line.service), "--depth": Math.min(line.depth, 12) }}>
       <th scope="row">
         <span class="indent" />
         <span class="dot" />

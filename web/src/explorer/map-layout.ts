@@ -13,7 +13,7 @@ interface Layout {
   height: number;
 }
 
-/** Layers stand from left to right; where the screen is narrow, everything stands in one column, indented. */
+/** Layers go from left to right; on a narrow screen, everything is in one indented column. */
 export function layOut(map: ServiceMap, isNarrow: boolean): Layout {
   const layers = layersOf(map);
   const most = Math.max(...layers.map((layer) => layer.length));
@@ -50,7 +50,7 @@ function layersOf({ services, calls }: ServiceMap): string[][] {
   return layers.filter(Boolean);
 }
 
-/** A label stands where the arrow has parted from its neighbours: at the one that is called. */
+/** A label is where the arrow has parted from its neighbors: at the one that is called. */
 type Arrow = { path: string; label: Point };
 
 function curve([fromX, fromY]: Point, [toX, toY]: Point): Arrow {

@@ -137,7 +137,7 @@ const exemplarDots = (series: readonly Series[], unit: string, place: (value: nu
         y: place(exemplar.value!),
         label: () => `${measured(exemplar.value!, unit)} at ${time(exemplar.timestamp, 0)}\nclick: its trace`,
         href: traceLink(exemplar.trace_id, exemplar.span_id),
-        colour: "var(--ink)",
+        color: "var(--ink)",
         isSmall: true,
       })),
   );
@@ -146,7 +146,7 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
   const asked = [useSeries(instrument, "p50"), useSeries(instrument, "p95"), useSeries(instrument, "p99")];
   const datas = asked.map((one) => one.data);
   const lines = useMemo(
-    () => PERCENTILES.map(([, label, colour], i): Line => ({ label, colour, points: datas[i]?.[0]?.points ?? [] })),
+    () => PERCENTILES.map(([, label, color], i): Line => ({ label, color, points: datas[i]?.[0]?.points ?? [] })),
     datas,
   );
   const dots = useMemo(() => exemplarDots(datas[1] ?? [], instrument.unit, (value) => value), [datas[1]]);
@@ -208,7 +208,7 @@ function linesOf(series: readonly Series[], by: string): Line[] {
   const largest = series.toSorted((a, b) => sum(b) - sum(a)).slice(0, MOST_LINES);
   return largest.map((one, i) => ({
     label: by ? String(one.attributes[by] ?? "") || "(none)" : "all",
-    colour: by ? `var(--service-${(i % 8) + 1})` : "var(--accent)",
+    color: by ? `var(--service-${(i % 8) + 1})` : "var(--accent)",
     points: one.points,
   }));
 }

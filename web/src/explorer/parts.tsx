@@ -1,14 +1,14 @@
-// What several views share: a service's name with its colour, empty states, the live switch, search boxes.
+// What several views share: a service's name with its color, empty states, the live switch, search boxes.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "../shared/services.ts";
 import { type ApiError, live, shop } from "./api.ts";
 import { shortService } from "./titles.ts";
 
 export function Service({ name, isShort = false }: { name: string; isShort?: boolean }) {
   return (
     <span class="service" title={name}>
-      <span class="dot" style={{ background: serviceColour(name) }} />
+      <span class="dot" style={{ background: serviceColor(name) }} />
       <span class="service-name">{isShort ? shortService(name) : name}</span>
     </span>
   );

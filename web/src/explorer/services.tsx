@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { ago, duration, number, percent, plural } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "../shared/services.ts";
 import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "./api.ts";
 import { Chart, type Line } from "./chart.tsx";
 import { Failure, LiveSwitch, NothingYet, Service } from "./parts.tsx";
@@ -79,7 +79,7 @@ function Map({ map }: { map: ServiceMap }) {
               key={one.service}
               class={`map-node ${one.errors > 0 ? "failing" : ""}`}
               href={serviceLink(one.service)}
-              style={{ left: `${place.x}px`, top: `${place.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px`, "--service": serviceColour(one.service) }}
+              style={{ left: `${place.x}px`, top: `${place.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px`, "--service": serviceColor(one.service) }}
             >
               <b>{one.service}</b>
               <span class="map-figures">
@@ -141,14 +141,14 @@ export function ServicePage({ name }: { name: string }) {
   const detail = asked.data;
   const points = detail?.points ?? [];
   const range: [number, number] = points.length ? [points[0]!.time - step * 1e6, points.at(-1)!.time] : [0, 1];
-  const line = (label: string, colour: string, value: (one: Requests) => number | null): Line => ({
+  const line = (label: string, color: string, value: (one: Requests) => number | null): Line => ({
     label,
-    colour,
+    color,
     points: points.map((one) => [one.time, value(one)]),
   });
   const lines = useMemo(
     () => ({
-      rate: [line("rate", serviceColour(name), (one) => one.rate)],
+      rate: [line("rate", serviceColor(name), (one) => one.rate)],
       errors: [line("errors", "var(--bad)", (one) => (one.count ? one.errors : null))],
       duration: [
         line("P50", "var(--service-3)", (one) => one.p50),
@@ -237,7 +237,7 @@ export const Panel = ({ title, note, legend, children }: PanelProps) => (
         <span class="legend">
           {legend.map((line) => (
             <span key={line.label} class="legend-item">
-              <i style={{ background: line.colour }} /> {line.label}
+              <i style={{ background: line.color }} /> {line.label}
             </span>
           ))}
         </span>

@@ -50,7 +50,7 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
       <dl class="figures">
         <Figure name="Took" value={duration(span.duration)} />
         <Figure name="Started at" value={`+${duration(span.start - trace.start)}`} />
-        <Figure name="Held the request" value={duration(held)} />
+        <Figure name="On the critical path" value={duration(held)} />
       </dl>
       {why && <p class="failure">{why}</p>}
       {span.shift !== 0 && (

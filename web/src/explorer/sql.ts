@@ -1,4 +1,4 @@
-// SQL laid out for reading: a line per clause, indented conditions, coloured words. It never changes what is said.
+// SQL laid out for reading: a line per clause, indented conditions, colored words. It never changes what is said.
 
 export interface Token {
   text: string;

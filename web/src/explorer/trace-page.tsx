@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ago, duration, plural, time } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "../shared/services.ts";
 import { type Log, POLL_MS, useQuery } from "./api.ts";
 import { Comparison } from "./comparison.tsx";
 import { Empty, Failure, Icon, ICONS, Service, Tabs } from "./parts.tsx";
@@ -25,7 +25,7 @@ import { notesOf } from "./waterfall-rows.ts";
 
 const STILL_ARRIVING_MS = 60_000;
 
-/** What stands behind /trace/ in the address. */
+/** What follows /trace/ in the address. */
 export const TracePage = ({ traceId }: { traceId: string }) =>
   /^[0-9a-f]{1,32}$/.test(traceId) ? (
     <OneTrace traceId={traceId} />
@@ -126,7 +126,7 @@ function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; 
             class="button small"
             href={`/api/traces/${trace.traceId}/otlp`}
             download={`trace-${trace.traceId}.json`}
-            title="The trace with its logs as OTLP JSON: whoever gets the file can import it"
+            title="The trace with its logs as OTLP JSON, which any user can import"
           >
             <Icon path={ICONS.down} />
             Export
@@ -193,7 +193,7 @@ function Shares({ trace, path }: { trace: Trace; path: CriticalPath }) {
     <div class="shares" aria-label="Critical path by service" role="group">
       <div class="shares-bar" aria-hidden="true">
         {parts.map(([name, us]) => (
-          <span key={name} style={{ flexGrow: us, background: serviceColour(name) }} />
+          <span key={name} style={{ flexGrow: us, background: serviceColor(name) }} />
         ))}
       </div>
       <ul class="shares-key">

@@ -182,15 +182,15 @@ function breakCycles(spans: Map<string, Span>, roots: Span[]): void {
   }
 }
 
-/** Centre a SERVER span that sticks out of its CLIENT span inside it: an answered call cannot outlast its caller. */
+/** Center a SERVER span that sticks out of its CLIENT span inside it: an answered call cannot outlast its caller. */
 function alignClocks(roots: Span[]): void {
   for (const parent of walk(roots)) {
     for (const child of parent.children) {
       if (child.process === parent.process) child.shift = parent.shift;
       else if (kindOf(child) === "server" && kindOf(parent) === "client" && child.duration <= parent.duration) {
         const inside = parent.start <= child.start && endOf(child) <= endOf(parent);
-        const centred = parent.start + Math.floor((parent.duration - child.duration) / 2);
-        child.shift = inside ? 0 : centred - child.start;
+        const centered = parent.start + Math.floor((parent.duration - child.duration) / 2);
+        child.shift = inside ? 0 : centered - child.start;
       }
       child.start += child.shift;
     }
@@ -198,10 +198,10 @@ function alignClocks(roots: Span[]): void {
 }
 
 /**
- * The sections in which each span itself held the request up; together they cover `root` exactly once.
+ * The sections in which each span itself was on the critical path; together they cover `root` exactly once.
  *
  * The algorithm of Jaeger's UI and of Uber's CRISP (USENIX ATC 2022): walk back from the end through the child that
- * finished last. Children are clipped to their parent; asynchronous ones hold nobody up.
+ * finished last. Children are clipped to their parent; asynchronous ones delay no span.
  */
 export function criticalPath(root: Span): CriticalPath {
   const path: CriticalPath = new Map();

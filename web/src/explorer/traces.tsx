@@ -11,7 +11,7 @@ const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "st
 const PAGE = 100;
 const SCREENFUL = 24;
 const MOST = 1500;
-/** A trace that took no time at all (µs) stands here in the scatter, not decades below the others. */
+/** A trace that took no time at all (µs) is here in the scatter, not decades below the others. */
 const FLOOR = 100;
 
 /** Traces, newest first and live, with filters that stand in the address. */
@@ -208,7 +208,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
           label: () =>
             `${trace.service} ${trace.operation}\n${duration(trace.duration)} at ${time(trace.startTime)}${trace.errors ? `\n${plural(trace.errors, "error")}` : ""}`,
           href: traceLink(trace.traceID),
-          colour: trace.errors ? "var(--bad)" : "var(--accent)",
+          color: trace.errors ? "var(--bad)" : "var(--accent)",
           isFailed: trace.errors > 0,
         }),
       ),

@@ -53,10 +53,10 @@ export const isInSight = (scroller: HTMLElement, index: number | undefined, rowH
   (index + 1) * rowHeight <= scroller.scrollTop + scroller.clientHeight - sticky;
 
 /** Scroll so that row `index` is in sight, below whatever sticks to the top. */
-export function reveal(scroller: HTMLElement, index: number, rowHeight: number, sticky: number, centre = false): void {
+export function reveal(scroller: HTMLElement, index: number, rowHeight: number, sticky: number, center = false): void {
   const top = index * rowHeight;
   const room = scroller.clientHeight - sticky;
-  if (centre) scroller.scrollTop = top - (room - rowHeight) / 2;
+  if (center) scroller.scrollTop = top - (room - rowHeight) / 2;
   else if (top < scroller.scrollTop) scroller.scrollTop = top;
   else if (top + rowHeight > scroller.scrollTop + room) scroller.scrollTop = top + rowHeight - room;
 }

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, plural } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "../shared/services.ts";
 import { setParams } from "./router.ts";
 import { isNarrow } from "./screen.ts";
 import { peer, shortService, title } from "./titles.ts";
@@ -37,10 +37,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
   const window: Section = zoom ?? [trace.start, Math.max(trace.end, trace.start + 1)];
   const at = places.get(active) ?? 0;
 
-  const show = (item: Span | Note, centre = false): void => {
+  const show = (item: Span | Note, center = false): void => {
     setActive(item);
     const place = places.get(item);
-    if (scroller.current && place !== undefined) reveal(scroller.current, place, ROW, HEAD, centre);
+    if (scroller.current && place !== undefined) reveal(scroller.current, place, ROW, HEAD, center);
   };
   /** A span that is found or linked to may lie in a folded part. */
   const bringUp = (span: Span): void => {
@@ -245,7 +245,7 @@ interface SpanRowProps {
 }
 
 function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
-  const colour = serviceColour(span.service);
+  const color = serviceColor(span.service);
   const isNewService = trace.spans.get(span.parentId ?? "")?.service !== span.service;
   const failed = isFailed(span);
   const status = Number(span.tags.get("http.response.status_code") ?? 0);
@@ -259,7 +259,7 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
       aria-level={depth + 1}
       aria-expanded={isFolded === undefined ? undefined : !isFolded}
       aria-selected={state.includes("selected")}
-      style={{ "--service": colour, "--depth": Math.min(depth, MAX_INDENT) }}
+      style={{ "--service": color, "--depth": Math.min(depth, MAX_INDENT) }}
       onClick={onOpen}
     >
       <div role="gridcell" class="cell-name">
@@ -293,7 +293,7 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
   );
 }
 
-/** The span's time; filled where it itself held the request up; a mark for each log line. */
+/** The span's time; filled where it is on the critical path; a mark for each log line. */
 function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | "notes" | "window"> & { span: Span }) {
   const share = (at: number): number => ((at - window[0]) / (window[1] - window[0])) * 100;
   const clip = (at: number): number => Math.min(100, Math.max(0, share(at)));
@@ -334,7 +334,7 @@ function NoteRow({ row: { note, depth }, index, trace, window, isActive, onOpen 
       class={`row note ${isActive ? "active" : ""} ${levelClass(note.level)}`}
       aria-rowindex={index + 2}
       aria-level={depth + 1}
-      style={{ "--depth": Math.min(depth, MAX_INDENT), "--service": serviceColour(note.span.service) }}
+      style={{ "--depth": Math.min(depth, MAX_INDENT), "--service": serviceColor(note.span.service) }}
       onClick={onOpen}
     >
       <div role="gridcell" class="cell-name" title={note.text.slice(0, 1000)}>

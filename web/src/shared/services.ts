@@ -1,4 +1,4 @@
-// Each service keeps its colour, on every view and in both themes.
+// Each service keeps its color, on every view and in both themes.
 
 const KNOWN: Record<string, number> = {
   "order-service": 1,
@@ -8,11 +8,11 @@ const KNOWN: Record<string, number> = {
   storefront: 5,
 };
 
-const COLOURS = 8;
+const COLORS = 8;
 
-/** The CSS colour of a service, to set as a style or to resolve for a canvas; a name it has not met gets one by its hash. */
-export function serviceColour(name: string): string {
-  return `var(--service-${KNOWN[name] ?? 6 + (hash(name) % (COLOURS - 5))})`;
+/** The CSS color of a service, to set as a style or to resolve for a canvas; a name it has not met gets one by its hash. */
+export function serviceColor(name: string): string {
+  return `var(--service-${KNOWN[name] ?? 6 + (hash(name) % (COLORS - 5))})`;
 }
 
 function hash(text: string): number {

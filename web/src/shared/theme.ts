@@ -14,7 +14,7 @@ system.addEventListener("change", (event) => {
   systemTheme.value = event.matches ? "dark" : "light";
 });
 
-/** The theme on the screen now; draw a canvas anew when it changes. */
+/** The theme on the screen now; redraw a canvas when it changes. */
 export const theme = computed(() => chosen.value ?? systemTheme.value);
 
 if (chosen.value) document.documentElement.dataset["theme"] = chosen.value;
@@ -32,14 +32,14 @@ export function toggleTheme(): void {
   }
 }
 
-/** A CSS colour such as `var(--accent)`, as the `rgb(...)` of the theme on the screen, for a canvas. */
-export function resolveColour(css: string): string {
+/** A CSS color such as `var(--accent)`, as the `rgb(...)` of the theme on the screen, for a canvas. */
+export function resolveColor(css: string): string {
   const probe = document.createElement("span");
   probe.style.color = css;
   document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
+  const color = getComputedStyle(probe).color;
   probe.remove();
-  return colour;
+  return color;
 }
 
 function stored(): Theme | null {

@@ -26,7 +26,7 @@ function Shelf() {
     return <p class="note muted">Looking at the shelf …</p>;
   }
   if (items.value.length === 0) {
-    return <p class="note muted">The shelf is empty: `make migrate` fills it.</p>;
+    return <p class="note muted">The shelf is empty. Run `waybill migrate` to fill it.</p>;
   }
   return (
     <ul>
@@ -84,7 +84,7 @@ function Row({ item }: { item: Item }) {
 /** What is left; more than that may be ordered, to see what becomes of it. */
 function Stock({ item, quantity }: { item: Item; quantity: number }) {
   if (quantity > item.stock) {
-    return <span class="short">{item.stock ? `Only ${item.stock} left` : "Sold out"}: the order would be cancelled.</span>;
+    return <span class="short">{item.stock ? `Only ${item.stock} left` : "Sold out"}: the order would be canceled.</span>;
   }
   if (item.stock === 0) return <span class="short">Sold out</span>;
   if (item.stock <= FEW) return <span class="short">{item.stock} left</span>;

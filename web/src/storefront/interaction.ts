@@ -11,7 +11,7 @@ export interface Interaction {
 
 const tracer = trace.getTracer("storefront");
 
-/** Begin the span of a click, at the moment of the event; `name` is what stands on the button. */
+/** Begin the span of a click, at the moment of the event; `name` is the label of the button. */
 export function beginInteraction(name: string, event: Event): Interaction {
   const attributes = { "app.widget.name": name, "url.path": location.pathname };
   const span = tracer.startSpan(`click ${name}`, { startTime: event.timeStamp, attributes });

@@ -65,7 +65,7 @@ function Slip({ order, traceId }: { order: Order; traceId: string | null }) {
         {order.total !== null && order.currency !== null && <span class="slip-total number">{money(order.total, order.currency)}</span>}
       </div>
       {order.reason && <p>{REASONS[order.reason].whole}</p>}
-      {!settled(order) && <p>A service is slow or away; the order is written down and will be driven on. This page keeps looking.</p>}
+      {!settled(order) && <p>A service is slow or unavailable. The order is recorded and will be processed; this page keeps checking.</p>}
       <Route order={order} />
       {traceId && <TraceLink id={traceId} primary />}
       <button type="button" class="button" onClick={() => fillBasket(order)}>

@@ -106,7 +106,7 @@ export async function placeOrder(event: Event): Promise<void> {
   }
 }
 
-/** The order's request, again and again under one key while nobody answers or the service asks for patience. */
+/** The order's request, again and again under one key while there is no response or the service says to retry later. */
 async function send(order: NewOrder, key: string, click: Interaction): Promise<Answer<Order>> {
   const since = performance.now();
   for (let attempt = 1; ; attempt += 1) {
@@ -120,7 +120,7 @@ async function send(order: NewOrder, key: string, click: Interaction): Promise<A
   }
 }
 
-/** Look after an order that is still being driven, until it is settled or another one is placed. */
+/** Look after an order that is still being processed, until it is settled or another one is placed. */
 async function follow(order: Order, traceId: string | null, click: Interaction): Promise<void> {
   for (let wait = 500; !settled(order); wait = Math.min(wait * 1.5, 4000)) {
     await pause(wait);

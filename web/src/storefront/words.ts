@@ -9,7 +9,7 @@ export const REGIONS: [Region, string][] = [
 ];
 
 export const CARDS: { token: string; name: string; does: string }[] = [
-  { token: "tok_approve", name: "A good card", does: "Approved at once." },
+  { token: "tok_approve", name: "A good card", does: "Approved immediately." },
   { token: "tok_decline", name: "An empty card", does: "Declined: see the stock given back." },
   { token: "tok_slow", name: "A slow bank", does: "Approved two seconds later: see where." },
   { token: "tok_fail_then_succeed", name: "A shaky line", does: "Fails once, then works: see the retry." },
@@ -20,7 +20,7 @@ export const STATUS: Record<Status, { name: string; tone: "good" | "bad" | "info
   RESERVED: { name: "Stock reserved", tone: "info" },
   CHARGED: { name: "Card charged", tone: "info" },
   CONFIRMED: { name: "Confirmed", tone: "good" },
-  CANCELLED: { name: "Cancelled", tone: "bad" },
+  CANCELLED: { name: "Canceled", tone: "bad" },
 };
 
 export const REASONS: Record<Reason, { short: string; whole: string }> = {
@@ -35,7 +35,7 @@ export const REASONS: Record<Reason, { short: string; whole: string }> = {
 export function advice(failure: Failure): string {
   const { problem } = failure;
   if (problem === null) return "order-service does not answer. Is the stack up? Start it with `make demo`, or look with `waybill doctor`.";
-  if (problem.status === 503) return "A service that this needs is away. `waybill doctor` says which; then try again.";
+  if (problem.status === 503) return "A dependency is unavailable. `waybill doctor` reports which one. Then try again.";
   return problem.detail;
 }
 

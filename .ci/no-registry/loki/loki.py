@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""NOT Loki: what stands in its place where Loki itself cannot be had, so that what reaches it can be looked at.
+"""A stand-in for Loki (not Loki itself), so that the tests can query the logs that the Collector sends.
 
-It takes log records over OTLP/HTTP, keeps them in SQLite and answers those forms of LogQL that Waybill's dashboards and
-tests use. It reads no configuration: that of Loki is not tested by it.
+It receives log records over OTLP/HTTP, stores them in SQLite and supports the forms of LogQL that Waybill's dashboards
+and tests use. It reads no configuration, so Loki's own configuration is not tested.
 """
 
 import gzip
