@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.problems import reason_of
+from .problems import reason_of
 
 # gunicorn gives up at once on this exit status (Arbiter.APP_LOAD_ERROR); on any other it would start
 # the worker again, and fail again, for ever.

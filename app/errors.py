@@ -13,8 +13,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from app.http_client import PeerError
-from app.problems import CONTENT_TYPE, InvalidField, Problem, ProblemError, reason_of
+from .http_client import PeerError
+from .problems import CONTENT_TYPE, InvalidField, Problem, ProblemError, reason_of
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from sqlalchemy import MetaData
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from app import database, errors, health, hosts, logs, telemetry
-from app.background import Task
-from app.config import MAX_BODY, Settings
-from app.problems import InvalidField, Problem
+from . import database, errors, health, hosts, logs, telemetry
+from .background import Task
+from .config import MAX_BODY, Settings
+from .problems import InvalidField, Problem
 
 logger = logging.getLogger(__name__)
 

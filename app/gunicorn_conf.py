@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from app import background, telemetry
-from app.config import Settings, load_settings
-from app.logs import logging_config
+from . import background, telemetry
+from .config import Settings, load_settings
+from .logs import logging_config
 
 
 class _Process(Settings):
@@ -16,7 +16,7 @@ _settings = load_settings(_Process)
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
 # Threads get complete requests: a slow client cannot hold one.
-worker_class = "app.worker.Worker"
+worker_class = f"{__package__}.worker.Worker"
 threads = _settings.threads
 # The application is made in each worker: threads and sockets of telemetry do not outlive a fork.
 preload_app = False

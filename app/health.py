@@ -6,7 +6,7 @@ from collections.abc import Callable
 from flask import Blueprint, Flask
 from werkzeug.exceptions import ServiceUnavailable
 
-from app.telemetry import untraced
+from .telemetry import untraced
 
 logger = logging.getLogger(__name__)
 

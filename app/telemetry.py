@@ -48,8 +48,8 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, use_span
 from opentelemetry.util.http import sanitize_method
 from sqlalchemy import Engine
 
-from app.config import TraceContextPolicy, refuse_setting
-from app.logs import plain
+from .config import TraceContextPolicy, refuse_setting
+from .logs import plain
 
 DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
