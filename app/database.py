@@ -7,6 +7,7 @@ from typing import Any
 
 import flask
 import sqlalchemy
+import svcs
 from sqlalchemy import (
     URL,
     Connection,
@@ -95,6 +96,14 @@ def string_enum(kind: type[StrEnum]) -> Enum:
     return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [str(m) for m in members])
 
 
+class WriteSession(Session):
+    """A session for changes."""
+
+
+class ReadSession(Session):
+    """A session for queries; its transactions are read-only."""
+
+
 class Database:
     """The database of one service: `write()` and `read()` open sessions.
 
@@ -106,8 +115,8 @@ class Database:
         self._migrated = False
         self.engine = _create_engine(make_url(url), pool_size)
         readonly = self.engine.execution_options(postgresql_readonly=True)
-        self.write = sessionmaker(self.engine, expire_on_commit=False, autobegin=False)
-        self.read = sessionmaker(readonly, expire_on_commit=False, autobegin=False)
+        self.write = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False, autobegin=False)
+        self.read = sessionmaker(readonly, class_=ReadSession, expire_on_commit=False, autobegin=False)
 
     def check_ready(self) -> None:
         """Raise if the database does not answer or was not migrated."""
@@ -122,30 +131,20 @@ class Database:
 
 
 def init_app(app: flask.Flask, database: Database) -> None:
-    """Give each request of `app` its sessions and close them when it ends."""
-    app.extensions["database"] = database
-
-    @app.teardown_appcontext
-    def close_sessions(_error: BaseException | None) -> None:
-        for session in flask.g.pop("sessions", {}).values():
-            session.close()
+    """Register `database` and its sessions: one of each kind per request or app context, closed when that ends."""
+    svcs.flask.register_value(app, Database, database)
+    svcs.flask.register_factory(app, WriteSession, lambda: database.write())
+    svcs.flask.register_factory(app, ReadSession, lambda: database.read())
 
 
 def write_session() -> Session:
-    """The request's session for changes. Keep each `with session.begin():` short and free of HTTP calls."""
-    return _request_session("write")
+    """Return the request's session for changes. Keep each `with session.begin():` short and free of HTTP calls."""
+    return svcs.flask.get(WriteSession)
 
 
 def read_session() -> Session:
-    """The request's session for queries; its transactions are read-only."""
-    return _request_session("read")
-
-
-def _request_session(kind: str) -> Session:
-    sessions: dict[str, Session] = flask.g.setdefault("sessions", {})
-    if kind not in sessions:
-        sessions[kind] = getattr(flask.current_app.extensions["database"], kind)()
-    return sessions[kind]
+    """Return the request's session for queries."""
+    return svcs.flask.get(ReadSession)
 
 
 def _create_engine(url: URL, pool_size: int) -> Engine:

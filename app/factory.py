@@ -2,9 +2,11 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import flask
+import svcs
 from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
@@ -13,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import MetaData
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from . import database, errors, health, hosts, logs, telemetry
+from . import database, errors, health, hosts, lifecycle, logs, telemetry
 from .background import Task
 from .config import MAX_BODY, Settings
 from .problems import InvalidField, Problem
@@ -50,13 +52,13 @@ def create_service(
     *,
     version: str,
     background: tuple[Task, ...] = (),
-    **extensions: Any,
+    dependencies: Mapping[type, object] | None = None,
 ) -> Flask:
     """A Flask app with everything around `blueprint`: logs, telemetry, database, errors, health, OpenAPI.
 
     `name` is the service.name; `metadata` holds the tables that must exist for it to be ready; `background`
-    tasks run beside the requests of each gunicorn worker; `extensions` are what the views find in
-    `current_app.extensions`.
+    tasks run beside the requests of each worker; `dependencies` are what handlers get by their type, e.g.
+    `svcs.flask.get(Cache)`.
     """
     logs.configure(settings.log_level)
     telemetry.configure(name, version, settings.incoming_trace_context)
@@ -76,6 +78,9 @@ def create_service(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     telemetry.instrument_app(app)
     errors.init_app(app)
+    svcs.flask.init_app(app)
+    for kind, value in (dependencies or {}).items():
+        svcs.flask.register_value(app, kind, value)
 
     service_database = database.Database(
         # One more for /readyz, which has a thread of its own.
@@ -85,8 +90,7 @@ def create_service(
     )
     database.init_app(app, service_database)
     health.init_app(app, {"database": service_database.check_ready})
-    app.extensions |= extensions
-    app.extensions["background"] = background
+    lifecycle.init_app(app, background)
 
     app.before_request(_start_clock)
     hosts.init_app(app, settings.allowed_hosts)

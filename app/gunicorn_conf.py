@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import background, telemetry
+from . import lifecycle
 from .config import Settings, load_settings
 from .logs import logging_config
 
@@ -35,16 +35,12 @@ logconfig_dict = logging_config(_settings.log_level)
 
 
 def post_worker_init(worker: Any) -> None:
-    """A worker has booted: start what runs beside its requests."""
+    """Start what runs beside the requests of a worker that has booted."""
     # Arbiter and worker read the same setting: a worker that drained for all of it would be killed before its exit.
     worker.cfg.set("graceful_timeout", DRAIN_TIMEOUT)
-    background.start(worker.wsgi)
+    lifecycle.start()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:
-    """A worker is about to go: send what telemetry it still holds.
-
-    It is gone 5 s after SIGTERM, backend or not: gunicorn has waited 2 s for kept connections when this is called.
-    """
-    background.stop(timeout=0.5)
-    telemetry.shutdown(deadline=1.5)
+    """Stop what runs beside the requests of a worker that exits, and send its last telemetry."""
+    lifecycle.stop()

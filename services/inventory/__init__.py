@@ -18,4 +18,6 @@ def create_app() -> Flask:
     """The WSGI application; settings come from the environment."""
     settings = load_settings(Settings)
     cache = Cache(settings.cache_url, ttl=CACHE_TTL, pool_size=settings.threads)
-    return create_service("inventory-service", blueprint, settings, Base.metadata, version=VERSION, cache=cache)
+    return create_service(
+        "inventory-service", blueprint, settings, Base.metadata, version=VERSION, dependencies={Cache: cache}
+    )

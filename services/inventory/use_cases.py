@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from opentelemetry.trace import Span
 from sqlalchemy import select
@@ -23,9 +22,10 @@ from services.inventory.models import (
     ReservationStatus,
     UnknownItem,
 )
+from services.inventory.schemas import ItemList, ItemView
 from services.inventory.telemetry import releases, reservations, tracer
 
-CATALOGUE_KEY = "items"
+CATALOGUE_KEY = "catalogue"
 
 
 def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dict[str, int]) -> Reservation:
@@ -58,38 +58,26 @@ def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
     return reservation
 
 
-def get_item(session: Session, cache: Cache, sku: str) -> dict[str, Any] | None:
-    """The item as JSON, from the cache where it can be."""
+def get_item(session: Session, cache: Cache, sku: str) -> ItemView | None:
+    """Return the item, from the cache if it is there."""
 
-    def load() -> dict[str, Any] | None:
+    def load() -> ItemView | None:
         with session.begin():
             item = session.get(Item, sku)
-        return item_to_dict(item) if item else None
+        return ItemView.model_validate(item) if item else None
 
-    found: dict[str, Any] | None = cache.get_or_load(_key(sku), load)
-    return found
+    return cache.get_or_load(_key(sku), ItemView, load)
 
 
-def list_items(session: Session, cache: Cache) -> list[dict[str, Any]]:
-    """All items by sku, as JSON, from the cache where it can be."""
+def list_items(session: Session, cache: Cache) -> ItemList:
+    """Return all items by sku, from the cache if they are there."""
 
-    def load() -> list[dict[str, Any]]:
+    def load() -> ItemList:
         with session.begin():
-            return [item_to_dict(item) for item in session.scalars(select(Item).order_by(Item.sku))]
+            items = session.scalars(select(Item).order_by(Item.sku)).all()
+        return ItemList.model_validate({"items": items})
 
-    found: list[dict[str, Any]] = cache.get_or_load(CATALOGUE_KEY, load)
-    return found
-
-
-def item_to_dict(item: Item) -> dict[str, Any]:
-    """The item in the form that is cached and answered."""
-    return {
-        "sku": item.sku,
-        "name": item.name,
-        "price": item.price,
-        "currency": item.currency,
-        "stock": item.stock,
-    }
+    return cache.get_or_load(CATALOGUE_KEY, ItemList, load)
 
 
 def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, int]) -> tuple[Reservation, str]:

@@ -38,7 +38,7 @@ def create_app() -> Flask:
         Base.metadata,
         version=VERSION,
         background=background,
-        peers=peers,
+        dependencies={Peers: peers},
     )
     app.register_blueprint(storefront(settings))
     app.cli.add_command(dead_letters)

@@ -4,12 +4,13 @@ import hashlib
 from http import HTTPStatus
 from typing import Any
 
-from flask import current_app
+import svcs
 from flask_openapi3 import APIBlueprint
 from werkzeug.exceptions import NotFound
 
 from app.database import read_session, write_session
 from app.errors import problem_responses
+from services.order.clients import Peers
 from services.order.models import Order, OrderLine, Status
 from services.order.schemas import (
     CatalogueView,
@@ -34,7 +35,7 @@ def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any
 
     201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being driven.
     """
-    order = place_order(write_session(), current_app.extensions["peers"], order_from_json(body, header.key))
+    order = place_order(write_session(), svcs.flask.get(Peers), order_from_json(body, header.key))
     status = HTTPStatus.CREATED if order.settled else HTTPStatus.ACCEPTED
     return OrderView.of(order), status, {"Location": f"/orders/{order.id}"}
 
@@ -60,7 +61,7 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
 @blueprint.get("/items", responses={200: CatalogueView, **problem_responses(503)})
 def read_items() -> dict[str, Any]:
     """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
-    return CatalogueView.of(list_items(current_app.extensions["peers"]))
+    return CatalogueView.of(list_items(svcs.flask.get(Peers)))
 
 
 def order_from_json(body: NewOrder, idempotency_key: str) -> Order:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from flask import current_app
+import svcs
 from flask_openapi3 import APIBlueprint
 
 from app.database import write_session
 from app.errors import problem_responses
 from services.payment import use_cases
+from services.payment.processor import Processor
 from services.payment.schemas import ChargeView, NewCharge, NewRefund
 
 blueprint = APIBlueprint("payment", __name__)
@@ -18,7 +19,7 @@ def post_charge(body: NewCharge) -> dict[str, Any]:
     """Charge an order; the same call again changes nothing."""
     charge = use_cases.charge(
         write_session(),
-        current_app.extensions["processor"],
+        svcs.flask.get(Processor),
         body.order_id,
         body.payment_token,
         body.amount,
@@ -30,5 +31,5 @@ def post_charge(body: NewCharge) -> dict[str, Any]:
 @blueprint.post("/refunds", responses={200: ChargeView, **problem_responses(400, 413, 415, 422, 503)})
 def post_refund(body: NewRefund) -> dict[str, Any]:
     """Give an order's money back; the same call again changes nothing."""
-    charge = use_cases.refund(write_session(), current_app.extensions["processor"], body.order_id)
+    charge = use_cases.refund(write_session(), svcs.flask.get(Processor), body.order_id)
     return ChargeView.of(charge)

@@ -5,7 +5,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify
+import svcs
+from flask import Flask, Response, jsonify
 from flask_openapi3 import APIBlueprint
 from opentelemetry import trace
 from pydantic import BaseModel, Field
@@ -68,6 +69,12 @@ class NewThing(Request):
     name: str = Field(max_length=50)
 
 
+class ThingName(BaseModel):
+    """The part of a thing that is cached."""
+
+    name: str
+
+
 class LogQuery(BaseModel):
     """What is to be logged."""
 
@@ -78,6 +85,10 @@ class SleepQuery(BaseModel):
     """How long to take for the answer."""
 
     seconds: float
+
+
+class AbsentPeer(Peer):
+    """A peer that is unavailable."""
 
 
 class Taken(ProblemError):
@@ -100,13 +111,14 @@ def get_thing(path: ThingPath) -> dict[str, Any]:
     """Read a row through the cache, and log that twice: as a message, and with arguments and an extra field."""
     session = read_session()
 
-    def load() -> Any:
+    def load() -> ThingName | None:
         with session.begin():
-            return session.scalar(select(Thing.name).where(Thing.id == path.thing_id))
+            name = session.scalar(select(Thing.name).where(Thing.id == path.thing_id))
+        return None if name is None else ThingName(name=name)
 
-    name = current_app.extensions["cache"].get_or_load(f"thing:{path.thing_id}", load)
-    logger.info("looked for thing %d", path.thing_id, extra={"probe.found": name is not None})
-    return {"name": name}
+    found = svcs.flask.get(Cache).get_or_load(f"thing:{path.thing_id}", ThingName, load)
+    logger.info("looked for thing %d", path.thing_id, extra={"probe.found": found is not None})
+    return {"name": found and found.name}
 
 
 @blueprint.get("/log")
@@ -199,21 +211,21 @@ def taken() -> dict[str, Any]:
 @blueprint.get("/call-peer")
 def call_peer() -> dict[str, Any]:
     """Call the peer."""
-    current_app.extensions["peer"].call("GET", "/hello?token=s3cret", Ok)
+    svcs.flask.get(Peer).call("GET", "/hello?token=s3cret", Ok)
     return {}
 
 
 @blueprint.get("/call-breaking-peer")
 def call_breaking_peer() -> dict[str, Any]:
     """Call the peer for a response that breaks off."""
-    current_app.extensions["peer"].call("POST", "/half-a-body", Ok)
+    svcs.flask.get(Peer).call("POST", "/half-a-body", Ok)
     return {}
 
 
 @blueprint.get("/call-absent-peer")
 def call_absent_peer() -> dict[str, Any]:
     """Call a peer that is unavailable."""
-    current_app.extensions["absent_peer"].call("GET", "/hello", Ok)
+    svcs.flask.get(AbsentPeer).call("GET", "/hello", Ok)
     return {}
 
 
@@ -261,7 +273,9 @@ def create_app() -> Flask:
         Base.metadata,
         version="1.2.3",
         background=(Task("tick", settings.tick, tick),) if settings.tick else (),
-        cache=Cache(settings.cache_url, ttl=60, pool_size=settings.threads),
-        peer=Peer("peer", settings.peer_url, pool_size=settings.threads),
-        absent_peer=Peer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
+        dependencies={
+            Cache: Cache(settings.cache_url, ttl=60, pool_size=settings.threads),
+            Peer: Peer("peer", settings.peer_url, pool_size=settings.threads),
+            AbsentPeer: AbsentPeer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
+        },
     )

@@ -13,6 +13,7 @@ from app.http_client import PeerUnavailable
 from services.order.clients import Peers
 from services.order.models import MIN_ATTEMPTS, PATIENCE, Order
 from tests.conftest import Shop
+from tests.dependencies import dependency
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,7 @@ def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def peers(shop: Shop) -> Peers:
     """What order-service calls its peers with."""
-    peers: Peers = shop.order.app.extensions["peers"]
-    return peers
+    return dependency(shop.order.app, Peers)
 
 
 def grow_old(shop: Shop) -> None:

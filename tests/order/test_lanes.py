@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
+from app.database import Database
 from app.http_client import CircuitOpen, PeerUnavailable
 from services.order.clients import Peers
 from services.order.models import Order
 from tests.conftest import LONG_AGO, Shop
+from tests.dependencies import dependency
 from tests.order.conftest import grow_old
 
 
@@ -109,7 +111,7 @@ def test_each_lane_finds_what_is_due_in_an_index_of_its_own(
 ) -> None:
     """So a backlog in one costs the other nothing: its rows are not in that index."""
     statements: list[tuple[str, Any]] = []
-    engine = shop.order.app.extensions["database"].engine
+    engine = dependency(shop.order.app, Database).engine
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):
