@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from .http_client import PeerError
+from .dependency_errors import DependencyError
 from .problems import CONTENT_TYPE, InvalidField, Problem, ProblemError, reason_of
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ def init_app(app: Flask) -> None:
     """Map every exception that leaves a view of `app`."""
     app.register_error_handler(ProblemError, _refusal)
     app.register_error_handler(HTTPException, _http_exception)
-    for away in (OperationalError, InterfaceError, PoolTimeout, PeerError):
-        app.register_error_handler(away, _unavailable)
+    for unavailable in (OperationalError, InterfaceError, PoolTimeout, DependencyError):
+        app.register_error_handler(unavailable, _unavailable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -68,14 +68,14 @@ def _unavailable(error: Exception) -> Response:
     logger.warning("cannot serve now: %s", error)
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    return _response("about:blank", status.phrase, status, "Something this service needs is away; try again.")
+    return _response("about:blank", status.phrase, status, "A dependency is temporarily unavailable. Please retry.")
 
 
 def _unexpected(error: Exception) -> Response:
     logger.exception("unexpected error")
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return _response("about:blank", status.phrase, status, "An error of ours; its trace says more.")
+    return _response("about:blank", status.phrase, status, "Internal error. Use the trace_id to find the cause.")
 
 
 def _response(kind: str, title: str, status: int, detail: str, errors: list[InvalidField] | None = None) -> Response:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from app.database import Database, write_session
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import Order
 from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
@@ -190,12 +190,12 @@ class Shop:
     def recover_order(self) -> bool:
         """One turn of the recovery of orders that are not settled."""
         with self.order.app.app_context():
-            return recover_orders(write_session(), svcs.flask.get(Peers))
+            return recover_orders(write_session(), svcs.flask.get(Clients))
 
     def recover_notification(self) -> bool:
         """One turn of the recovery of notifications."""
         with self.order.app.app_context():
-            return recover_notifications(write_session(), svcs.flask.get(Peers))
+            return recover_notifications(write_session(), svcs.flask.get(Clients))
 
     def watch(self) -> None:
         """One turn of the watch over orders."""

@@ -13,37 +13,39 @@ from services.inventory import use_cases
 from services.inventory.schemas import (
     ItemList,
     ItemPath,
-    ItemView,
+    ItemResponse,
     NewRelease,
     NewReservation,
-    ReservationView,
+    ReservationResponse,
 )
 
 blueprint = APIBlueprint("inventory", __name__)
 
 
-@blueprint.post("/reservations", responses={200: ReservationView, **problem_responses(400, 409, 413, 415, 422, 503)})
+@blueprint.post(
+    "/reservations", responses={200: ReservationResponse, **problem_responses(400, 409, 413, 415, 422, 503)}
+)
 def post_reservation(body: NewReservation) -> dict[str, Any]:
     """Set stock aside for an order, all lines or none; the same call again changes nothing."""
     quantities = {line.sku: line.quantity for line in body.lines}
     reservation = use_cases.reserve(write_session(), svcs.flask.get(Cache), body.order_id, quantities)
-    return ReservationView.of(reservation)
+    return ReservationResponse.of(reservation)
 
 
-@blueprint.post("/releases", responses={200: ReservationView, **problem_responses(400, 413, 415, 422, 503)})
+@blueprint.post("/releases", responses={200: ReservationResponse, **problem_responses(400, 413, 415, 422, 503)})
 def post_release(body: NewRelease) -> dict[str, Any]:
     """Put an order's stock back; the same call again changes nothing."""
     reservation = use_cases.release(write_session(), svcs.flask.get(Cache), body.order_id)
-    return ReservationView.of(reservation)
+    return ReservationResponse.of(reservation)
 
 
-@blueprint.get("/items/<string:sku>", responses={200: ItemView, **problem_responses(404, 422, 503)})
+@blueprint.get("/items/<string:sku>", responses={200: ItemResponse, **problem_responses(404, 422, 503)})
 def read_item(path: ItemPath) -> dict[str, Any]:
     """One item."""
     item = use_cases.get_item(read_session(), svcs.flask.get(Cache), path.sku)
     if item is None:
         raise NotFound(f"There is no item {path.sku}.")
-    return ItemView.of(item)
+    return ItemResponse.of(item)
 
 
 @blueprint.get("/items", responses={200: ItemList, **problem_responses(503)})

@@ -22,7 +22,7 @@ from services.inventory.models import (
     ReservationStatus,
     UnknownItem,
 )
-from services.inventory.schemas import ItemList, ItemView
+from services.inventory.schemas import ItemList, ItemResponse
 from services.inventory.telemetry import releases, reservations, tracer
 
 CATALOGUE_KEY = "catalogue"
@@ -58,15 +58,15 @@ def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
     return reservation
 
 
-def get_item(session: Session, cache: Cache, sku: str) -> ItemView | None:
+def get_item(session: Session, cache: Cache, sku: str) -> ItemResponse | None:
     """Return the item, from the cache if it is there."""
 
-    def load() -> ItemView | None:
+    def load() -> ItemResponse | None:
         with session.begin():
             item = session.get(Item, sku)
-        return ItemView.model_validate(item) if item else None
+        return ItemResponse.model_validate(item) if item else None
 
-    return cache.get_or_load(_key(sku), ItemView, load)
+    return cache.get_or_load(_key(sku), ItemResponse, load)
 
 
 def list_items(session: Session, cache: Cache) -> ItemList:

@@ -9,7 +9,7 @@ from app.config import Settings as ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The kit's settings and where the peers are."""
+    """The kit's settings and where its dependencies are."""
 
     database_url: DatabaseUrl = "sqlite:///order.db"
     inventory_url: HttpUrl
@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
     incoming_trace_context: TraceContextPolicy = "page"
     """The public entry: any client can call it, and its own page begins traces."""
     recoveries: int = Field(default=4, ge=1, le=64)
-    """Abandoned orders that one worker drives on at once; one alone falls behind when a peer was away under load."""
+    """Abandoned orders that one worker resumes at the same time. With one alone, they pile up after an outage."""
     notification_recoveries: int = Field(default=2, ge=1, le=64)
     """Notifications that one worker sends again at once, beside those orders and never in their way."""
     page_folder: Path = Path("web/dist/storefront")

@@ -9,12 +9,12 @@ from app.database import write_session
 from app.errors import problem_responses
 from services.payment import use_cases
 from services.payment.processor import Processor
-from services.payment.schemas import ChargeView, NewCharge, NewRefund
+from services.payment.schemas import ChargeResponse, NewCharge, NewRefund
 
 blueprint = APIBlueprint("payment", __name__)
 
 
-@blueprint.post("/charges", responses={200: ChargeView, **problem_responses(400, 402, 409, 413, 415, 422, 503)})
+@blueprint.post("/charges", responses={200: ChargeResponse, **problem_responses(400, 402, 409, 413, 415, 422, 503)})
 def post_charge(body: NewCharge) -> dict[str, Any]:
     """Charge an order; the same call again changes nothing."""
     charge = use_cases.charge(
@@ -25,11 +25,11 @@ def post_charge(body: NewCharge) -> dict[str, Any]:
         body.amount,
         body.currency,
     )
-    return ChargeView.of(charge)
+    return ChargeResponse.of(charge)
 
 
-@blueprint.post("/refunds", responses={200: ChargeView, **problem_responses(400, 413, 415, 422, 503)})
+@blueprint.post("/refunds", responses={200: ChargeResponse, **problem_responses(400, 413, 415, 422, 503)})
 def post_refund(body: NewRefund) -> dict[str, Any]:
     """Give an order's money back; the same call again changes nothing."""
     charge = use_cases.refund(write_session(), svcs.flask.get(Processor), body.order_id)
-    return ChargeView.of(charge)
+    return ChargeResponse.of(charge)

@@ -18,10 +18,11 @@ from app.cache import Cache
 from app.config import Settings as ServiceSettings
 from app.config import load_settings
 from app.database import UtcDateTime, read_session, write_session
+from app.dependency_errors import DependencyUnavailable
 from app.errors import ProblemError
 from app.factory import create_service
-from app.http_client import Peer, PeerUnavailable
-from app.schemas import Request
+from app.http_client import ServiceClient
+from app.schemas import RequestBody
 
 logger = logging.getLogger("probe")
 tracer = trace.get_tracer("probe")
@@ -63,7 +64,7 @@ class ThingPath(BaseModel):
     thing_id: int
 
 
-class NewThing(Request):
+class NewThing(RequestBody):
     """What POST /things takes."""
 
     name: str = Field(max_length=50)
@@ -87,7 +88,7 @@ class SleepQuery(BaseModel):
     seconds: float
 
 
-class AbsentPeer(Peer):
+class AbsentPeer(ServiceClient):
     """A peer that is unavailable."""
 
 
@@ -199,7 +200,7 @@ def bad_sql() -> dict[str, Any]:
 @blueprint.get("/away")
 def away() -> dict[str, Any]:
     """Need a peer that is away."""
-    raise PeerUnavailable("peer", "GET /: ConnectTimeout")
+    raise DependencyUnavailable("peer", "GET /: ConnectTimeout")
 
 
 @blueprint.get("/taken")
@@ -211,14 +212,14 @@ def taken() -> dict[str, Any]:
 @blueprint.get("/call-peer")
 def call_peer() -> dict[str, Any]:
     """Call the peer."""
-    svcs.flask.get(Peer).call("GET", "/hello?token=s3cret", Ok)
+    svcs.flask.get(ServiceClient).call("GET", "/hello?token=s3cret", Ok)
     return {}
 
 
 @blueprint.get("/call-breaking-peer")
 def call_breaking_peer() -> dict[str, Any]:
     """Call the peer for a response that breaks off."""
-    svcs.flask.get(Peer).call("POST", "/half-a-body", Ok)
+    svcs.flask.get(ServiceClient).call("POST", "/half-a-body", Ok)
     return {}
 
 
@@ -275,7 +276,7 @@ def create_app() -> Flask:
         background=(Task("tick", settings.tick, tick),) if settings.tick else (),
         dependencies={
             Cache: Cache(settings.cache_url, ttl=60, pool_size=settings.threads),
-            Peer: Peer("peer", settings.peer_url, pool_size=settings.threads),
+            ServiceClient: ServiceClient("peer", settings.peer_url, pool_size=settings.threads),
             AbsentPeer: AbsentPeer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
         },
     )

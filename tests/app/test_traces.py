@@ -87,7 +87,7 @@ def test_an_unforeseen_error_is_told_to_the_log_and_the_span_once_and_to_the_cli
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "An error of ours; its trace says more.",
+        "detail": "Internal error. Use the trace_id to find the cause.",
         "trace_id": trace_ids(response)[0],
     }
     span = server_span(response, receiver)
@@ -102,7 +102,7 @@ def test_a_peer_that_is_away_is_recorded_on_the_span(probe: ServiceProcess, rece
     response = probe.get("/away")
     assert response.headers["Retry-After"] == "1"
     ((name, attributes),) = server_span(response, receiver).events
-    assert (name, attributes["exception.type"]) == ("exception", "app.http_client.PeerUnavailable")
+    assert (name, attributes["exception.type"]) == ("exception", "app.dependency_errors.DependencyUnavailable")
 
 
 def test_the_span_of_a_call_covers_the_body_of_its_response(probe: ServiceProcess, receiver: Receiver) -> None:
@@ -120,7 +120,7 @@ def test_a_call_that_an_open_circuit_did_not_send_is_an_event_of_the_span_and_ha
         """The trace of a request whose call was not sent, once the breaker of a worker is open."""
         spans = trace_of(probe.get("/call-absent-peer"), receiver)
         ((_, attributes),) = matching(spans, kind="SERVER")[0].events
-        return spans if attributes["exception.type"] == "app.http_client.CircuitOpen" else []
+        return spans if attributes["exception.type"] == "app.dependency_errors.CircuitOpen" else []
 
     (server,) = until(not_sent)
     ((_, attributes),) = server.events

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from services.notification.models import Notification
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import Order
 from tests.conftest import RunningService, Shop
 from tests.dependencies import dependency
@@ -152,7 +152,7 @@ def test_an_order_out_of_stock_leaves_nothing_wherever_a_process_dies(shop: Shop
     assert place > 6
 
 
-def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, peers: Peers) -> None:
+def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, peers: Clients) -> None:
     """It was charged, but its service does not know: the answer never came."""
     for place in count(1):
         before = shop.stock()

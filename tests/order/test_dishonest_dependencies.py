@@ -17,7 +17,7 @@ from sqlalchemy import update
 from app import circuit_breaker
 from app.database import write_session
 from app.http_client import CALL_DEADLINE
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import LEASE, Order
 from services.order.use_cases import recover_notifications, recover_orders
 from tests.conftest import LONG_AGO, RunningService, start_service
@@ -133,7 +133,7 @@ def process(service: RunningService) -> None:
         session.execute(update(Order).where(Order.drive_after.is_not(None)).values(drive_after=LONG_AGO))
     with service.app.app_context():
         for recover in (recover_orders, recover_notifications):
-            while recover(write_session(), svcs.flask.get(Peers)):
+            while recover(write_session(), svcs.flask.get(Clients)):
                 pass
 
 

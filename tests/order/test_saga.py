@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from services.inventory.models import Item
 from services.notification.models import Notification
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.payment import processor
 from tests.conftest import Shop
 from tests.dependencies import dependency
@@ -116,7 +116,7 @@ def free_item(shop: Shop) -> str:
 def test_an_order_of_nothing_but_free_items_is_confirmed_without_a_charge(
     shop: Shop, free_item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependency(shop.order.app, Peers), "charge", None)
+    monkeypatch.setattr(dependency(shop.order.app, Clients), "charge", None)
     before = shop.stock(free_item)
     order = shop.post_order(payment_token="tok_decline", lines=[{"sku": free_item, "quantity": 2}]).json()
     assert (order["status"], order["reason"], order["total"]) == ("CONFIRMED", None, 0)
