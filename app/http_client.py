@@ -36,7 +36,8 @@ MAX_BODY = 2**20
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """https://www.rfc-editor.org/rfc/rfc9110.html#name-idempotent-methods"""
 UNAVAILABLE = frozenset({408, 425, 429, 502, 503, 504})
-"""Statuses that ask for another attempt."""
+"""Statuses that ask for another attempt. A 502 with a problem body does not: the service itself found a response of its
+own dependency unusable (errors.py), while a 502 without one comes from a gateway."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -155,7 +156,7 @@ class ServiceClient:
             if content_type != "application/json":
                 raise InvalidResponse(self.name, f"{call}: unexpected Content-Type {content_type!r}")
             return model.model_validate_json(response.content)
-        if status in UNAVAILABLE:
+        if status in UNAVAILABLE and not (status == 502 and _problem(response)):
             raise DependencyUnavailable(self.name, f"{call}: HTTP {status}", _retry_after(response))
         if 400 <= status < 500:
             problem = _problem(response)

@@ -58,7 +58,7 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
     return OrderPage.of({"orders": page, "next_cursor": page[-1].id if more else None})
 
 
-@blueprint.get("/items", responses={200: CatalogueResponse, **problem_responses(503)})
+@blueprint.get("/items", responses={200: CatalogueResponse, **problem_responses(502, 503)})
 def read_items() -> dict[str, Any]:
     """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
     return CatalogueResponse.of(list_items(svcs.flask.get(Clients)))

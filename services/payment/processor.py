@@ -33,10 +33,13 @@ class Outcome(StrEnum):
     VOIDED = "voided"
 
 
-class ProcessorUnavailable(ProblemError):
+class ProcessorUnavailable(
+    ProblemError,
+    name="processor-unavailable",
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    title="Card processor unavailable",
+):
     """The processor did not answer; the charge may be asked for again."""
-
-    name, status, title = "processor-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Card processor unavailable"
 
 
 class Processor(Protocol):

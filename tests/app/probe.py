@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import svcs
@@ -18,7 +19,7 @@ from app.cache import Cache
 from app.config import Settings as ServiceSettings
 from app.config import load_settings
 from app.database import UtcDateTime, read_session, write_session
-from app.dependency_errors import DependencyUnavailable
+from app.dependency_errors import DependencyRefused, DependencyUnavailable, InvalidResponse
 from app.errors import ProblemError
 from app.factory import create_service
 from app.http_client import ServiceClient
@@ -92,10 +93,8 @@ class AbsentPeer(ServiceClient):
     """A peer that is unavailable."""
 
 
-class Taken(ProblemError):
+class Taken(ProblemError, name="taken", status=HTTPStatus.CONFLICT, title="Taken"):
     """Somebody has it."""
-
-    name, status, title = "taken", 409, "Taken"
 
 
 @blueprint.post("/things")
@@ -201,6 +200,18 @@ def bad_sql() -> dict[str, Any]:
 def away() -> dict[str, Any]:
     """Need a peer that is away."""
     raise DependencyUnavailable("peer", "GET /: ConnectTimeout")
+
+
+@blueprint.get("/refused")
+def refused() -> dict[str, Any]:
+    """Be refused by a dependency."""
+    raise DependencyRefused("peer", 409, "taken", "kept for the log")
+
+
+@blueprint.get("/misunderstood")
+def misunderstood() -> dict[str, Any]:
+    """Get a response from a dependency that breaks the contract."""
+    raise InvalidResponse("peer", "GET /: kept for the log")
 
 
 @blueprint.get("/taken")

@@ -514,6 +514,17 @@ def test_a_500_is_an_invalid_response_and_is_not_retried(peer: ServiceClient, se
     assert len(server.asked_at) == 1
 
 
+def test_a_502_of_a_service_is_an_invalid_response_and_one_of_a_gateway_is_retried(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
+    server.script = [(502, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>")]
+    assert peer.call("GET", "/", Greeting).hello == "world"
+    server.script = [problem(502, REFUSAL.replace(b"409", b"502"))]
+    with pytest.raises(InvalidResponse, match="greeter: GET /: HTTP 502"):
+        peer.call("GET", "/", Greeting)
+    assert len(server.asked_at) == 3
+
+
 def test_a_redirect_is_an_invalid_response_and_is_not_followed(peer: ServiceClient, server: ScriptedServer) -> None:
     server.script = [(302, {"Location": "/elsewhere"}, b'{"hello": "trap"}')]
     with pytest.raises(InvalidResponse, match="HTTP 302"):

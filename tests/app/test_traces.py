@@ -64,6 +64,8 @@ def test_a_request_is_a_server_span_with_stable_http_attributes(probe: ServicePr
         ("/sleep?seconds=soon", 422, "UNSET"),
         ("/away", 503, "ERROR"),
         ("/boom", 500, "ERROR"),
+        ("/refused", 502, "ERROR"),
+        ("/misunderstood", 502, "ERROR"),
     ],
 )
 def test_each_answer_carries_the_ids_of_its_server_span(
@@ -103,6 +105,17 @@ def test_a_peer_that_is_away_is_recorded_on_the_span(probe: ServiceProcess, rece
     assert response.headers["Retry-After"] == "1"
     ((name, attributes),) = server_span(response, receiver).events
     assert (name, attributes["exception.type"]) == ("exception", "app.dependency_errors.DependencyUnavailable")
+
+
+@pytest.mark.parametrize(("path", "error"), [("/refused", "DependencyRefused"), ("/misunderstood", "InvalidResponse")])
+def test_a_response_of_a_dependency_that_no_retry_changes_is_a_502_without_retry_after(
+    probe: ServiceProcess, receiver: Receiver, path: str, error: str
+) -> None:
+    response = probe.get(path)
+    assert (response.status_code, response.headers.get("Retry-After")) == (502, None)
+    assert "kept for the log" not in response.text
+    ((_, attributes),) = server_span(response, receiver).events
+    assert attributes["exception.type"] == f"app.dependency_errors.{error}"
 
 
 def test_the_span_of_a_call_covers_the_body_of_its_response(probe: ServiceProcess, receiver: Receiver) -> None:
