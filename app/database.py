@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -10,7 +9,6 @@ import sqlalchemy
 import svcs
 from sqlalchemy import (
     URL,
-    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -18,7 +16,6 @@ from sqlalchemy import (
     ExceptionContext,
     Float,
     MetaData,
-    QueuePool,
     event,
     inspect,
     literal,
@@ -29,6 +26,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+from . import sqlite
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
@@ -154,23 +153,11 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         "pool_timeout": LOCK_WAIT,
         "hide_parameters": True,
     }
-    # sqlalchemy.create_engine by its full name: the instrumentor replaces it there, after this file was read.
-    if url.get_backend_name() != "sqlite":
-        connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
-        return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
-    # The instrumentor names each span after url.database, for SQLite a path; the file's stem is its name here.
-    file = Path(url.database or "")
-    engine = sqlalchemy.create_engine(
-        url.set(database=file.stem), poolclass=QueuePool, connect_args={"timeout": LOCK_WAIT}, **options
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def open_file(_dialect: Dialect, _record: object, arguments: list[Any], _options: dict[str, Any]) -> None:
-        arguments[0] = str(file)
-
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    if url.get_backend_name() == "sqlite":
+        return sqlite.create_engine(url, lock_wait=LOCK_WAIT, **options)
+    connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
+    # By its full name: the instrumentor replaces it there, after this file was read.
+    return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
 
 
 # Of all engines, since these listeners are called before those of one engine, such as the instrumentor's, which
@@ -192,23 +179,3 @@ def _hide_values(context: ExceptionContext) -> None:
     error.__cause__ = None  # tracebacks end here: what led to this error may quote the value again
     # Its text was composed before this listener was called.
     context.sqlalchemy_exception.args = (f"({type(error).__module__}.{type(error).__qualname__}) {text}",)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own, late BEGIN is switched off: https://docs.sqlalchemy.org/en/20/dialects/sqlite.html
-    connection.isolation_level = None
-    # synchronous=NORMAL outlives a killed process but not a power cut: for real money, take PostgreSQL.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails with "database is locked" when another wrote in
-    # between, busy timeout or not. Sent through SQLAlchemy, so that the wait for the one write lock is a span.
-    readonly = bool(connection.get_execution_options().get("postgresql_readonly"))
-    cursor = connection.connection.cursor()
-    cursor.execute(f"PRAGMA query_only={readonly:d}")
-    if readonly:
-        cursor.execute("BEGIN")
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

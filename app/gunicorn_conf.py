@@ -3,15 +3,10 @@
 from typing import Any
 
 from . import lifecycle
-from .config import Settings, load_settings
+from .config import ServerSettings, load_settings
 from .logs import logging_config
 
-
-class _Process(Settings):
-    database_url: str = ""
-
-
-_settings = load_settings(_Process)
+_settings = load_settings(ServerSettings)
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency

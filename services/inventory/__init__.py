@@ -15,9 +15,14 @@ CACHE_TTL = 30
 
 
 def create_app() -> Flask:
-    """The WSGI application; settings come from the environment."""
+    """Return the WSGI application; settings come from the environment."""
     settings = load_settings(Settings)
-    cache = Cache(settings.cache_url, ttl=CACHE_TTL, pool_size=settings.threads)
+    cache = Cache(settings.cache_url.get_secret_value(), ttl=CACHE_TTL, pool_size=settings.threads)
     return create_service(
-        "inventory-service", blueprint, settings, Base.metadata, version=VERSION, dependencies={Cache: cache}
+        "inventory-service",
+        settings,
+        blueprint,
+        version=VERSION,
+        metadata=Base.metadata,
+        dependencies={Cache: cache},
     )

@@ -12,13 +12,13 @@ from services.notification.settings import Settings
 
 
 def create_app() -> Flask:
-    """The WSGI application; settings come from the environment."""
+    """Return the WSGI application; settings come from the environment."""
     settings = load_settings(Settings)
     return create_service(
         "notification-service",
-        blueprint,
         settings,
-        Base.metadata,
+        blueprint,
         version=VERSION,
+        metadata=Base.metadata,
         dependencies={Channel: LogChannel()},
     )

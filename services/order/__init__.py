@@ -19,7 +19,7 @@ from services.order.use_cases import recover_notifications, recover_orders, watc
 
 
 def create_app() -> Flask:
-    """The WSGI application; settings come from the environment."""
+    """Return the WSGI application; settings come from the environment."""
     settings = load_settings(Settings)
     clients = Clients(settings)
     background = (
@@ -33,14 +33,14 @@ def create_app() -> Flask:
     )
     app = create_service(
         "order-service",
-        blueprint,
         settings,
-        Base.metadata,
+        blueprint,
+        storefront(settings),
         version=VERSION,
-        background=background,
+        metadata=Base.metadata,
         dependencies={Clients: clients},
+        background=background,
     )
-    app.register_blueprint(storefront(settings))
     app.cli.add_command(dead_letters)
     return app
 

@@ -12,9 +12,14 @@ from services.payment.settings import Settings
 
 
 def create_app() -> Flask:
-    """The WSGI application; settings come from the environment."""
+    """Return the WSGI application; settings come from the environment."""
     settings = load_settings(Settings)
     processor = SimulatedProcessor(settings.processor_latency_ms / 1000)
     return create_service(
-        "payment-service", blueprint, settings, Base.metadata, version=VERSION, dependencies={Processor: processor}
+        "payment-service",
+        settings,
+        blueprint,
+        version=VERSION,
+        metadata=Base.metadata,
+        dependencies={Processor: processor},
     )

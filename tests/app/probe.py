@@ -10,14 +10,14 @@ import svcs
 from flask import Flask, Response, jsonify
 from flask_openapi3 import APIBlueprint
 from opentelemetry import trace
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 from sqlalchemy import MetaData, String, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.background import Task
+from app.blueprints import QuietBlueprint
 from app.cache import Cache
-from app.config import Settings as ServiceSettings
-from app.config import load_settings
+from app.config import DatabaseSettings, RedisUrl, ServiceSettings, load_settings
 from app.database import UtcDateTime, read_session, write_session
 from app.dependency_errors import DependencyRefused, DependencyUnavailable, InvalidResponse
 from app.errors import ProblemError
@@ -28,12 +28,13 @@ from app.schemas import RequestBody
 logger = logging.getLogger("probe")
 tracer = trace.get_tracer("probe")
 blueprint = APIBlueprint("probe", __name__)
+files = QuietBlueprint("files", __name__)
 
 
-class Settings(ServiceSettings):
+class Settings(DatabaseSettings, ServiceSettings):
     """The kit's settings, a cache, a peer, and whether a background task runs."""
 
-    cache_url: str = "redis://127.0.0.1:1/0"
+    cache_url: RedisUrl = SecretStr("redis://127.0.0.1:1/0")
     peer_url: str = "http://127.0.0.1:1"
     tick: float = Field(default=0, ge=0)
     """Seconds between two ticks of the background task; 0 for none."""
@@ -241,6 +242,12 @@ def call_absent_peer() -> dict[str, Any]:
     return {}
 
 
+@files.get("/files/<path:name>")
+def read_file(name: str) -> Response:
+    """Answer without a trace of it."""
+    return Response(name, mimetype="text/plain")
+
+
 @blueprint.get("/busy")
 def busy() -> dict[str, Any]:
     """Leave many large spans and log records."""
@@ -280,13 +287,14 @@ def create_app() -> Flask:
     settings = load_settings(Settings)
     return create_service(
         "probe",
-        blueprint,
         settings,
-        Base.metadata,
+        blueprint,
+        files,
         version="1.2.3",
+        metadata=Base.metadata,
         background=(Task("tick", settings.tick, tick),) if settings.tick else (),
         dependencies={
-            Cache: Cache(settings.cache_url, ttl=60, pool_size=settings.threads),
+            Cache: Cache(settings.cache_url.get_secret_value(), ttl=60, pool_size=settings.threads),
             ServiceClient: ServiceClient("peer", settings.peer_url, pool_size=settings.threads),
             AbsentPeer: AbsentPeer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
         },

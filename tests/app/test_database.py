@@ -11,9 +11,9 @@ from sqlalchemy.exc import InternalError, InvalidRequestError, OperationalError,
 from sqlalchemy.orm import Session
 
 from app import database as database_module
-from app.config import Settings, load_settings
+from app.config import load_settings
 from app.database import Database
-from tests.app.probe import Base, Thing
+from tests.app.probe import Base, Settings, Thing
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 
@@ -170,7 +170,7 @@ def test_an_error_does_not_carry_the_values_of_its_statement(database: Database)
 
 def test_a_url_as_most_hosters_print_it_works(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", postgresql.replace("postgresql+psycopg", "postgres") + "/postgres")
-    engine = create_engine(load_settings(Settings).database_url)
+    engine = create_engine(load_settings(Settings).database_url.get_secret_value())
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()

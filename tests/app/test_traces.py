@@ -204,25 +204,27 @@ def test_an_unsampled_caller_is_heeded(probe: ServiceProcess, receiver: Receiver
     assert receiver.trace(trace_id) == []
 
 
-def test_health_checks_leave_no_span_no_log_and_no_duration(probe: ServiceProcess, receiver: Receiver) -> None:
-    for path in ("/healthz", "/readyz", "/readyz?verbose=1"):
+def test_health_checks_and_other_quiet_requests_leave_no_span_no_log_and_no_duration(
+    probe: ServiceProcess, receiver: Receiver
+) -> None:
+    for path in ("/healthz", "/readyz", "/readyz?verbose=1", "/files/a/b.txt", "/files/c.txt?d=e"):
         assert probe.get(path).status_code == 200
     trace_of(probe.get("/things/1"), receiver)
 
-    def of_health(signal: Any) -> bool:
-        return "healthz" in repr(signal) or "readyz" in repr(signal)
+    def is_quiet(signal: Any) -> bool:
+        return any(name in repr(signal) for name in ("healthz", "readyz", "/files/"))
 
     until(lambda: matching(receiver.points, name="http.server.request.duration"))
-    assert not [span for span in receiver.spans if of_health(span)]
+    assert not [span for span in receiver.spans if is_quiet(span)]
     assert not [span for span in receiver.spans if span.kind != "SERVER" and not span.parent_id]
-    assert not [point for point in receiver.points if of_health(point)]
-    assert not [record for record in receiver.logs if of_health(record)]
-    assert not [line for line in probe.log_lines() if of_health(line)]
+    assert not [point for point in receiver.points if is_quiet(point)]
+    assert not [record for record in receiver.logs if is_quiet(record)]
+    assert not [line for line in probe.log_lines() if is_quiet(line)]
 
 
 def test_a_url_that_only_looks_like_a_health_check_is_traced(probe: ServiceProcess, receiver: Receiver) -> None:
-    response = probe.get("/nowhere/healthz")
-    assert server_span(response, receiver).name == "GET"
+    for path in ("/nowhere/healthz", "/healthz/more", "/files"):
+        assert server_span(probe.get(path), receiver).name == "GET"
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "GET"), ("DELETE", "DELETE"), ("STEAL", "HTTP"), ("get", "GET")])
