@@ -21,13 +21,23 @@ from sqlalchemy import (
     literal,
     make_url,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from . import sqlite
+
+retry_on_conflict = retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
+"""Decorates a function that looks for a row and inserts it if there is none, in a transaction of its own.
+
+Two calls for the same key at the same moment both find nothing, and the unique constraint lets one insert. The other
+then runs again and finds what the first committed. Three attempts, since a function may insert under one key or, if
+that is taken, under another.
+"""
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from opentelemetry.trace import Span
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.cache import Cache
+from app.database import retry_on_conflict
 from app.problems import ProblemError
 from services.inventory.models import (
     Item,
@@ -36,10 +36,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
     with tracer.start_as_current_span("reserve_stock", attributes={"order.id": str(order_id)}) as span:
         span.set_attribute("inventory.line_count", len(quantities))
         with _counted(span):
-            try:
-                reservation, outcome = _reserve_once(session, order_id, quantities)
-            except IntegrityError:  # the same order, at the same moment
-                reservation, outcome = _reserve_once(session, order_id, quantities)
+            reservation, outcome = _reserve_once(session, order_id, quantities)
         _count_reservation(span, outcome)
     _forget(cache, quantities)
     return reservation
@@ -48,10 +45,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
 def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
     """Put the order's stock back. A reservation that has not arrived yet is barred from being made."""
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
-        try:
-            reservation, outcome = _release_once(session, order_id)
-        except IntegrityError:  # the reservation arrived at the same moment
-            reservation, outcome = _release_once(session, order_id)
+        reservation, outcome = _release_once(session, order_id)
         span.set_attribute("inventory.outcome", outcome)
         releases.add(1, {"inventory.outcome": outcome})
     _forget(cache, reservation.quantities())
@@ -80,6 +74,7 @@ def list_items(session: Session, cache: Cache) -> ItemList:
     return cache.get_or_load(CATALOGUE_KEY, ItemList, load)
 
 
+@retry_on_conflict
 def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, int]) -> tuple[Reservation, str]:
     with session.begin():
         # Looked for under the lock: another attempt of this order may be the one that took the last pieces.
@@ -130,6 +125,7 @@ def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]
     return items
 
 
+@retry_on_conflict
 def _release_once(session: Session, order_id: uuid.UUID) -> tuple[Reservation, str]:
     with session.begin():
         reservation = session.get(Reservation, order_id, with_for_update=True)
