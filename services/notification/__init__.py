@@ -1,4 +1,4 @@
-"""notification-service: tells customers what became of their orders."""
+"""notification-service: notifies customers about their orders."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""Telling a customer something, once for each order and template."""
+"""Notify a customer once for each order and template."""
 
 from datetime import UTC, datetime
 
