@@ -13,8 +13,8 @@ from sqlalchemy.exc import ArgumentError
 
 from .problems import reason_of
 
-# gunicorn gives up immediately on this exit status (Arbiter.APP_LOAD_ERROR); on any other it would start
-# the worker again, and fail again, indefinitely.
+# gunicorn gives up at once on this exit status (Arbiter.APP_LOAD_ERROR); on any other it would start
+# the worker again, and fail again, for ever.
 EXIT_BAD_SETTING = 4
 
 
@@ -79,7 +79,7 @@ class ServerSettings(Settings):
     web_concurrency: int = Field(default=1, ge=1, le=64)
     """gunicorn workers: processes."""
     threads: int = Field(default=8, ge=1, le=256)
-    """Requests that one worker serves at the same time; also the size of its connection pools."""
+    """Requests served at once by one worker; also the size of its connection pools."""
     log_level: LogLevel = "INFO"
 
 

@@ -59,7 +59,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Refuse a naive datetime: its instant is unknown."""
+        """Refuse a naive datetime, which could mean any of 24 instants and more."""
         if value is None:
             return None
         if value.tzinfo is None:

@@ -55,7 +55,7 @@ def serve_page(folder: Path, config: dict[str, Any], connect: tuple[str, ...] = 
 
 
 def content_security_policy(connect: tuple[str, ...]) -> str:
-    """Only files of this origin, nothing inline, in no frame: https://www.w3.org/TR/CSP3/"""
+    """Return the policy: files of this origin only, nothing inline, in no frame. https://www.w3.org/TR/CSP3/"""
     sources = {
         "default-src": "'none'",
         "script-src": "'self'",

@@ -229,7 +229,7 @@ def add_log_export() -> None:
     if disabled() or any(isinstance(handler, OtlpLogHandler) for handler in root.handlers):
         return
     handler = OtlpLogHandler()
-    # What the exporters log, such as that the backend is unavailable, must not be queued for that backend.
+    # What exporting itself has to say, such as that the backend is unavailable, must not be queued for that backend.
     handler.addFilter(lambda record: is_instrumentation_enabled() and not record.name.startswith("opentelemetry."))
     root.addHandler(handler)
 

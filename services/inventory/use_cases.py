@@ -43,7 +43,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
 
 
 def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
-    """Release the order's stock. A reservation that has not arrived yet is voided in advance."""
+    """Put the order's stock back. A reservation that has not arrived yet is released in advance."""
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
         reservation, outcome = _release_once(session, order_id)
         span.set_attribute("inventory.outcome", outcome)

@@ -1,4 +1,4 @@
-"""order-service: takes an order through inventory, payment and notification."""
+"""order-service: accepts an order and processes it through inventory, payment and notification."""
 
 from collections.abc import Callable, Iterator
 

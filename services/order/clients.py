@@ -120,7 +120,7 @@ class Clients:
         return reservation
 
     def release(self, order_id: UUID) -> None:
-        """Release reserved stock. A reservation that arrives later is void."""
+        """Put reserved stock back; a reservation still on its way is released in advance."""
         body = {"order_id": str(order_id)}
         release = self._inventory.call("POST", "/releases", Release, json=body, idempotent=True)
         _compare(self._inventory, order_id=(release.order_id, order_id))
@@ -142,7 +142,7 @@ class Clients:
         )
 
     def refund(self, order_id: UUID) -> None:
-        """Refund the payment. A charge that arrives later is void."""
+        """Refund the order; a charge still on its way is voided in advance."""
         refund = self._payment.call("POST", "/refunds", Refund, json={"order_id": str(order_id)}, idempotent=True)
         _compare(self._payment, order_id=(refund.order_id, order_id))
 

@@ -23,9 +23,9 @@ class Settings(DatabaseSettings, ServiceSettings):
     incoming_trace_context: TraceContextPolicy = "page"
     """The public entry: any client can call it, and its own page begins traces."""
     recoveries: int = Field(default=4, ge=1, le=64)
-    """Orders that one worker resumes at the same time. One alone falls behind after an outage under load."""
+    """Abandoned orders that one worker resumes at the same time. With one alone, they pile up after an outage."""
     notification_recoveries: int = Field(default=2, ge=1, le=64)
-    """Notifications that one worker sends again at the same time, beside those orders and without delaying them."""
+    """Notifications that one worker sends again at once, beside those orders and never in their way."""
     page_folder: Path = Path("web/dist/storefront")
     """The built storefront, from where the service is started."""
     page_otlp_endpoint: HttpUrl | None = None

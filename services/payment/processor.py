@@ -1,4 +1,4 @@
-"""A card processor, simulated: real ones too take an idempotency key, keep books, are slow and sometimes unavailable.
+"""A simulated card processor. Like real ones, it takes an idempotency key, keeps books, and can be unavailable.
 
 Test tokens: `tok_approve` approves; `tok_decline` declines; `tok_slow` approves after two seconds more;
 `tok_fail_then_succeed` is unavailable at the first attempt of each charge. Any other token is declined.
