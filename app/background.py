@@ -16,7 +16,7 @@ _threads: list[Thread] = []
 
 @dataclass(frozen=True)
 class Task:
-    """Work to do every `interval` seconds; `run` is called again immediately while it returns true.
+    """`run` is called every `interval` seconds, and again at once while it returns true.
 
     It has a thread and an app context of its own; an exception is logged and does not end the task.
     """

@@ -48,12 +48,12 @@ class CircuitBreaker:
 
     @property
     def closed(self) -> bool:
-        """Return whether every call is sent."""
+        """Whether every call is sent."""
         return self._pause == 0
 
     @property
     def retry_after(self) -> float:
-        """Return the seconds until the next call may be sent."""
+        """Seconds until the next call may be sent."""
         return 0.0 if self.closed else max(0.0, self._next_probe_at - self._clock())
 
     def acquire(self) -> bool:

@@ -1,4 +1,4 @@
-"""One engine per process, one session per request, and a readiness check; for SQLite and PostgreSQL alike."""
+"""One engine per process, one session per request, and a probe of readiness; SQLite and PostgreSQL alike."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -53,13 +53,13 @@ LOCK_WAIT = 5.0
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime, stored in UTC. SQLite returns it without its time zone, so this type adds it."""
+    """An aware datetime, kept in UTC; SQLite would hand it back without its zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Refuse a naive datetime, which could mean any of 24 instants and more."""
+        """Refuse a naive datetime: nobody knows which instant it means."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -67,14 +67,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Return the stored value as an aware datetime in UTC."""
+        """Read what the database kept as UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class DatabaseTime(FunctionElement[datetime]):
-    """The time of the database's clock, plus `ahead`: one clock for all the processes that share a database.
+    """Now by the database's clock, or `ahead` of it: one clock for all the processes that share a database.
 
     It is the time at which the statement began, to the microsecond (SQLite: millisecond). Constant within a
     statement, so an index on a compared column is used; PostgreSQL's clock_timestamp() would read every row.
@@ -101,7 +101,7 @@ def _sqlite_time(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -
 
 
 def string_enum(kind: type[StrEnum]) -> Enum:
-    """Return a column type that stores the values of `kind` as plain strings, the same in SQLite and PostgreSQL."""
+    """A column type that keeps the values of `kind` as plain strings, the same in SQLite and PostgreSQL."""
     return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [str(m) for m in members])
 
 
@@ -128,7 +128,7 @@ class Database:
         self.read = sessionmaker(readonly, class_=ReadSession, expire_on_commit=False, autobegin=False)
 
     def check_ready(self) -> None:
-        """Raise if the database does not respond or was not migrated."""
+        """Raise if the database does not answer or was not migrated."""
         with self.read() as session, session.begin():
             connection = session.connection()
             connection.exec_driver_sql("SELECT 1")

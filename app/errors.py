@@ -1,4 +1,4 @@
-"""The one place where errors become `application/problem+json` (RFC 9457) and a span status."""
+"""Errors become `application/problem+json` (RFC 9457) and a span status here, and nowhere else."""
 
 import logging
 from http import HTTPStatus
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 class InvalidRequest(
     ProblemError, name="invalid-request", status=HTTPStatus.UNPROCESSABLE_ENTITY, title="Invalid request"
 ):
-    """A request whose fields do not have the form that the OpenAPI document requires."""
+    """A request whose fields do not have the form that the OpenAPI document asks for."""
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
-    """Return what pydantic found, field by field; never the value, which may be a secret."""
+    """What pydantic found, field by field; never the value, which may be a secret."""
     errors = [
         InvalidField(field=".".join(map(str, problem["loc"])) or "body", reason=reason_of(problem))
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
@@ -35,14 +35,14 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, Any]:
-    """Return the OpenAPI `responses` of an operation that may respond with a problem of these statuses."""
+    """The OpenAPI `responses` of an operation that may answer these statuses with a problem."""
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["properties"]["errors"]["anyOf"][0]["items"] = schema.pop("$defs")["InvalidField"]
     return {status: {"content": {CONTENT_TYPE: {"schema": schema}}} for status in statuses}
 
 
 def init_app(app: Flask) -> None:
-    """Map every exception that leaves a handler of `app`."""
+    """Map every exception that leaves a view of `app`."""
     app.register_error_handler(ProblemError, _refusal)
     app.register_error_handler(HTTPException, _http_exception)
     for unavailable in (OperationalError, InterfaceError, PoolTimeout, DependencyUnavailable):
@@ -74,7 +74,7 @@ def _unavailable(error: Exception) -> Response:
 
 
 def _bad_gateway(error: Exception) -> Response:
-    """Answer 502 without Retry-After: the same request fails again until one of the two services is fixed."""
+    """Answer 502 without Retry-After: the same request fails again until somebody corrects one of the two services."""
     logger.error("cannot use the response of a dependency: %s", error)
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.BAD_GATEWAY

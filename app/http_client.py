@@ -170,7 +170,7 @@ _jitter = wait_random_exponential(multiplier=0.1, max=1.0)
 
 
 def _pause(state: RetryCallState) -> float:
-    """Return the seconds until the next attempt: longer and more random each time, at least what Retry-After says."""
+    """Seconds until the next attempt: longer and more random each time, and as long as the service asks for."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, DependencyUnavailable) else 0.0
     return max(asked, _jitter(state))
@@ -188,7 +188,7 @@ def _media_type(response: requests.Response) -> str:
 
 
 def _problem(response: requests.Response) -> ReceivedProblem | None:
-    """Return the problem in the response, or None if there is none or one of another status."""
+    """The problem that the response states, None if it states none or that of another status."""
     if _media_type(response) != "application/problem+json":
         return None
     try:

@@ -20,7 +20,7 @@ class SafeLogRecord(logging.LogRecord):
     """A record whose message can always be had and written as UTF-8: a bad log call must not cost a request."""
 
     def getMessage(self) -> str:
-        """Return the message, or what is known of it if its arguments do not fit."""
+        """The message, or what is known of it if its arguments do not fit."""
         try:
             message = super().getMessage()
         except Exception as error:
@@ -32,7 +32,7 @@ class TraceJsonFormatter(JsonFormatter):
     """One JSON object a record: timestamp level message logger module, the ids inside a span, and `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of any record; one that cannot be written whole says so in `log_error`."""
+        """The line of any record whatever; one that cannot be written whole says so in `log_error`."""
         try:
             return super().format(record)
         except Exception as error:
@@ -48,7 +48,7 @@ class TraceJsonFormatter(JsonFormatter):
         self._add_promised(log_data, record)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Convert every value to one that JSON has."""
+        """Make every value one that JSON has."""
         fields: dict[str, Any] = plain(log_data)
         return fields
 
@@ -74,7 +74,7 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return the value in types that both JSON and OTLP hold; what they cannot hold becomes its text.
+    """The same value in types that both JSON and OTLP hold; what they cannot hold becomes its text.
 
     Lone surrogates, integers beyond 64 bits, NaN, cycles and objects whose text cannot be had all come out.
     """
@@ -106,7 +106,7 @@ def configure(level: str) -> None:
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """Return the `logging.config.dictConfig` of a service and of gunicorn alike: everything goes through the root."""
+    """The `logging.config.dictConfig` of a service and of gunicorn alike: everything goes through the root."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -55,7 +55,7 @@ def serve_page(folder: Path, config: dict[str, Any], connect: tuple[str, ...] = 
 
 
 def content_security_policy(connect: tuple[str, ...]) -> str:
-    """Return the policy: files of this origin only, nothing inline, in no frame. https://www.w3.org/TR/CSP3/"""
+    """Files of this origin alone, nothing inline, nobody's frame: https://www.w3.org/TR/CSP3/"""
     sources = {
         "default-src": "'none'",
         "script-src": "'self'",

@@ -57,5 +57,5 @@ class ProblemError(Exception):
 
 
 def reason_of(error: ErrorDetails) -> str:
-    """Return why pydantic refused a value, without the words it puts before those of our own validators."""
+    """Why pydantic refused a value, without the words it puts before those of our own validators."""
     return error["msg"].removeprefix("Value error, ")

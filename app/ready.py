@@ -1,4 +1,4 @@
-"""`python -m app.ready` exits with 0 if the service of this container is ready: a health check without a shell."""
+"""`python -m app.ready`: ends with 0 if the service of this container is ready. A health check without a shell."""
 
 import os
 import sys
@@ -6,14 +6,14 @@ from http.client import HTTPConnection, HTTPException
 
 
 def main() -> None:
-    """Request /readyz on PORT and print why the service is not ready to stderr."""
+    """Ask /readyz on PORT; what it says goes to stderr."""
     connection = HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=4)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
         body = response.read().decode()
     except (OSError, HTTPException) as error:
-        sys.exit(f"no response: {error}")
+        sys.exit(f"no answer: {error}")
     if response.status != 200:
         sys.exit(body)
 

@@ -115,7 +115,7 @@ class OtlpLogHandler(LoggingHandler):
         return plain(attributes), event_name if event_name is None else str(plain(event_name))
 
     def flush(self) -> None:
-        """Do nothing: shutdown() flushes. Upstream starts a thread, which Python 3.12 refuses when the process ends."""
+        """Nothing: shutdown() flushes. Upstream starts a thread, which Python 3.12 refuses when the process ends."""
 
 
 class TrustBoundary(TextMapPropagator):
@@ -149,7 +149,7 @@ class TrustBoundary(TextMapPropagator):
 
     @property
     def fields(self) -> set[str]:
-        """Return the headers that the configured propagators write."""
+        """The headers that the configured propagators write."""
         return self._propagator.fields
 
 
@@ -167,7 +167,7 @@ class _WithoutBaggage(Getter[CarrierT]):
 
 
 def disabled() -> bool:
-    """Return whether OTEL_SDK_DISABLED is true: then nothing is instrumented, as instrumentors cost without an SDK."""
+    """Whether OTEL_SDK_DISABLED says true: then nothing is instrumented, as instrumentors cost without an SDK."""
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
@@ -229,7 +229,7 @@ def add_log_export() -> None:
     if disabled() or any(isinstance(handler, OtlpLogHandler) for handler in root.handlers):
         return
     handler = OtlpLogHandler()
-    # What exporting itself has to say, such as that the backend is unavailable, must not be queued for that backend.
+    # What exporting itself has to say, such as that the backend is away, must not be queued for that backend.
     handler.addFilter(lambda record: is_instrumentation_enabled() and not record.name.startswith("opentelemetry."))
     root.addHandler(handler)
 
@@ -245,7 +245,7 @@ def untraced() -> Iterator[None]:
 def shutdown(deadline: float) -> None:
     """Flush and stop all three signals side by side, for `deadline` seconds at most.
 
-    One after the other they take 15-38 s when the collector is unavailable, longer than any process manager waits.
+    One after the other they take 15-38 s when the collector is away, longer than any process manager waits.
     """
     threads = [Thread(target=provider.shutdown, daemon=True) for provider in _providers]
     _providers.clear()
@@ -337,7 +337,7 @@ def _set_providers(resource: Resource, incoming: TraceContextPolicy) -> None:
 
 
 def _sampler_of_its_own(sampler: Sampler) -> Sampler:
-    """Return the sampler without a caller's say: `-00` hides no request, `-01` forces no trace."""
+    """The same sampler, for which a caller's decision is none: `-00` hides no request, `-01` forces no trace."""
     if not isinstance(sampler, ParentBased):
         return sampler
     return ParentBased(sampler._root, remote_parent_sampled=sampler._root, remote_parent_not_sampled=sampler._root)
@@ -353,7 +353,7 @@ def _resource(name: str, version: str) -> Resource:
 
 
 def _exporters(signal: str) -> Iterator[Any]:
-    """Yield the exporters that OTEL_<SIGNAL>_EXPORTER names (default otlp), found as by the SDK's own configurator."""
+    """The exporters OTEL_<SIGNAL>_EXPORTER names (default otlp), found as the SDK's own configurator does."""
     names_variable = f"OTEL_{signal.upper()}_EXPORTER"
     for name in os.environ.get(names_variable, "otlp").split(","):
         variable, name = names_variable, name.strip()
@@ -368,7 +368,7 @@ def _exporters(signal: str) -> Iterator[Any]:
 
 
 def _otlp_protocol(signal: str) -> tuple[str, str]:
-    """Return (variable, exporter name) of the protocol: by the signal's own variable, the general one, or gRPC."""
+    """(variable, exporter name) of the protocol in force: the signal's own variable, the general one, gRPC."""
     variable = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
     if variable not in os.environ:
         variable = "OTEL_EXPORTER_OTLP_PROTOCOL"

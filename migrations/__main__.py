@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def services() -> list[str]:
-    """Return the services, each of which has a section in alembic.ini."""
+    """The services, each of which has a section in alembic.ini."""
     ini = ConfigParser()
     ini.read(INI)
     return ini.sections()

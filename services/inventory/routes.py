@@ -41,7 +41,7 @@ def post_release(body: NewRelease) -> dict[str, Any]:
 
 @blueprint.get("/items/<string:sku>", responses={200: ItemResponse, **problem_responses(404, 422, 503)})
 def read_item(path: ItemPath) -> dict[str, Any]:
-    """Return one item."""
+    """One item."""
     item = use_cases.get_item(read_session(), svcs.flask.get(Cache), path.sku)
     if item is None:
         raise NotFound(f"There is no item {path.sku}.")
@@ -50,5 +50,5 @@ def read_item(path: ItemPath) -> dict[str, Any]:
 
 @blueprint.get("/items", responses={200: ItemList, **problem_responses(503)})
 def read_items() -> dict[str, Any]:
-    """Return the whole catalogue."""
+    """The whole catalogue."""
     return ItemList.of(use_cases.list_items(read_session(), svcs.flask.get(Cache)))

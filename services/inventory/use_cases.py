@@ -43,7 +43,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
 
 
 def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
-    """Put the order's stock back. A reservation that has not arrived yet is released in advance."""
+    """Put the order's stock back. A reservation that has not arrived yet is barred from being made."""
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
         reservation, outcome = _release_once(session, order_id)
         span.set_attribute("inventory.outcome", outcome)
@@ -116,7 +116,7 @@ def _same_reservation(known: Reservation, quantities: dict[str, int]) -> Reserva
 
 
 def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]:
-    """Lock the items in the order of their sku, so that two reservations cannot deadlock, and return them by sku."""
+    """The items of these skus, locked in the order of their sku, so that two reservations cannot deadlock."""
     query = select(Item).where(Item.sku.in_(quantities)).order_by(Item.sku).with_for_update()
     items = {item.sku: item for item in session.scalars(query)}
     unknown = sorted(quantities.keys() - items.keys())

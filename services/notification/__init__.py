@@ -1,4 +1,4 @@
-"""notification-service: notifies customers about their orders."""
+"""notification-service: tells customers what became of their orders."""
 
 from flask import Flask
 

@@ -18,13 +18,13 @@ blueprint = APIBlueprint("notifications", __name__)
 
 @blueprint.post("/notifications", responses={200: NotificationResponse, **problem_responses(400, 413, 415, 422, 503)})
 def post_notification(body: NewNotification) -> dict[str, Any]:
-    """Notify a customer about an order; the same call again changes nothing."""
+    """Tell a customer something about an order; the same call again changes nothing."""
     notification = notify(write_session(), svcs.flask.get(Channel), notification_from_json(body))
     return NotificationResponse.of(notification)
 
 
 def notification_from_json(body: NewNotification) -> Notification:
-    """Return a notification that has not been sent."""
+    """A notification that has not been sent."""
     return Notification(
         order_id=body.order_id,
         customer_id=body.customer_id,

@@ -1,4 +1,4 @@
-"""Notify a customer once for each order and template."""
+"""Telling a customer something, once for each order and template."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""order-service: accepts an order and processes it through inventory, payment and notification."""
+"""order-service: takes an order and drives it through inventory, payment and notification."""
 
 from collections.abc import Callable, Iterator
 
@@ -50,7 +50,7 @@ def _tasks(name: str, number: int, run: Callable[[], bool]) -> Iterator[Task]:
 
 
 def storefront(settings: Settings) -> Blueprint:
-    """Return the page at `/`; its settings tell the browser where to send telemetry and where traces are shown."""
+    """The page at `/`; the browser needs to be told where telemetry goes and where traces are shown."""
     endpoint = settings.page_otlp_endpoint
     config = {"version": VERSION, "otlp_endpoint": endpoint, "traces_url": settings.page_traces_url}
     return serve_page(settings.page_folder, config, connect=(endpoint,) if endpoint else ())

@@ -102,7 +102,7 @@ class Clients:
         self._notification = client("notification-service", settings.notification_url, settings.notification_recoveries)
 
     def catalogue(self) -> Catalogue:
-        """Return all items, by sku."""
+        """All items, by sku."""
         return self._inventory.call("GET", "/items", Catalogue)
 
     def reserve(self, order: Order) -> Reservation:
@@ -120,7 +120,7 @@ class Clients:
         return reservation
 
     def release(self, order_id: UUID) -> None:
-        """Put reserved stock back; a reservation still on its way is released in advance."""
+        """Give reserved stock back; a reservation still on its way is barred."""
         body = {"order_id": str(order_id)}
         release = self._inventory.call("POST", "/releases", Release, json=body, idempotent=True)
         _compare(self._inventory, order_id=(release.order_id, order_id))
@@ -142,12 +142,12 @@ class Clients:
         )
 
     def refund(self, order_id: UUID) -> None:
-        """Refund the order; a charge still on its way is voided in advance."""
+        """Give the money back; a charge still on its way is barred."""
         refund = self._payment.call("POST", "/refunds", Refund, json={"order_id": str(order_id)}, idempotent=True)
         _compare(self._payment, order_id=(refund.order_id, order_id))
 
     def notify(self, order: Order) -> None:
-        """Notify the customer that the order is confirmed."""
+        """Have the customer told that the order is confirmed."""
         template = "order_confirmed"
         body = {"order_id": str(order.id), "customer_id": order.customer_id, "template": template}
         notification = self._notification.call("POST", "/notifications", Notification, json=body, idempotent=True)

@@ -33,7 +33,7 @@ blueprint = APIBlueprint("orders", __name__)
 def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Place an order.
 
-    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being processed.
+    201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being driven.
     """
     order = place_order(write_session(), svcs.flask.get(Clients), order_from_json(body, header.key))
     status = HTTPStatus.CREATED if order.settled else HTTPStatus.ACCEPTED
@@ -42,7 +42,7 @@ def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any
 
 @blueprint.get("/orders/<uuid:order_id>", responses={200: OrderResponse, **problem_responses(404, 422, 503)})
 def read_order(path: OrderPath) -> dict[str, Any]:
-    """Return one order."""
+    """One order."""
     order = get_order(read_session(), path.order_id)
     if order is None:
         raise NotFound(f"There is no order {path.order_id}.")
@@ -51,7 +51,7 @@ def read_order(path: OrderPath) -> dict[str, Any]:
 
 @blueprint.get("/orders", responses={200: OrderPage, **problem_responses(422, 503)})
 def read_orders(query: OrderQuery) -> dict[str, Any]:
-    """Return orders, newest first, a page at a time."""
+    """Orders, newest first, a page at a time."""
     orders = list_orders(read_session(), query.limit + 1, query.cursor)
     page = orders[: query.limit]
     more = len(orders) > query.limit
@@ -60,12 +60,12 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
 
 @blueprint.get("/items", responses={200: CatalogueResponse, **problem_responses(502, 503)})
 def read_items() -> dict[str, Any]:
-    """Return what can be ordered, as inventory-service has it now: the storefront calls no other service."""
+    """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
     return CatalogueResponse.of(list_items(svcs.flask.get(Clients)))
 
 
 def order_from_json(body: NewOrder, idempotency_key: str) -> Order:
-    """Return a new order, PENDING, from the request."""
+    """A new order, PENDING, as the request asks for it."""
     return Order(
         status=Status.PENDING,
         idempotency_key=idempotency_key,

@@ -1,4 +1,4 @@
-"""A simulated card processor. Like real ones, it takes an idempotency key, keeps books, and can be unavailable.
+"""A card processor, simulated: real ones too take an idempotency key, keep books, are slow and sometimes away.
 
 Test tokens: `tok_approve` approves; `tok_decline` declines; `tok_slow` approves after two seconds more;
 `tok_fail_then_succeed` is unavailable at the first attempt of each charge. Any other token is declined.
@@ -25,7 +25,7 @@ SLOW = 2.0
 
 
 class Outcome(StrEnum):
-    """The processor's response to a charge."""
+    """The processor's answer to a charge."""
 
     APPROVED = "approved"
     DECLINED = "declined"
@@ -38,7 +38,7 @@ class ProcessorUnavailable(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     title="Card processor unavailable",
 ):
-    """The processor did not respond; the charge may be requested again."""
+    """The processor did not answer; the charge may be asked for again."""
 
 
 class Processor(Protocol):
@@ -48,7 +48,7 @@ class Processor(Protocol):
         """Take `amount` minor units; raises ProcessorUnavailable."""
 
     def refund(self, books: Session, key: uuid.UUID) -> EntryKind:
-        """Refund the charge, or void it in advance if it has not arrived yet."""
+        """Give the money back, or bar the charge if it has not come yet."""
 
 
 class SimulatedProcessor:
@@ -61,13 +61,13 @@ class SimulatedProcessor:
         """Take the money once under `key`, as the token says; raises ProcessorUnavailable."""
         self._wait(SLOW if token == "tok_slow" else 0)  # noqa: S105
         if token == "tok_fail_then_succeed" and attempt == 1:  # noqa: S105
-            raise ProcessorUnavailable("The card processor did not respond. Please retry.")
+            raise ProcessorUnavailable("the card processor did not answer")
         if token not in ("tok_approve", "tok_slow", "tok_fail_then_succeed"):
             return Outcome.DECLINED
         return _capture_once(books, key, amount, currency)
 
     def refund(self, books: Session, key: uuid.UUID) -> EntryKind:
-        """Refund what was captured under `key`, once; return VOID if nothing was."""
+        """Give back what was captured under `key`, once; VOID if nothing was."""
         self._wait()
         return _refund_once(books, key)
 
