@@ -64,7 +64,7 @@ class Cache:
             operations.add(1, {"cache.result": "unavailable"})
             return load()
         if cached is not None:
-            with suppress(ValidationError):  # a value of another form, such as that of an earlier release, is a miss
+            with suppress(ValidationError):  # another program's value, or an earlier release's, is a miss
                 found = model.model_validate_json(cached)
                 operations.add(1, {"cache.result": "hit"})
                 return found

@@ -79,7 +79,7 @@ class ServerSettings(Settings):
     web_concurrency: int = Field(default=1, ge=1, le=64)
     """gunicorn workers: processes."""
     threads: int = Field(default=8, ge=1, le=256)
-    """Requests served at once by one worker; also the size of its connection pools."""
+    """Requests that one worker serves at the same time; also the size of its connection pools."""
     log_level: LogLevel = "INFO"
 
 

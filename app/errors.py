@@ -74,7 +74,7 @@ def _unavailable(error: Exception) -> Response:
 
 
 def _bad_gateway(error: Exception) -> Response:
-    """Answer 502 without Retry-After: the same request fails again until somebody corrects one of the two services."""
+    """Answer 502 without Retry-After: the same request fails again until one of the two services is fixed."""
     logger.error("cannot use the response of a dependency: %s", error)
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.BAD_GATEWAY

@@ -188,7 +188,7 @@ def _media_type(response: requests.Response) -> str:
 
 
 def _problem(response: requests.Response) -> ReceivedProblem | None:
-    """The problem that the response states, None if it states none or that of another status."""
+    """Return the problem that the response states, None if it states none or that of another status."""
     if _media_type(response) != "application/problem+json":
         return None
     try:

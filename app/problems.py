@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "tag:waybill.example,2026:"
 """What a problem's type begins with. A `tag:` URI (RFC 4151) is unique without a page behind it, as RFC 9457, 3.1.1 has
-it; `urn:problem:` would be a namespace that nobody registered. Put your own domain here."""
+it; `urn:problem:` would be an unregistered namespace. Put your own domain here."""
 
 
 class InvalidField(BaseModel):

@@ -22,5 +22,5 @@ class ResponseBody(BaseModel):
 
     @classmethod
     def of(cls, source: object) -> dict[str, Any]:
-        """Return `source` as JSON types."""
+        """Return the JSON of `source`."""
         return cls.model_validate(source).model_dump(mode="json")

@@ -15,7 +15,7 @@ CACHE_TTL = 30
 
 
 def create_app() -> Flask:
-    """Return the WSGI application; settings come from the environment."""
+    """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
     cache = Cache(settings.cache_url.get_secret_value(), ttl=CACHE_TTL, pool_size=settings.threads)
     return create_service(

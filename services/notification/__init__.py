@@ -12,7 +12,7 @@ from services.notification.settings import Settings
 
 
 def create_app() -> Flask:
-    """Return the WSGI application; settings come from the environment."""
+    """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
     return create_service(
         "notification-service",

@@ -19,7 +19,7 @@ from services.order.use_cases import recover_notifications, recover_orders, watc
 
 
 def create_app() -> Flask:
-    """Return the WSGI application; settings come from the environment."""
+    """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
     clients = Clients(settings)
     background = (

@@ -23,7 +23,7 @@ class Settings(DatabaseSettings, ServiceSettings):
     incoming_trace_context: TraceContextPolicy = "page"
     """The public entry: any client can call it, and its own page begins traces."""
     recoveries: int = Field(default=4, ge=1, le=64)
-    """Abandoned orders that one worker resumes at the same time. With one alone, they pile up after an outage."""
+    """Orders that one worker resumes at the same time. One alone falls behind after an outage under load."""
     notification_recoveries: int = Field(default=2, ge=1, le=64)
     """Notifications that one worker sends again at once, beside those orders and never in their way."""
     page_folder: Path = Path("web/dist/storefront")

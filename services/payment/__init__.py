@@ -12,7 +12,7 @@ from services.payment.settings import Settings
 
 
 def create_app() -> Flask:
-    """Return the WSGI application; settings come from the environment."""
+    """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
     processor = SimulatedProcessor(settings.processor_latency_ms / 1000)
     return create_service(

@@ -56,7 +56,7 @@ def charge(
 
 
 def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charge:
-    """Refund the order. A charge that has not arrived yet is voided in advance."""
+    """Refund the order's charge. A charge that has not arrived yet is voided in advance."""
     charge, created = _find_or_void(session, order_id)
     if created or charge.status not in (ChargeStatus.PENDING, ChargeStatus.APPROVED):
         return charge

@@ -20,9 +20,9 @@ from app.cache import Cache
 from app.config import DatabaseSettings, RedisUrl, ServiceSettings, load_settings
 from app.database import UtcDateTime, read_session, write_session
 from app.dependency_errors import DependencyRefused, DependencyUnavailable, InvalidResponse
-from app.errors import ProblemError
 from app.factory import create_service
 from app.http_client import ServiceClient
+from app.problems import ProblemError
 from app.schemas import RequestBody
 
 logger = logging.getLogger("probe")
