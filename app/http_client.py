@@ -43,7 +43,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class ReceivedProblem(BaseModel):
-    """What makes a 4xx a refusal by the service itself: https://www.rfc-editor.org/rfc/rfc9457.html
+    """What makes a 4xx a refusal by the service itself: RFC 9457, https://www.rfc-editor.org/rfc/rfc9457.html.
 
     A gateway in the midst of a deployment sends 401 and 404 too, but not in this form.
     """

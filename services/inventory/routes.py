@@ -50,5 +50,5 @@ def read_item(path: ItemPath) -> dict[str, Any]:
 
 @blueprint.get("/items", responses={200: ItemList, **problem_responses(503)})
 def read_items() -> dict[str, Any]:
-    """The whole catalogue."""
+    """Return the whole catalog."""
     return ItemList.of(use_cases.list_items(read_session(), svcs.flask.get(Cache)))

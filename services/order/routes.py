@@ -60,7 +60,7 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
 
 @blueprint.get("/items", responses={200: CatalogueResponse, **problem_responses(502, 503)})
 def read_items() -> dict[str, Any]:
-    """What can be ordered, as inventory-service has it now: the storefront asks nobody but this service."""
+    """Return the current catalog of inventory-service, so that the storefront needs only this service."""
     return CatalogueResponse.of(list_items(svcs.flask.get(Clients)))
 
 
