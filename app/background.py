@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -26,17 +26,17 @@ class Task:
     run: Callable[[], bool]
 
 
-def start(app: Flask) -> None:
-    """Start the tasks of `app`; gunicorn's configuration does so once a worker has booted."""
+def start(app: Flask, tasks: Iterable[Task]) -> None:
+    """Start the tasks of `app`, each in a thread of its own."""
     _stopping.clear()
-    for task in app.extensions["background"]:
+    for task in tasks:
         thread = Thread(target=_loop, args=(app, task), name=task.name, daemon=True)
         _threads.append(thread)
         thread.start()
 
 
 def stop(timeout: float) -> None:
-    """Ask the tasks to stop and give them `timeout` seconds in all to finish what they are at."""
+    """Signal the tasks to stop and wait `timeout` seconds in all until they have finished what they are doing."""
     _stopping.set()
     ends = time.monotonic() + timeout
     for thread in _threads:

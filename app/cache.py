@@ -1,13 +1,13 @@
 """Cache-aside over Valkey or Redis that a service survives the absence of."""
 
-import json
 import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry import metrics
+from pydantic import BaseModel, ValidationError
 from redis import Redis, RedisError, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -22,6 +22,15 @@ operations = metrics.get_meter(__name__).create_counter(
 )
 
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
+LoadedT = TypeVar("LoadedT", bound=BaseModel | None)
+ResultT = TypeVar("ResultT")
+
+
+class CacheUnavailable(Exception):
+    """The cache failed, or failed less than PAUSE seconds ago and was not called."""
+
+
 class _QuietRedis(Redis):
     """Reduces the text of a server's error to its class: `unknown command` quotes keys and values, into telemetry."""
 
@@ -33,7 +42,7 @@ class _QuietRedis(Redis):
 
 
 class Cache:
-    """JSON values under string keys, each for `ttl` seconds at most: the bound on how stale an answer can be."""
+    """Pydantic models as JSON under string keys, each for at most `ttl` seconds."""
 
     def __init__(self, url: str, *, ttl: int, pool_size: int) -> None:
         self._ttl = ttl
@@ -47,33 +56,37 @@ class Cache:
             driver_info=None,
         )
 
-    def get_or_load(self, key: str, load: Callable[[], Any]) -> Any:
-        """Return the cached value, or what `load` returns, which is cached unless it is None."""
-        cached = self._try(lambda: self._redis.get(key), unavailable=self)
-        if cached is self:
+    def get_or_load(self, key: str, model: type[ModelT], load: Callable[[], LoadedT]) -> ModelT | LoadedT:
+        """Return the cached `model`, or what `load` returns, which is then cached unless it is None."""
+        try:
+            cached = self._execute(lambda: self._redis.get(key))
+        except CacheUnavailable:
             operations.add(1, {"cache.result": "unavailable"})
             return load()
         if cached is not None:
-            with suppress(ValueError):  # another program's value under our key is a miss
-                value = json.loads(cached)
+            with suppress(ValidationError):  # another program's value, or an earlier release's, is a miss
+                found = model.model_validate_json(cached)
                 operations.add(1, {"cache.result": "hit"})
-                return value
+                return found
         operations.add(1, {"cache.result": "miss"})
-        value = load()
-        if value is not None:
-            self._try(lambda: self._redis.set(key, json.dumps(value), ex=self._ttl))
-        return value
+        loaded = load()
+        if loaded is not None:
+            json = loaded.model_dump_json()
+            with suppress(CacheUnavailable):
+                self._execute(lambda: self._redis.set(key, json, ex=self._ttl))
+        return loaded
 
     def delete(self, *keys: str) -> None:
-        """Forget `keys`; call it after the transaction that changed them was committed."""
-        self._try(lambda: self._redis.delete(*keys))
+        """Delete `keys`; call it after the transaction that changed them was committed."""
+        with suppress(CacheUnavailable):
+            self._execute(lambda: self._redis.delete(*keys))
 
-    def _try(self, command: Callable[[], Any], unavailable: Any = None) -> Any:
+    def _execute(self, command: Callable[[], ResultT]) -> ResultT:
         if time.monotonic() < self._paused_until:
-            return unavailable
+            raise CacheUnavailable
         try:
             return command()
         except RedisError as error:
             self._paused_until = time.monotonic() + PAUSE
             logger.warning("cache unavailable, going without it for %s s: %s", PAUSE, error)
-            return unavailable
+            raise CacheUnavailable from error

@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.http import RequestParser, errors
 from gunicorn.http.body import ChunkedReader
 
-from app.config import MAX_BODY
+from .config import MAX_BODY
 
 RESPONSE_TIMEOUT = 30.0
 """Seconds a client has to read a response."""

@@ -2,14 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import flask
 import sqlalchemy
+import svcs
 from sqlalchemy import (
     URL,
-    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -17,17 +16,28 @@ from sqlalchemy import (
     ExceptionContext,
     Float,
     MetaData,
-    QueuePool,
     event,
     inspect,
     literal,
     make_url,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
+from . import sqlite
+
+retry_on_conflict = retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
+"""Decorates a function that looks for a row and inserts it if there is none, in a transaction of its own.
+
+Two calls for the same key at the same moment both find nothing, and the unique constraint lets one insert. The other
+then runs again and finds what the first committed. Three attempts, since a function may insert under one key or, if
+that is taken, under another.
+"""
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
@@ -95,6 +105,14 @@ def string_enum(kind: type[StrEnum]) -> Enum:
     return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [str(m) for m in members])
 
 
+class WriteSession(Session):
+    """A session for changes."""
+
+
+class ReadSession(Session):
+    """A session for queries; its transactions are read-only."""
+
+
 class Database:
     """The database of one service: `write()` and `read()` open sessions.
 
@@ -106,8 +124,8 @@ class Database:
         self._migrated = False
         self.engine = _create_engine(make_url(url), pool_size)
         readonly = self.engine.execution_options(postgresql_readonly=True)
-        self.write = sessionmaker(self.engine, expire_on_commit=False, autobegin=False)
-        self.read = sessionmaker(readonly, expire_on_commit=False, autobegin=False)
+        self.write = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False, autobegin=False)
+        self.read = sessionmaker(readonly, class_=ReadSession, expire_on_commit=False, autobegin=False)
 
     def check_ready(self) -> None:
         """Raise if the database does not answer or was not migrated."""
@@ -122,30 +140,20 @@ class Database:
 
 
 def init_app(app: flask.Flask, database: Database) -> None:
-    """Give each request of `app` its sessions and close them when it ends."""
-    app.extensions["database"] = database
-
-    @app.teardown_appcontext
-    def close_sessions(_error: BaseException | None) -> None:
-        for session in flask.g.pop("sessions", {}).values():
-            session.close()
+    """Register `database` and its sessions: one of each kind per request or app context, closed when that ends."""
+    svcs.flask.register_value(app, Database, database)
+    svcs.flask.register_factory(app, WriteSession, lambda: database.write())
+    svcs.flask.register_factory(app, ReadSession, lambda: database.read())
 
 
 def write_session() -> Session:
     """Return the request's session for changes. Keep each `with session.begin():` short and free of HTTP calls."""
-    return _request_session("write")
+    return svcs.flask.get(WriteSession)
 
 
 def read_session() -> Session:
-    """Return the request's session for queries; its transactions are read-only."""
-    return _request_session("read")
-
-
-def _request_session(kind: str) -> Session:
-    sessions: dict[str, Session] = flask.g.setdefault("sessions", {})
-    if kind not in sessions:
-        sessions[kind] = getattr(flask.current_app.extensions["database"], kind)()
-    return sessions[kind]
+    """Return the request's session for queries."""
+    return svcs.flask.get(ReadSession)
 
 
 def _create_engine(url: URL, pool_size: int) -> Engine:
@@ -155,23 +163,11 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         "pool_timeout": LOCK_WAIT,
         "hide_parameters": True,
     }
-    # sqlalchemy.create_engine by its full name: the instrumentor replaces it there, after this file was read.
-    if url.get_backend_name() != "sqlite":
-        connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
-        return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
-    # The instrumentor names each span after url.database, for SQLite a path; the file's stem is its name here.
-    file = Path(url.database or "")
-    engine = sqlalchemy.create_engine(
-        url.set(database=file.stem), poolclass=QueuePool, connect_args={"timeout": LOCK_WAIT}, **options
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def open_file(_dialect: Dialect, _record: object, arguments: list[Any], _options: dict[str, Any]) -> None:
-        arguments[0] = str(file)
-
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    if url.get_backend_name() == "sqlite":
+        return sqlite.create_engine(url, lock_wait=LOCK_WAIT, **options)
+    connect_args = {"connect_timeout": int(LOCK_WAIT), "options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"}
+    # By its full name: the instrumentor replaces it there, after this file was read.
+    return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
 
 
 # Of all engines, since these listeners are called before those of one engine, such as the instrumentor's, which
@@ -193,23 +189,3 @@ def _hide_values(context: ExceptionContext) -> None:
     error.__cause__ = None  # tracebacks end here: what led to this error may quote the value again
     # Its text was composed before this listener was called.
     context.sqlalchemy_exception.args = (f"({type(error).__module__}.{type(error).__qualname__}) {text}",)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own, late BEGIN is switched off: https://docs.sqlalchemy.org/en/20/dialects/sqlite.html
-    connection.isolation_level = None
-    # synchronous=NORMAL outlives a killed process but not a power cut: for real money, take PostgreSQL.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails with "database is locked" when another wrote in
-    # between, busy timeout or not. Sent through SQLAlchemy, so that the wait for the one write lock is a span.
-    readonly = bool(connection.get_execution_options().get("postgresql_readonly"))
-    cursor = connection.connection.cursor()
-    cursor.execute(f"PRAGMA query_only={readonly:d}")
-    if readonly:
-        cursor.execute("BEGIN")
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -13,16 +13,16 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from app.http_client import PeerError
-from app.problems import CONTENT_TYPE, InvalidField, Problem, ProblemError, reason_of
+from .dependency_errors import DependencyRefused, DependencyUnavailable, InvalidResponse
+from .problems import CONTENT_TYPE, TYPE_PREFIX, InvalidField, Problem, ProblemError, reason_of
 
 logger = logging.getLogger(__name__)
 
 
-class InvalidRequest(ProblemError):
+class InvalidRequest(
+    ProblemError, name="invalid-request", status=HTTPStatus.UNPROCESSABLE_ENTITY, title="Invalid request"
+):
     """A request whose fields do not have the form that the OpenAPI document asks for."""
-
-    name, status, title = "invalid-request", HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
@@ -45,13 +45,15 @@ def init_app(app: Flask) -> None:
     """Map every exception that leaves a view of `app`."""
     app.register_error_handler(ProblemError, _refusal)
     app.register_error_handler(HTTPException, _http_exception)
-    for unavailable in (OperationalError, InterfaceError, PoolTimeout, PeerError):
+    for unavailable in (OperationalError, InterfaceError, PoolTimeout, DependencyUnavailable):
         app.register_error_handler(unavailable, _unavailable)
+    for unusable in (DependencyRefused, InvalidResponse):
+        app.register_error_handler(unusable, _bad_gateway)
     app.register_error_handler(Exception, _unexpected)
 
 
 def _refusal(error: ProblemError) -> Response:
-    return _response(f"urn:problem:{error.name}", error.title, error.status, error.detail, error.errors)
+    return _response(TYPE_PREFIX + error.name, error.title, error.status, error.detail, error.errors)
 
 
 def _http_exception(error: HTTPException) -> Response:
@@ -71,11 +73,20 @@ def _unavailable(error: Exception) -> Response:
     return _response("about:blank", status.phrase, status, "A dependency is temporarily unavailable. Please retry.")
 
 
+def _bad_gateway(error: Exception) -> Response:
+    """Answer 502 without Retry-After: the same request fails again until one of the two services is fixed."""
+    logger.error("cannot use the response of a dependency: %s", error)
+    trace.get_current_span().record_exception(error)
+    status = HTTPStatus.BAD_GATEWAY
+    detail = "A dependency refused the request or sent an invalid response. Use the trace_id to find the cause."
+    return _response("about:blank", status.phrase, status, detail)
+
+
 def _unexpected(error: Exception) -> Response:
     logger.exception("unexpected error")
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return _response("about:blank", status.phrase, status, "An error of ours; its trace says more.")
+    return _response("about:blank", status.phrase, status, "Internal error. Use the trace_id to find the cause.")
 
 
 def _response(kind: str, title: str, status: int, detail: str, errors: list[InvalidField] | None = None) -> Response:

@@ -1,24 +1,32 @@
-"""create_service: the one call that makes a blueprint a service."""
+"""create_service: the one call that makes blueprints a service."""
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import flask
-from flask import Flask, Response, request
+import svcs
+from flask import Blueprint, Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
+from flask.typing import ResponseReturnValue
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from sqlalchemy import MetaData
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from app import database, errors, health, hosts, logs, telemetry
-from app.background import Task
-from app.config import MAX_BODY, Settings
-from app.problems import InvalidField, Problem
+from . import database, errors, health, hosts, lifecycle, logs, telemetry
+from .background import Task
+from .blueprints import is_quiet
+from .config import MAX_BODY, DatabaseSettings, ServiceSettings
+from .health import Check
+from .problems import InvalidField, Problem
 
 logger = logging.getLogger(__name__)
+
+BeforeRequest = Callable[[], ResponseReturnValue | None]
 
 
 class StrictJSONProvider(DefaultJSONProvider):
@@ -44,19 +52,25 @@ class UnsupportedContentCoding(UnsupportedMediaType):
 
 def create_service(
     name: str,
-    blueprint: APIBlueprint,
-    settings: Settings,
-    metadata: MetaData,
-    *,
+    settings: ServiceSettings,
+    *blueprints: Blueprint,
     version: str,
+    metadata: MetaData | None = None,
+    dependencies: Mapping[type, object] | None = None,
+    checks: Mapping[str, Check] | None = None,
+    before_request: Iterable[BeforeRequest] = (),
     background: tuple[Task, ...] = (),
-    **extensions: Any,
 ) -> Flask:
-    """Return a Flask app with everything around `blueprint`: logs, telemetry, database, errors, health, OpenAPI.
+    """Return a Flask app with everything around `blueprints`: logs, telemetry, database, errors, health, OpenAPI.
 
-    `name` is the service.name; `metadata` holds the tables that must exist for it to be ready; `background`
-    tasks run beside the requests of each gunicorn worker; `extensions` are what the views find in
-    `current_app.extensions`.
+    - name: the service.name.
+    - metadata: the tables that must exist for the service to be ready. Without it, there is no database; with it,
+      `settings` inherit DatabaseSettings.
+    - dependencies: what handlers get by type, e.g. `svcs.flask.get(Cache)`.
+    - checks: what /readyz runs after the check of the database, by name. Each raises if the service cannot work.
+    - before_request: called before each request that is for no QuietBlueprint, e.g. to authenticate it. Whatever is
+      returned instead of None is the response.
+    - background: tasks that run beside the requests of each worker.
     """
     logs.configure(settings.log_level)
     telemetry.configure(name, version, settings.incoming_trace_context)
@@ -74,27 +88,44 @@ def create_service(
     app.json = StrictJSONProvider(app)
     # Werkzeug cuts a chunked body off at its limit instead of refusing it: one byte more tells.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
+
+    svcs.flask.init_app(app)
+    for kind, value in (dependencies or {}).items():
+        svcs.flask.register_value(app, kind, value)
+    checks = dict(checks or {})
+    if metadata is not None:
+        # One connection more for /readyz, which has a thread of its own.
+        service_database = _database(settings, metadata, pool_size=settings.threads + 1 + len(background))
+        database.init_app(app, service_database)
+        checks = {"database": service_database.check_ready, **checks}
+    health.init_app(app, checks)
+    for blueprint in blueprints:
+        if isinstance(blueprint, APIBlueprint):
+            app.register_api(blueprint)
+        else:
+            app.register_blueprint(blueprint)
+    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
+
     telemetry.instrument_app(app)
     errors.init_app(app)
-
-    service_database = database.Database(
-        # One more for /readyz, which has a thread of its own.
-        settings.database_url,
-        pool_size=settings.threads + 1 + len(background),
-        metadata=metadata,
-    )
-    database.init_app(app, service_database)
-    health.init_app(app, {"database": service_database.check_ready})
-    app.extensions |= extensions
-    app.extensions["background"] = background
-
     app.before_request(_start_clock)
     hosts.init_app(app, settings.allowed_hosts)
+    for hook in before_request:
+        app.before_request(partial(_unless_quiet, hook))
     app.before_request(_check_body)
     app.after_request(_log_request)
-    app.register_api(blueprint)
-    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
+    lifecycle.init_app(app, background)
     return app
+
+
+def _database(settings: ServiceSettings, metadata: MetaData, pool_size: int) -> database.Database:
+    if not isinstance(settings, DatabaseSettings):
+        raise TypeError(f"a service with tables needs settings that inherit DatabaseSettings, not {type(settings)}")
+    return database.Database(settings.database_url.get_secret_value(), pool_size=pool_size, metadata=metadata)
+
+
+def _unless_quiet(hook: BeforeRequest) -> ResponseReturnValue | None:
+    return None if is_quiet() else hook()
 
 
 def _start_clock() -> None:
@@ -125,7 +156,7 @@ def _check_body() -> None:
 
 
 def _log_request(response: Response) -> Response:
-    if request.blueprint not in ("health", "page"):
+    if not is_quiet():
         route = request.url_rule.rule if request.url_rule else "(no route)"
         logger.info(
             "%s %s %d",

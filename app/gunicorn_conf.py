@@ -2,21 +2,16 @@
 
 from typing import Any
 
-from app import background, telemetry
-from app.config import Settings, load_settings
-from app.logs import logging_config
+from . import lifecycle
+from .config import ServerSettings, load_settings
+from .logs import logging_config
 
-
-class _Process(Settings):
-    database_url: str = ""
-
-
-_settings = load_settings(_Process)
+_settings = load_settings(ServerSettings)
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
 # Threads get complete requests: a slow client cannot hold one.
-worker_class = "app.worker.Worker"
+worker_class = f"{__package__}.worker.Worker"
 threads = _settings.threads
 # The application is made in each worker: threads and sockets of telemetry do not outlive a fork.
 preload_app = False
@@ -38,13 +33,9 @@ def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests of a worker that has booted."""
     # Arbiter and worker read the same setting: a worker that drained for all of it would be killed before its exit.
     worker.cfg.set("graceful_timeout", DRAIN_TIMEOUT)
-    background.start(worker.wsgi)
+    lifecycle.start()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:
-    """Send the telemetry that a worker still holds before it exits.
-
-    It is gone 5 s after SIGTERM, backend or not: gunicorn has waited 2 s for kept connections when this is called.
-    """
-    background.stop(timeout=0.5)
-    telemetry.shutdown(deadline=1.5)
+    """Stop what runs beside the requests of a worker that exits, and send its last telemetry."""
+    lifecycle.stop()

@@ -1,22 +1,23 @@
-"""`/healthz`: the process answers. `/readyz`: so does what it cannot work without. Neither is traced."""
+"""`/healthz`: the process responds. `/readyz`: what it cannot work without does, too. Neither is traced or logged."""
 
 import logging
 from collections.abc import Callable
 
-from flask import Blueprint, Flask
+from flask import Flask
 from werkzeug.exceptions import ServiceUnavailable
 
-from app.telemetry import untraced
+from .blueprints import QuietBlueprint
+from .telemetry import untraced
 
 logger = logging.getLogger(__name__)
 
 Check = Callable[[], None]
-"""Raises, saying why, when the service cannot work."""
+"""Raises an error that says why the service cannot work."""
 
 
 def init_app(app: Flask, checks: dict[str, Check]) -> None:
     """Add both endpoints; `checks` are what `/readyz` runs, by name."""
-    health = Blueprint("health", __name__)
+    health = QuietBlueprint("health", __name__)
 
     @health.get("/healthz")
     def healthz() -> dict[str, str]:

@@ -29,8 +29,7 @@ from urllib3.exceptions import (
 from urllib3.util.connection import allowed_gai_family, create_connection
 from urllib3.util.response import assert_header_parsing
 
-MAX_TEXT = 300
-"""Characters of a response that an error, and so a log line or a span, may hold."""
+from .dependency_errors import printable
 
 
 class UnreadableResponse(requests.RequestException):
@@ -42,7 +41,7 @@ class BoundedAdapter(HTTPAdapter):
 
     Pass `urllib3.Timeout(total=..., connect=...)` as the timeout: `total` is the deadline of the exchange, `connect`
     that of connecting and sending. A connection whose response was not read to its end is closed. Errors hold no more
-    than MAX_TEXT characters of the response.
+    than dependency_errors.MAX_TEXT characters of the response.
     """
 
     def __init__(self, *, pool_size: int, max_body: int) -> None:
@@ -93,11 +92,6 @@ class BoundedAdapter(HTTPAdapter):
 def _reason(error: requests.RequestException) -> str:
     """Return what went wrong without the URL, whose query may hold a secret and which MaxRetryError quotes."""
     return str(getattr(error.args[0], "reason", error) if error.args else error)
-
-
-def printable(text: str) -> str:
-    """Return at most MAX_TEXT characters of `text`, with a replacement for each that cannot be printed."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text[:MAX_TEXT])
 
 
 def _remaining(deadline: float) -> float:

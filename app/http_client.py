@@ -1,4 +1,4 @@
-"""Calls to a peer service: a traced, pooled session, one deadline, bounded retries with jitter, a circuit breaker."""
+"""Calls to another service: a traced, pooled session, one deadline, bounded retries with jitter, a circuit breaker."""
 
 import logging
 import time
@@ -18,7 +18,8 @@ from tenacity import (
 from urllib3.exceptions import InvalidHeader
 
 from .circuit_breaker import CircuitBreaker
-from .http_adapter import BoundedAdapter, printable
+from .dependency_errors import CircuitOpen, DependencyError, DependencyRefused, DependencyUnavailable, InvalidResponse
+from .http_adapter import BoundedAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -35,48 +36,14 @@ MAX_BODY = 2**20
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """https://www.rfc-editor.org/rfc/rfc9110.html#name-idempotent-methods"""
 UNAVAILABLE = frozenset({408, 425, 429, 502, 503, 504})
-"""Statuses that ask for another attempt."""
+"""Statuses that ask for another attempt. A 502 with a problem body does not: the service itself found a response of its
+own dependency unusable (errors.py), while a 502 without one comes from a gateway."""
 
-AnswerT = TypeVar("AnswerT", bound=BaseModel)
-
-
-class PeerError(Exception):
-    """A call to `peer` without a usable response. Its text is printable and short, whatever the peer sent."""
-
-    def __init__(self, peer: str, detail: str) -> None:
-        detail = printable(detail)
-        super().__init__(f"{peer}: {detail}")
-        self.peer = peer
-        self.detail = detail
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class PeerUnavailable(PeerError):
-    """No answer, or one to try again after `retry_after` seconds. Whether the peer did the work is not known."""
-
-    def __init__(self, peer: str, detail: str, retry_after: float = 0.0) -> None:
-        super().__init__(peer, detail)
-        self.retry_after = retry_after
-
-
-class CircuitOpen(PeerUnavailable):
-    """The call was not sent: the dependency failed repeatedly a moment ago."""
-
-
-class PeerRefused(PeerError):
-    """A 4xx with a problem body: the peer itself refused. `problem` is the last word of its problem type."""
-
-    def __init__(self, peer: str, status: int, problem: str, detail: str) -> None:
-        super().__init__(peer, f"{status} {detail}")
-        self.status = status
-        self.problem = printable(problem)
-
-
-class BadAnswer(PeerError):
-    """A response that breaks the contract: another status, too large a body, or one of another form or content."""
-
-
-class Problem(BaseModel):
-    """What makes a 4xx a refusal by the dependency itself: RFC 9457, https://www.rfc-editor.org/rfc/rfc9457.html.
+class ReceivedProblem(BaseModel):
+    """What makes a 4xx a refusal by the service itself: RFC 9457, https://www.rfc-editor.org/rfc/rfc9457.html.
 
     A gateway in the midst of a deployment sends 401 and 404 too, but not in this form.
     """
@@ -89,8 +56,8 @@ class Problem(BaseModel):
     detail: str = ""
 
 
-class Peer:
-    """One peer service by its base URL, e.g. `http://127.0.0.1:8081`."""
+class ServiceClient:
+    """Calls one service by its base URL, e.g. `http://127.0.0.1:8081`."""
 
     def __init__(
         self,
@@ -109,7 +76,7 @@ class Peer:
         self._call_deadline = call_deadline
         self._breaker = CircuitBreaker(name)
         self._session = requests.Session()
-        # A proxy variable of the environment is for the outside world, and costs a look-up per call.
+        # A proxy variable of the environment is meant for the internet, and costs a look-up per call.
         self._session.trust_env = False
         # The scheme in full: requests takes the longest prefix, so its own http:// would win over a shorter one.
         for scheme in ("http://", "https://"):
@@ -123,16 +90,16 @@ class Peer:
         self,
         method: str,
         path: str,
-        answer: type[AnswerT],
+        model: type[ModelT],
         *,
         json: dict[str, Any] | None = None,
         idempotent: bool | None = None,
-    ) -> AnswerT:
-        """Send one request and validate its answer; retried if the method, or `idempotent`, allows it.
+    ) -> ModelT:
+        """Send one request and validate its response as `model`; retried if the method, or `idempotent`, allows it.
 
         Returns or raises within `call_deadline` seconds. Each attempt is a CLIENT span of its own. Raises
-        PeerUnavailable (CircuitOpen if nothing was sent), PeerRefused or BadAnswer. Give every list in `answer` a
-        `max_length`: pydantic collects an error per item, which takes 500 MB for a body of 1 MiB.
+        DependencyUnavailable (CircuitOpen if nothing was sent), DependencyRefused or InvalidResponse. Give every list
+        in `model` a `max_length`: pydantic collects an error per item, which takes 500 MB for a body of 1 MiB.
         """
         if idempotent is None:
             idempotent = method in IDEMPOTENT_METHODS
@@ -141,73 +108,71 @@ class Peer:
         retrying = Retrying(
             stop=stop_after_attempt(ATTEMPTS if idempotent else 1) | stop_before_delay(self._call_deadline),
             wait=_pause,
-            retry=retry_if_exception(lambda error: isinstance(error, PeerUnavailable) and self._breaker.closed),
+            retry=retry_if_exception(lambda error: isinstance(error, DependencyUnavailable) and self._breaker.closed),
             before_sleep=_log_retry,
             reraise=True,
         )
-        valid: AnswerT = retrying(self._attempt, request, f"{method} {path}", answer, deadline)
+        valid: ModelT = retrying(self._attempt, request, f"{method} {path}", model, deadline)
         return valid
 
-    def _attempt(self, request: requests.PreparedRequest, call: str, answer: type[AnswerT], deadline: float) -> AnswerT:
+    def _attempt(self, request: requests.PreparedRequest, call: str, model: type[ModelT], deadline: float) -> ModelT:
         if not self._breaker.acquire():
             pause = self._breaker.retry_after
             raise CircuitOpen(
                 self.name, f"{call} was not sent: earlier calls failed; the next is sent in {pause:.1f} s", pause
             )
         try:
-            valid = self._exchange(request, call, answer, deadline)
-        except PeerUnavailable:
+            valid = self._exchange(request, call, model, deadline)
+        except DependencyUnavailable:
             self._breaker.failed()
             raise
-        except PeerError:
+        except DependencyError:
             self._breaker.succeeded()
             raise
         self._breaker.succeeded()
         return valid
 
-    def _exchange(
-        self, request: requests.PreparedRequest, call: str, answer: type[AnswerT], deadline: float
-    ) -> AnswerT:
-        """Send once and read the response; whatever goes wrong in reading it is a BadAnswer."""
+    def _exchange(self, request: requests.PreparedRequest, call: str, model: type[ModelT], deadline: float) -> ModelT:
+        """Send once and read the response; whatever goes wrong in reading it is an InvalidResponse."""
         seconds = max(0.001, min(self._attempt_timeout, deadline - time.monotonic()))
         timeout = urllib3.Timeout(total=seconds, connect=self._connect_timeout)
         try:
             # Typed as requests' own forms of a timeout only, though its documentation allows this one.
             response = self._session.send(request, timeout=timeout, allow_redirects=False)  # type: ignore[arg-type]
-            return self._read(response, call, answer)
-        except PeerError:
+            return self._read(response, call, model)
+        except DependencyError:
             raise
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise PeerUnavailable(self.name, f"{call}: {type(error).__name__}") from error
+            raise DependencyUnavailable(self.name, f"{call}: {type(error).__name__}") from error
         except ValidationError as error:
-            raise BadAnswer(self.name, f"{call}: unexpected body: {_first_reason(error)}") from None
+            raise InvalidResponse(self.name, f"{call}: unexpected body: {_first_reason(error)}") from None
         except Exception as error:
-            raise BadAnswer(self.name, f"{call}: {type(error).__name__}: {error}") from None
+            raise InvalidResponse(self.name, f"{call}: {type(error).__name__}: {error}") from None
 
-    def _read(self, response: requests.Response, call: str, answer: type[AnswerT]) -> AnswerT:
+    def _read(self, response: requests.Response, call: str, model: type[ModelT]) -> ModelT:
         status = response.status_code
         if 200 <= status < 300:
             content_type = _media_type(response)
             if content_type != "application/json":
-                raise BadAnswer(self.name, f"{call}: unexpected Content-Type {content_type!r}")
-            return answer.model_validate_json(response.content)
-        if status in UNAVAILABLE:
-            raise PeerUnavailable(self.name, f"{call}: HTTP {status}", _retry_after(response))
+                raise InvalidResponse(self.name, f"{call}: unexpected Content-Type {content_type!r}")
+            return model.model_validate_json(response.content)
+        if status in UNAVAILABLE and not (status == 502 and _problem(response)):
+            raise DependencyUnavailable(self.name, f"{call}: HTTP {status}", _retry_after(response))
         if 400 <= status < 500:
             problem = _problem(response)
             if problem is None:
-                raise PeerUnavailable(self.name, f"{call}: HTTP {status} without a problem body")
-            raise PeerRefused(self.name, status, problem.type.rsplit(":", 1)[-1], problem.detail)
-        raise BadAnswer(self.name, f"{call}: HTTP {status}")
+                raise DependencyUnavailable(self.name, f"{call}: HTTP {status} without a problem body")
+            raise DependencyRefused(self.name, status, problem.type.rsplit(":", 1)[-1], problem.detail)
+        raise InvalidResponse(self.name, f"{call}: HTTP {status}")
 
 
 _jitter = wait_random_exponential(multiplier=0.1, max=1.0)
 
 
 def _pause(state: RetryCallState) -> float:
-    """Seconds until the next attempt: longer and more random each time, and as long as the peer asks for."""
+    """Seconds until the next attempt: longer and more random each time, and as long as the service asks for."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, PeerUnavailable) else 0.0
+    asked = error.retry_after if isinstance(error, DependencyUnavailable) else 0.0
     return max(asked, _jitter(state))
 
 
@@ -222,12 +187,12 @@ def _media_type(response: requests.Response) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _problem(response: requests.Response) -> Problem | None:
+def _problem(response: requests.Response) -> ReceivedProblem | None:
     """Return the problem that the response states, None if it states none or that of another status."""
     if _media_type(response) != "application/problem+json":
         return None
     try:
-        problem = Problem.model_validate_json(response.content)
+        problem = ReceivedProblem.model_validate_json(response.content)
     except ValidationError:
         return None
     return problem if problem.status == response.status_code else None

@@ -1,12 +1,14 @@
 """A built page beside a service's API: `/`, its assets and its settings, under a strict Content-Security-Policy.
 
-The browser times the loading of these files itself, so they are neither traced nor logged here.
+The browser measures the loading of these files itself, so the blueprint is quiet.
 """
 
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, send_from_directory
+from flask import Response, jsonify, send_from_directory
+
+from .blueprints import QuietBlueprint
 
 NOT_BUILT = "This page is not built: `make web/dist/.built` builds it, `make demo` and `make up` do so by themselves.\n"
 
@@ -17,14 +19,14 @@ SECURITY_HEADERS = {
 }
 
 
-def serve_page(folder: Path, config: dict[str, Any], connect: tuple[str, ...] = ()) -> Blueprint:
+def serve_page(folder: Path, config: dict[str, Any], connect: tuple[str, ...] = ()) -> QuietBlueprint:
     """Return a blueprint for the page in `folder`: index.html, and assets/ whose names hold a hash of what is in them.
 
     The page reads `config` from `/page-config.json`; beside its own origin it may connect to those in `connect`.
     """
     folder = folder.absolute()
     policy = content_security_policy(connect)
-    page = Blueprint("page", __name__)
+    page = QuietBlueprint("page", __name__)
 
     @page.get("/")
     def index() -> Response:

@@ -1,18 +1,22 @@
-"""What the JSON of every service has in common."""
+"""Base classes of the JSON bodies of every service."""
 
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+JsonUUID = Annotated[UUID, Field(strict=False)]
+"""A UUID in a RequestBody: Flask has decoded the JSON, and pydantic's strict mode takes no string for a UUID then."""
 
 
-class Request(BaseModel):
-    """A part of a request body: unknown fields are refused and no type is guessed."""
+class RequestBody(BaseModel):
+    """A request body or a part of one: unknown fields are refused, and values are not converted between types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class View(BaseModel):
-    """A part of an answer, read from the attributes of a domain object: only what is named here gets out."""
+class ResponseBody(BaseModel):
+    """A response body or a part of one, read from the attributes of a domain object: only declared fields are sent."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -47,14 +47,14 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, use_span
 from opentelemetry.util.http import sanitize_method
 from sqlalchemy import Engine
 
-from app.config import TraceContextPolicy, refuse_setting
-from app.logs import plain
+from .blueprints import QuietBlueprint
+from .config import TraceContextPolicy, refuse_setting
+from .logs import plain
 
 DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
     "OTEL_METRIC_EXPORT_INTERVAL": "10000",  # ms
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",  # s in Python; the default 10 holds up a worker's exit
-    "OTEL_PYTHON_FLASK_EXCLUDED_URLS": r"^https?://[^/]+/((healthz|readyz|page-config\.json)?|assets/[^?]*)(\?|$)",
 }
 
 # Buckets 2-2.5x apart from 1 ms to 30 s: a percentile read from them is off by half a bucket at most.
@@ -198,16 +198,28 @@ def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
 
 
 def instrument_app(app: Flask) -> None:
-    """Trace and measure the requests of `app`, health endpoints excluded, with a `traceresponse` on each answer."""
+    """Trace and measure the requests of `app` with a `traceresponse` on each response.
+
+    Call it once all blueprints are registered: the URLs of quiet ones are excluded, as are those of the variables.
+    """
     if not disabled():
-        excluded = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
+        variables = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
+        excluded = [*_quiet_urls(app), *(os.environ[name] for name in variables if name in os.environ)]
         FlaskInstrumentor().instrument_app(
             app,
-            excluded_urls=",".join(os.environ[name] for name in excluded if name in os.environ),
+            excluded_urls=",".join(excluded),
             request_hook=_link_caller,
             response_hook=_describe_request,
             enable_commenter=False,
         )
+
+
+def _quiet_urls(app: Flask) -> Iterator[str]:
+    """Yield a regular expression for the URLs of each route of a quiet blueprint; a variable part is any text."""
+    for rule in app.url_map.iter_rules():
+        if isinstance(app.blueprints.get(rule.endpoint.rpartition(".")[0]), QuietBlueprint):
+            path = "[^?]*".join(map(re.escape, re.split(r"<[^>]*>", rule.rule)))
+            yield rf"^https?://[^/]+{path}(\?|$)"
 
 
 def add_log_export() -> None:

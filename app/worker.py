@@ -18,9 +18,9 @@ from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderNam
 from gunicorn.util import http_date
 from gunicorn.workers.gthread import ThreadWorker
 
-from app.config import MAX_BODY
-from app.connection import RESPONSE_TIMEOUT, Connection, RepeatedField, RequestTooLarge
-from app.problems import CONTENT_TYPE, Problem
+from .config import MAX_BODY
+from .connection import RESPONSE_TIMEOUT, Connection, RepeatedField, RequestTooLarge
+from .problems import CONTENT_TYPE, Problem
 
 REQUEST_TIMEOUT = 10.0
 """Seconds from the first byte of a request to its last."""

@@ -3,8 +3,6 @@
 from importlib import import_module
 
 from alembic import context
-from pydantic import create_model
-from pydantic_settings import BaseSettings
 from sqlalchemy import create_engine
 
 from app.config import load_settings
@@ -12,11 +10,8 @@ from app.database import UtcDateTime
 
 service = context.config.config_ini_section
 metadata = import_module(f"services.{service}.models").Base.metadata
-# Of the service's settings only this one: migrating must not ask where the peers are.
-database_url = import_module(f"services.{service}.settings").Settings.model_fields["database_url"]
-DatabaseSettings = create_model(
-    "DatabaseSettings", __base__=BaseSettings, database_url=(database_url.rebuild_annotation(), database_url.default)
-)
+# Of the service's settings only these: migrating must not ask where its dependencies are.
+settings = import_module(f"services.{service}.settings").DatabaseSettings
 
 
 def render_item(kind: str, item: object, _context: object) -> str | bool:
@@ -28,7 +23,7 @@ def render_item(kind: str, item: object, _context: object) -> str | bool:
 
 def run() -> None:
     """Apply the revisions in one transaction each."""
-    engine = create_engine(load_settings(DatabaseSettings).database_url)
+    engine = create_engine(load_settings(settings).database_url.get_secret_value())
     with engine.connect() as connection:
         context.configure(
             connection=connection,

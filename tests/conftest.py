@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import svcs
 from alembic import command
 from alembic.config import Config
 from flask import Flask
@@ -20,10 +21,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from app.database import write_session
+from app.database import Database, write_session
+from services.order.clients import Clients
 from services.order.models import Order
 from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
+from tests.dependencies import dependency
 from tests.servers import create_database, free_port, postgresql_server
 
 if TYPE_CHECKING:
@@ -134,13 +137,12 @@ class RunningService:
 
     def session(self) -> Session:
         """Look into its database, or change it behind its back."""
-        session: Session = self.app.extensions["database"].write()
-        return session
+        return dependency(self.app, Database).write()
 
     def close(self) -> None:
         """Stop for good."""
         self.stop()
-        self.app.extensions["database"].engine.dispose()
+        dependency(self.app, Database).engine.dispose()
 
 
 @dataclass
@@ -188,12 +190,12 @@ class Shop:
     def recover_order(self) -> bool:
         """One turn of the recovery of orders that are not settled."""
         with self.order.app.app_context():
-            return recover_orders(write_session(), self.order.app.extensions["peers"])
+            return recover_orders(write_session(), svcs.flask.get(Clients))
 
     def recover_notification(self) -> bool:
         """One turn of the recovery of notifications."""
         with self.order.app.app_context():
-            return recover_notifications(write_session(), self.order.app.extensions["peers"])
+            return recover_notifications(write_session(), svcs.flask.get(Clients))
 
     def watch(self) -> None:
         """One turn of the watch over orders."""

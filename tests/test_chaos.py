@@ -15,12 +15,14 @@ import pytest
 import requests
 from sqlalchemy import Engine, text
 
+from app.database import Database
 from tests.chaos import books
 from tests.chaos.faults import Kind, faults, write_number
 from tests.chaos.load import Answer, Load, SeenOrder, Wish
 from tests.chaos.proxy import Armed, NetworkFault, Proxy
 from tests.chaos.stack import CLOCK
 from tests.conftest import Shop, open_shop, valkey_server
+from tests.dependencies import dependency
 from tests.telemetry_receiver import until
 
 HOUR = 3600
@@ -160,7 +162,7 @@ def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
 @pytest.fixture
 def engines(shop: Shop) -> dict[str, Engine]:
     services = ("order", "inventory", "payment", "notification")
-    return {name: getattr(shop, name).app.extensions["database"].engine for name in services}
+    return {name: dependency(getattr(shop, name).app, Database).engine for name in services}
 
 
 @pytest.fixture

@@ -17,5 +17,12 @@ CACHE_TTL = 30
 def create_app() -> Flask:
     """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
-    cache = Cache(settings.cache_url, ttl=CACHE_TTL, pool_size=settings.threads)
-    return create_service("inventory-service", blueprint, settings, Base.metadata, version=VERSION, cache=cache)
+    cache = Cache(settings.cache_url.get_secret_value(), ttl=CACHE_TTL, pool_size=settings.threads)
+    return create_service(
+        "inventory-service",
+        settings,
+        blueprint,
+        version=VERSION,
+        metadata=Base.metadata,
+        dependencies={Cache: cache},
+    )

@@ -19,34 +19,28 @@ class ReservationStatus(StrEnum):
     RELEASED = "RELEASED"
 
 
-class OutOfStock(ProblemError):
+class OutOfStock(ProblemError, name="out-of-stock", status=HTTPStatus.CONFLICT, title="Out of stock"):
     """Fewer pieces are left than were asked for; nothing was reserved."""
 
-    name, status, title = "out-of-stock", HTTPStatus.CONFLICT, "Out of stock"
 
-
-class UnknownItem(ProblemError):
+class UnknownItem(ProblemError, name="unknown-item", status=HTTPStatus.CONFLICT, title="Unknown item"):
     """No item has this sku; nothing was reserved."""
 
-    name, status, title = "unknown-item", HTTPStatus.CONFLICT, "Unknown item"
 
-
-class MixedCurrencies(ProblemError):
+class MixedCurrencies(ProblemError, name="mixed-currencies", status=HTTPStatus.CONFLICT, title="Mixed currencies"):
     """The items are sold in different currencies, so the order has no total; nothing was reserved."""
 
-    name, status, title = "mixed-currencies", HTTPStatus.CONFLICT, "Mixed currencies"
 
-
-class ReservationReleased(ProblemError):
+class ReservationReleased(
+    ProblemError, name="reservation-released", status=HTTPStatus.CONFLICT, title="Reservation was released"
+):
     """The order's reservation was released, perhaps before it arrived; it is not made again."""
 
-    name, status, title = "reservation-released", HTTPStatus.CONFLICT, "Reservation was released"
 
-
-class ReservationDiffers(ProblemError):
+class ReservationDiffers(
+    ProblemError, name="reservation-differs", status=HTTPStatus.CONFLICT, title="Reservation differs"
+):
     """The order already holds a reservation of other lines."""
-
-    name, status, title = "reservation-differs", HTTPStatus.CONFLICT, "Reservation differs"
 
 
 class Base(DeclarativeBase):

@@ -2,50 +2,53 @@
 
 from typing import Any
 
-from flask import current_app
+import svcs
 from flask_openapi3 import APIBlueprint
 from werkzeug.exceptions import NotFound
 
+from app.cache import Cache
 from app.database import read_session, write_session
 from app.errors import problem_responses
 from services.inventory import use_cases
 from services.inventory.schemas import (
     ItemList,
     ItemPath,
-    ItemView,
+    ItemResponse,
     NewRelease,
     NewReservation,
-    ReservationView,
+    ReservationResponse,
 )
 
 blueprint = APIBlueprint("inventory", __name__)
 
 
-@blueprint.post("/reservations", responses={200: ReservationView, **problem_responses(400, 409, 413, 415, 422, 503)})
+@blueprint.post(
+    "/reservations", responses={200: ReservationResponse, **problem_responses(400, 409, 413, 415, 422, 503)}
+)
 def post_reservation(body: NewReservation) -> dict[str, Any]:
     """Set stock aside for an order, all lines or none; the same call again changes nothing."""
     quantities = {line.sku: line.quantity for line in body.lines}
-    reservation = use_cases.reserve(write_session(), current_app.extensions["cache"], body.order_id, quantities)
-    return ReservationView.of(reservation)
+    reservation = use_cases.reserve(write_session(), svcs.flask.get(Cache), body.order_id, quantities)
+    return ReservationResponse.of(reservation)
 
 
-@blueprint.post("/releases", responses={200: ReservationView, **problem_responses(400, 413, 415, 422, 503)})
+@blueprint.post("/releases", responses={200: ReservationResponse, **problem_responses(400, 413, 415, 422, 503)})
 def post_release(body: NewRelease) -> dict[str, Any]:
     """Put an order's stock back; the same call again changes nothing."""
-    reservation = use_cases.release(write_session(), current_app.extensions["cache"], body.order_id)
-    return ReservationView.of(reservation)
+    reservation = use_cases.release(write_session(), svcs.flask.get(Cache), body.order_id)
+    return ReservationResponse.of(reservation)
 
 
-@blueprint.get("/items/<string:sku>", responses={200: ItemView, **problem_responses(404, 422, 503)})
+@blueprint.get("/items/<string:sku>", responses={200: ItemResponse, **problem_responses(404, 422, 503)})
 def read_item(path: ItemPath) -> dict[str, Any]:
     """One item."""
-    item = use_cases.get_item(read_session(), current_app.extensions["cache"], path.sku)
+    item = use_cases.get_item(read_session(), svcs.flask.get(Cache), path.sku)
     if item is None:
         raise NotFound(f"There is no item {path.sku}.")
-    return item
+    return ItemResponse.of(item)
 
 
 @blueprint.get("/items", responses={200: ItemList, **problem_responses(503)})
 def read_items() -> dict[str, Any]:
     """Return the whole catalog."""
-    return {"items": use_cases.list_items(read_session(), current_app.extensions["cache"])}
+    return ItemList.of(use_cases.list_items(read_session(), svcs.flask.get(Cache)))

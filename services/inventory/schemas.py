@@ -5,13 +5,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.schemas import Request, View
+from app.schemas import JsonUUID, RequestBody, ResponseBody
 from services.inventory.models import ReservationStatus
 
 SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
 
 
-class NewReservationLine(Request):
+class NewReservationLine(RequestBody):
     """How many of which item."""
 
     sku: str = Field(pattern=SKU_PATTERN)
@@ -24,20 +24,20 @@ def _each_sku_once(lines: list[NewReservationLine]) -> list[NewReservationLine]:
     return lines
 
 
-class NewReservation(Request):
+class NewReservation(RequestBody):
     """What POST /reservations takes."""
 
-    order_id: UUID = Field(strict=False)
+    order_id: JsonUUID
     lines: Annotated[list[NewReservationLine], AfterValidator(_each_sku_once)] = Field(min_length=1, max_length=20)
 
 
-class NewRelease(Request):
+class NewRelease(RequestBody):
     """What POST /releases takes."""
 
-    order_id: UUID = Field(strict=False)
+    order_id: JsonUUID
 
 
-class ReservationLineView(View):
+class ReservationLineResponse(ResponseBody):
     """Pieces of one item; `unit_price` in minor units."""
 
     sku: str
@@ -45,13 +45,13 @@ class ReservationLineView(View):
     unit_price: int
 
 
-class ReservationView(View):
+class ReservationResponse(ResponseBody):
     """The stock set aside for an order."""
 
     order_id: UUID
     status: ReservationStatus
     currency: str | None
-    lines: list[ReservationLineView]
+    lines: list[ReservationLineResponse]
 
 
 class ItemPath(BaseModel):
@@ -60,7 +60,7 @@ class ItemPath(BaseModel):
     sku: str = Field(pattern=SKU_PATTERN)
 
 
-class ItemView(View):
+class ItemResponse(ResponseBody):
     """An item; `price` in minor units of `currency`, `stock` the pieces left."""
 
     sku: str
@@ -70,7 +70,7 @@ class ItemView(View):
     stock: int
 
 
-class ItemList(View):
+class ItemList(ResponseBody):
     """The whole catalogue, by sku."""
 
-    items: list[ItemView]
+    items: list[ItemResponse]

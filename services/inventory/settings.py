@@ -1,13 +1,18 @@
 """What inventory-service reads from its environment."""
 
-from pydantic import Field
+from pydantic import SecretStr
 
-from app.config import DatabaseUrl
-from app.config import Settings as ServiceSettings
+from app import config
+from app.config import DatabaseUrl, RedisUrl, ServiceSettings
 
 
-class Settings(ServiceSettings):
+class DatabaseSettings(config.DatabaseSettings):
+    """Where the database is."""
+
+    database_url: DatabaseUrl = SecretStr("sqlite:///inventory.db")
+
+
+class Settings(DatabaseSettings, ServiceSettings):
     """The kit's settings and where the cache is."""
 
-    database_url: DatabaseUrl = "sqlite:///inventory.db"
-    cache_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
+    cache_url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")

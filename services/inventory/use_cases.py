@@ -4,14 +4,13 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from opentelemetry.trace import Span
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.cache import Cache
+from app.database import retry_on_conflict
 from app.problems import ProblemError
 from services.inventory.models import (
     Item,
@@ -23,9 +22,10 @@ from services.inventory.models import (
     ReservationStatus,
     UnknownItem,
 )
+from services.inventory.schemas import ItemList, ItemResponse
 from services.inventory.telemetry import releases, reservations, tracer
 
-CATALOGUE_KEY = "items"
+CATALOGUE_KEY = "catalogue"
 
 
 def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dict[str, int]) -> Reservation:
@@ -36,10 +36,7 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
     with tracer.start_as_current_span("reserve_stock", attributes={"order.id": str(order_id)}) as span:
         span.set_attribute("inventory.line_count", len(quantities))
         with _counted(span):
-            try:
-                reservation, outcome = _reserve_once(session, order_id, quantities)
-            except IntegrityError:  # the same order, at the same moment
-                reservation, outcome = _reserve_once(session, order_id, quantities)
+            reservation, outcome = _reserve_once(session, order_id, quantities)
         _count_reservation(span, outcome)
     _forget(cache, quantities)
     return reservation
@@ -48,50 +45,36 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
 def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
     """Release the order's stock. A reservation that has not arrived yet is voided in advance."""
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
-        try:
-            reservation, outcome = _release_once(session, order_id)
-        except IntegrityError:  # the reservation arrived at the same moment
-            reservation, outcome = _release_once(session, order_id)
+        reservation, outcome = _release_once(session, order_id)
         span.set_attribute("inventory.outcome", outcome)
         releases.add(1, {"inventory.outcome": outcome})
     _forget(cache, reservation.quantities())
     return reservation
 
 
-def get_item(session: Session, cache: Cache, sku: str) -> dict[str, Any] | None:
-    """Return the item as JSON, from the cache if possible."""
+def get_item(session: Session, cache: Cache, sku: str) -> ItemResponse | None:
+    """Return the item, from the cache if it is there."""
 
-    def load() -> dict[str, Any] | None:
+    def load() -> ItemResponse | None:
         with session.begin():
             item = session.get(Item, sku)
-        return item_to_dict(item) if item else None
+        return ItemResponse.model_validate(item) if item else None
 
-    found: dict[str, Any] | None = cache.get_or_load(_key(sku), load)
-    return found
+    return cache.get_or_load(_key(sku), ItemResponse, load)
 
 
-def list_items(session: Session, cache: Cache) -> list[dict[str, Any]]:
-    """All items by sku, as JSON, from the cache where it can be."""
+def list_items(session: Session, cache: Cache) -> ItemList:
+    """Return all items by sku, from the cache if they are there."""
 
-    def load() -> list[dict[str, Any]]:
+    def load() -> ItemList:
         with session.begin():
-            return [item_to_dict(item) for item in session.scalars(select(Item).order_by(Item.sku))]
+            items = session.scalars(select(Item).order_by(Item.sku)).all()
+        return ItemList.model_validate({"items": items})
 
-    found: list[dict[str, Any]] = cache.get_or_load(CATALOGUE_KEY, load)
-    return found
-
-
-def item_to_dict(item: Item) -> dict[str, Any]:
-    """Return the item in the form that is cached and returned."""
-    return {
-        "sku": item.sku,
-        "name": item.name,
-        "price": item.price,
-        "currency": item.currency,
-        "stock": item.stock,
-    }
+    return cache.get_or_load(CATALOGUE_KEY, ItemList, load)
 
 
+@retry_on_conflict
 def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, int]) -> tuple[Reservation, str]:
     with session.begin():
         # Looked for under the lock: another attempt of this order may be the one that took the last pieces.
@@ -142,6 +125,7 @@ def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]
     return items
 
 
+@retry_on_conflict
 def _release_once(session: Session, order_id: uuid.UUID) -> tuple[Reservation, str]:
     with session.begin():
         reservation = session.get(Reservation, order_id, with_for_update=True)

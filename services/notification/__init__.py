@@ -5,7 +5,7 @@ from flask import Flask
 from app.config import load_settings
 from app.factory import create_service
 from services import VERSION
-from services.notification.channels import LogChannel
+from services.notification.channels import Channel, LogChannel
 from services.notification.models import Base
 from services.notification.routes import blueprint
 from services.notification.settings import Settings
@@ -15,5 +15,10 @@ def create_app() -> Flask:
     """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
     return create_service(
-        "notification-service", blueprint, settings, Base.metadata, version=VERSION, channel=LogChannel()
+        "notification-service",
+        settings,
+        blueprint,
+        version=VERSION,
+        metadata=Base.metadata,
+        dependencies={Channel: LogChannel()},
     )

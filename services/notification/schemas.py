@@ -5,19 +5,19 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.schemas import Request, View
+from app.schemas import JsonUUID, RequestBody, ResponseBody
 from services.notification.models import Template
 
 
-class NewNotification(Request):
+class NewNotification(RequestBody):
     """What POST /notifications takes."""
 
-    order_id: UUID = Field(strict=False)
+    order_id: JsonUUID
     customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    template: Template = Field(strict=False)
+    template: Template = Field(strict=False)  # as JsonUUID
 
 
-class NotificationView(View):
+class NotificationResponse(ResponseBody):
     """A notification and when it was sent."""
 
     order_id: UUID

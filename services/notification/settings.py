@@ -1,10 +1,16 @@
 """What notification-service reads from its environment."""
 
-from app.config import DatabaseUrl
-from app.config import Settings as ServiceSettings
+from pydantic import SecretStr
+
+from app import config
+from app.config import DatabaseUrl, ServiceSettings
 
 
-class Settings(ServiceSettings):
+class DatabaseSettings(config.DatabaseSettings):
+    """Where the database is."""
+
+    database_url: DatabaseUrl = SecretStr("sqlite:///notification.db")
+
+
+class Settings(DatabaseSettings, ServiceSettings):
     """The kit's settings."""
-
-    database_url: DatabaseUrl = "sqlite:///notification.db"

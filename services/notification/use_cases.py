@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.database import retry_on_conflict
 from services.notification.channels import Channel
 from services.notification.models import Notification
 from services.notification.telemetry import sent, tracer
@@ -12,10 +12,7 @@ from services.notification.telemetry import sent, tracer
 
 def notify(session: Session, channel: Channel, notification: Notification) -> Notification:
     """Record the notification, send it, record that it was sent; what was sent before is not sent again."""
-    try:
-        recorded = _record(session, notification)
-    except IntegrityError:  # the same notification, at the same moment
-        recorded = _record(session, notification)
+    recorded = _record(session, notification)
     if recorded.sent_at is None:
         _deliver(channel, recorded)
         with session.begin():
@@ -23,6 +20,7 @@ def notify(session: Session, channel: Channel, notification: Notification) -> No
     return recorded
 
 
+@retry_on_conflict
 def _record(session: Session, notification: Notification) -> Notification:
     with session.begin():
         known = session.get(Notification, (notification.order_id, notification.template))

@@ -11,7 +11,7 @@ from app.factory import create_service
 from app.page import serve_page
 from services import VERSION
 from services.order.cli import dead_letters
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import Base
 from services.order.routes import blueprint
 from services.order.settings import Settings
@@ -21,26 +21,26 @@ from services.order.use_cases import recover_notifications, recover_orders, watc
 def create_app() -> Flask:
     """Return the WSGI application. Settings come from the environment."""
     settings = load_settings(Settings)
-    peers = Peers(settings)
+    clients = Clients(settings)
     background = (
-        *_tasks("recover-orders", settings.recoveries, lambda: recover_orders(write_session(), peers)),
+        *_tasks("recover-orders", settings.recoveries, lambda: recover_orders(write_session(), clients)),
         *_tasks(
             "recover-notifications",
             settings.notification_recoveries,
-            lambda: recover_notifications(write_session(), peers),
+            lambda: recover_notifications(write_session(), clients),
         ),
         Task("watch-orders", interval=2.0, run=lambda: watch_orders(write_session())),
     )
     app = create_service(
         "order-service",
-        blueprint,
         settings,
-        Base.metadata,
+        blueprint,
+        storefront(settings),
         version=VERSION,
+        metadata=Base.metadata,
+        dependencies={Clients: clients},
         background=background,
-        peers=peers,
     )
-    app.register_blueprint(storefront(settings))
     app.cli.add_command(dead_letters)
     return app
 

@@ -1,4 +1,4 @@
-"""The three peers that order-service calls, each call idempotent under the order's id.
+"""The three services that order-service calls, each call idempotent under the order's id.
 
 A response is compared with its request: one about another order, item, amount or state is an invalid response.
 """
@@ -8,7 +8,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.http_client import BadAnswer, Peer
+from app.dependency_errors import InvalidResponse
+from app.http_client import ServiceClient
 from services.order.models import Order
 from services.order.schemas import SKU_PATTERN
 from services.order.settings import Settings
@@ -89,16 +90,16 @@ class Notification(ResponseBody):
     sent_at: AwareDatetime
 
 
-class Peers:
-    """Calls raise app.http_client's PeerUnavailable, PeerRefused or BadAnswer."""
+class Clients:
+    """Calls raise the DependencyUnavailable, DependencyRefused or InvalidResponse of app.dependency_errors."""
 
     def __init__(self, settings: Settings) -> None:
-        def peer(name: str, url: str, background: int) -> Peer:
-            return Peer(name, url, pool_size=settings.threads + background)
+        def client(name: str, url: str, background: int) -> ServiceClient:
+            return ServiceClient(name, url, pool_size=settings.threads + background)
 
-        self._inventory = peer("inventory-service", settings.inventory_url, settings.recoveries)
-        self._payment = peer("payment-service", settings.payment_url, settings.recoveries)
-        self._notification = peer("notification-service", settings.notification_url, settings.notification_recoveries)
+        self._inventory = client("inventory-service", settings.inventory_url, settings.recoveries)
+        self._payment = client("payment-service", settings.payment_url, settings.recoveries)
+        self._notification = client("notification-service", settings.notification_url, settings.notification_recoveries)
 
     def catalogue(self) -> Catalogue:
         """All items, by sku."""
@@ -157,8 +158,8 @@ class Peers:
         )
 
 
-def _compare(peer: Peer, **fields: tuple[object, object]) -> None:
-    """Raise BadAnswer unless each field has the same value in the response as in the request."""
+def _compare(client: ServiceClient, **fields: tuple[object, object]) -> None:
+    """Raise InvalidResponse unless each field has the same value in the response as in the request."""
     for name, (received, sent) in fields.items():
         if received != sent:
-            raise BadAnswer(peer.name, f"{name} is {received} in the response, but {sent} in the request")
+            raise InvalidResponse(client.name, f"{name} is {received} in the response, but {sent} in the request")

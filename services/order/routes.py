@@ -4,21 +4,22 @@ import hashlib
 from http import HTTPStatus
 from typing import Any
 
-from flask import current_app
+import svcs
 from flask_openapi3 import APIBlueprint
 from werkzeug.exceptions import NotFound
 
 from app.database import read_session, write_session
 from app.errors import problem_responses
+from services.order.clients import Clients
 from services.order.models import Order, OrderLine, Status
 from services.order.schemas import (
-    CatalogueView,
+    CatalogueResponse,
     IdempotencyHeader,
     NewOrder,
     OrderPage,
     OrderPath,
     OrderQuery,
-    OrderView,
+    OrderResponse,
 )
 from services.order.use_cases import get_order, list_items, list_orders, place_order
 
@@ -27,25 +28,25 @@ blueprint = APIBlueprint("orders", __name__)
 
 @blueprint.post(
     "/orders",
-    responses={201: OrderView, 202: OrderView, **problem_responses(400, 413, 415, 422, 503)},
+    responses={201: OrderResponse, 202: OrderResponse, **problem_responses(400, 413, 415, 422, 503)},
 )
 def post_order(header: IdempotencyHeader, body: NewOrder) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Place an order.
 
     201 when it is settled, CONFIRMED or CANCELLED with a reason; 202 while it is still being processed.
     """
-    order = place_order(write_session(), current_app.extensions["peers"], order_from_json(body, header.key))
+    order = place_order(write_session(), svcs.flask.get(Clients), order_from_json(body, header.key))
     status = HTTPStatus.CREATED if order.settled else HTTPStatus.ACCEPTED
-    return OrderView.of(order), status, {"Location": f"/orders/{order.id}"}
+    return OrderResponse.of(order), status, {"Location": f"/orders/{order.id}"}
 
 
-@blueprint.get("/orders/<uuid:order_id>", responses={200: OrderView, **problem_responses(404, 422, 503)})
+@blueprint.get("/orders/<uuid:order_id>", responses={200: OrderResponse, **problem_responses(404, 422, 503)})
 def read_order(path: OrderPath) -> dict[str, Any]:
     """Return one order."""
     order = get_order(read_session(), path.order_id)
     if order is None:
         raise NotFound(f"There is no order {path.order_id}.")
-    return OrderView.of(order)
+    return OrderResponse.of(order)
 
 
 @blueprint.get("/orders", responses={200: OrderPage, **problem_responses(422, 503)})
@@ -57,10 +58,10 @@ def read_orders(query: OrderQuery) -> dict[str, Any]:
     return OrderPage.of({"orders": page, "next_cursor": page[-1].id if more else None})
 
 
-@blueprint.get("/items", responses={200: CatalogueView, **problem_responses(503)})
+@blueprint.get("/items", responses={200: CatalogueResponse, **problem_responses(502, 503)})
 def read_items() -> dict[str, Any]:
     """Return the current catalog of inventory-service, so that the storefront needs only this service."""
-    return CatalogueView.of(list_items(current_app.extensions["peers"]))
+    return CatalogueResponse.of(list_items(svcs.flask.get(Clients)))
 
 
 def order_from_json(body: NewOrder, idempotency_key: str) -> Order:

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.schemas import Request, View
+from app.schemas import RequestBody, ResponseBody
 from services.order.models import Reason, Status
 
 SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
 
 
-class NewOrderLine(Request):
+class NewOrderLine(RequestBody):
     """How many of which item."""
 
     sku: str = Field(pattern=SKU_PATTERN, examples=["TEA-SENCHA"])
@@ -25,7 +25,7 @@ def _each_sku_once(lines: list[NewOrderLine]) -> list[NewOrderLine]:
     return lines
 
 
-class NewOrder(Request):
+class NewOrder(RequestBody):
     """What POST /orders takes."""
 
     customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["cus_42"])
@@ -40,7 +40,7 @@ class IdempotencyHeader(BaseModel):
     key: str = Field(alias="Idempotency-Key", pattern=r"^[\x21-\x7E]{1,128}$")
 
 
-class ItemView(View):
+class ItemResponse(ResponseBody):
     """An item that can be ordered; `price` in minor units of `currency`, `stock` the pieces left."""
 
     sku: str
@@ -50,10 +50,10 @@ class ItemView(View):
     stock: int
 
 
-class CatalogueView(View):
+class CatalogueResponse(ResponseBody):
     """All items, by sku."""
 
-    items: list[ItemView]
+    items: list[ItemResponse]
 
 
 class OrderPath(BaseModel):
@@ -71,7 +71,7 @@ class OrderQuery(BaseModel):
     cursor: UUID | None = Field(default=None, description="the `next_cursor` of the page before")
 
 
-class OrderLineView(View):
+class OrderLineResponse(ResponseBody):
     """One line; `unit_price` in minor units, known once the stock is reserved."""
 
     sku: str
@@ -79,7 +79,7 @@ class OrderLineView(View):
     unit_price: int | None
 
 
-class OrderView(View):
+class OrderResponse(ResponseBody):
     """An order as its customer sees it; `total` in minor units of `currency`."""
 
     id: UUID
@@ -89,13 +89,13 @@ class OrderView(View):
     region: str
     currency: str | None
     total: int | None
-    lines: list[OrderLineView]
+    lines: list[OrderLineResponse]
     created_at: datetime
     updated_at: datetime
 
 
-class OrderPage(View):
+class OrderPage(ResponseBody):
     """Orders, newest first; `next_cursor` is null on the last page."""
 
-    orders: list[OrderView]
+    orders: list[OrderResponse]
     next_cursor: UUID | None

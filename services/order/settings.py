@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from app.config import DatabaseUrl, HttpUrl, TraceContextPolicy
-from app.config import Settings as ServiceSettings
+from app import config
+from app.config import DatabaseUrl, HttpUrl, ServiceSettings, TraceContextPolicy
 
 
-class Settings(ServiceSettings):
-    """The kit's settings and where the peers are."""
+class DatabaseSettings(config.DatabaseSettings):
+    """Where the database is."""
 
-    database_url: DatabaseUrl = "sqlite:///order.db"
+    database_url: DatabaseUrl = SecretStr("sqlite:///order.db")
+
+
+class Settings(DatabaseSettings, ServiceSettings):
+    """The kit's settings and where its dependencies are."""
+
     inventory_url: HttpUrl
     payment_url: HttpUrl
     notification_url: HttpUrl

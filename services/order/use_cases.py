@@ -18,10 +18,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.database import DatabaseTime
-from app.http_client import BadAnswer, CircuitOpen, PeerError, PeerRefused
+from app.dependency_errors import CircuitOpen
+from app.dependency_errors import DependencyError as PeerError
+from app.dependency_errors import DependencyRefused as PeerRefused
+from app.dependency_errors import InvalidResponse as BadAnswer
 from app.problems import InvalidField
 from app.telemetry import untraced
-from services.order.clients import Catalogue, Peers
+from services.order.clients import Catalogue
+from services.order.clients import Clients as Peers
 from services.order.models import (
     IS_DEAD_LETTER,
     LEASE,

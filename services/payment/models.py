@@ -35,22 +35,16 @@ class WrongTransition(Exception):
     """A charge was asked to go where its state does not lead."""
 
 
-class CardDeclined(ProblemError):
+class CardDeclined(ProblemError, name="card-declined", status=HTTPStatus.PAYMENT_REQUIRED, title="Card declined"):
     """The card's bank said no; no money was taken."""
 
-    name, status, title = "card-declined", HTTPStatus.PAYMENT_REQUIRED, "Card declined"
 
-
-class ChargeRefunded(ProblemError):
+class ChargeRefunded(ProblemError, name="charge-refunded", status=HTTPStatus.CONFLICT, title="Charge was refunded"):
     """The order's charge was refunded or voided; it is not made again."""
 
-    name, status, title = "charge-refunded", HTTPStatus.CONFLICT, "Charge was refunded"
 
-
-class ChargeDiffers(ProblemError):
+class ChargeDiffers(ProblemError, name="charge-differs", status=HTTPStatus.CONFLICT, title="Charge differs"):
     """The order has a charge of another amount or token."""
-
-    name, status, title = "charge-differs", HTTPStatus.CONFLICT, "Charge differs"
 
 
 class Base(DeclarativeBase):

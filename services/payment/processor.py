@@ -12,10 +12,9 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Protocol
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from app.database import retry_on_conflict
 from app.problems import ProblemError
 from services.payment.models import EntryKind, ProcessorEntry
 
@@ -33,10 +32,13 @@ class Outcome(StrEnum):
     VOIDED = "voided"
 
 
-class ProcessorUnavailable(ProblemError):
+class ProcessorUnavailable(
+    ProblemError,
+    name="processor-unavailable",
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    title="Card processor unavailable",
+):
     """The processor did not answer; the charge may be asked for again."""
-
-    name, status, title = "processor-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Card processor unavailable"
 
 
 class Processor(Protocol):
@@ -73,11 +75,7 @@ class SimulatedProcessor:
         time.sleep(self._median * random.lognormvariate(0, SPREAD) + extra)
 
 
-# Another call under the same key may write at the same moment; what it wrote decides, so one looks again.
-_look_again = retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
-
-
-@_look_again
+@retry_on_conflict
 def _capture_once(books: Session, key: uuid.UUID, amount: int, currency: str) -> Outcome:
     with books.begin():
         if books.get(ProcessorEntry, (key, EntryKind.VOID)):
@@ -87,7 +85,7 @@ def _capture_once(books: Session, key: uuid.UUID, amount: int, currency: str) ->
     return Outcome.APPROVED
 
 
-@_look_again
+@retry_on_conflict
 def _refund_once(books: Session, key: uuid.UUID) -> EntryKind:
     with books.begin():
         capture = books.get(ProcessorEntry, (key, EntryKind.CAPTURE))

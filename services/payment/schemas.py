@@ -4,26 +4,26 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.schemas import Request, View
+from app.schemas import JsonUUID, RequestBody, ResponseBody
 from services.payment.models import ChargeStatus
 
 
-class NewCharge(Request):
+class NewCharge(RequestBody):
     """What POST /charges takes; `amount` in minor units of `currency`."""
 
-    order_id: UUID = Field(strict=False)
+    order_id: JsonUUID
     payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$")
     amount: int = Field(ge=1, le=10**12)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
-class NewRefund(Request):
+class NewRefund(RequestBody):
     """What POST /refunds takes."""
 
-    order_id: UUID = Field(strict=False)
+    order_id: JsonUUID
 
 
-class ChargeView(View):
+class ChargeResponse(ResponseBody):
     """A charge; `amount` in minor units of `currency`, null if it was voided before it came."""
 
     order_id: UUID

@@ -6,9 +6,9 @@ import uuid
 from datetime import UTC, datetime
 
 from opentelemetry.trace import Status, StatusCode
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.database import retry_on_conflict
 from services.payment.models import (
     CardDeclined,
     Charge,
@@ -45,10 +45,7 @@ def charge(
         attempts=1,
         created_at=datetime.now(UTC),
     )
-    try:
-        known = _record_attempt(session, asked)
-    except IntegrityError:  # the same order, at the same moment
-        known = _record_attempt(session, asked)
+    known = _record_attempt(session, asked)
     if known.status is ChargeStatus.PENDING:
         outcome = _authorize(session, processor, known)
         with session.begin():
@@ -60,10 +57,7 @@ def charge(
 
 def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charge:
     """Refund the order's charge. A charge that has not arrived yet is voided in advance."""
-    try:
-        charge, created = _find_or_bar(session, order_id)
-    except IntegrityError:  # the charge arrived at the same moment
-        charge, created = _find_or_bar(session, order_id)
+    charge, created = _find_or_void(session, order_id)
     if created or charge.status not in (ChargeStatus.PENDING, ChargeStatus.APPROVED):
         return charge
     with tracer.start_as_current_span("return_money", attributes={"order.id": str(order_id)}) as span:
@@ -83,6 +77,7 @@ def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charg
     return charge
 
 
+@retry_on_conflict
 def _record_attempt(session: Session, asked: Charge) -> Charge:
     with session.begin():
         known = session.get(Charge, asked.order_id, with_for_update=True)
@@ -128,7 +123,8 @@ def _approved(charge: Charge) -> Charge:
     return charge
 
 
-def _find_or_bar(session: Session, order_id: uuid.UUID) -> tuple[Charge, bool]:
+@retry_on_conflict
+def _find_or_void(session: Session, order_id: uuid.UUID) -> tuple[Charge, bool]:
     with session.begin():
         known = session.get(Charge, order_id)
         if known is not None:

@@ -3,34 +3,38 @@
 import logging
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify
+import svcs
+from flask import Flask, Response, jsonify
 from flask_openapi3 import APIBlueprint
 from opentelemetry import trace
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 from sqlalchemy import MetaData, String, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.background import Task
+from app.blueprints import QuietBlueprint
 from app.cache import Cache
-from app.config import Settings as ServiceSettings
-from app.config import load_settings
+from app.config import DatabaseSettings, RedisUrl, ServiceSettings, load_settings
 from app.database import UtcDateTime, read_session, write_session
-from app.errors import ProblemError
+from app.dependency_errors import DependencyRefused, DependencyUnavailable, InvalidResponse
 from app.factory import create_service
-from app.http_client import Peer, PeerUnavailable
-from app.schemas import Request
+from app.http_client import ServiceClient
+from app.problems import ProblemError
+from app.schemas import RequestBody
 
 logger = logging.getLogger("probe")
 tracer = trace.get_tracer("probe")
 blueprint = APIBlueprint("probe", __name__)
+files = QuietBlueprint("files", __name__)
 
 
-class Settings(ServiceSettings):
+class Settings(DatabaseSettings, ServiceSettings):
     """The kit's settings, a cache, a peer, and whether a background task runs."""
 
-    cache_url: str = "redis://127.0.0.1:1/0"
+    cache_url: RedisUrl = SecretStr("redis://127.0.0.1:1/0")
     peer_url: str = "http://127.0.0.1:1"
     tick: float = Field(default=0, ge=0)
     """Seconds between two ticks of the background task; 0 for none."""
@@ -62,10 +66,16 @@ class ThingPath(BaseModel):
     thing_id: int
 
 
-class NewThing(Request):
+class NewThing(RequestBody):
     """What POST /things takes."""
 
     name: str = Field(max_length=50)
+
+
+class ThingName(BaseModel):
+    """The part of a thing that is cached."""
+
+    name: str
 
 
 class LogQuery(BaseModel):
@@ -80,10 +90,12 @@ class SleepQuery(BaseModel):
     seconds: float
 
 
-class Taken(ProblemError):
-    """Somebody has it."""
+class AbsentPeer(ServiceClient):
+    """A peer that is unavailable."""
 
-    name, status, title = "taken", 409, "Taken"
+
+class Taken(ProblemError, name="taken", status=HTTPStatus.CONFLICT, title="Taken"):
+    """Somebody has it."""
 
 
 @blueprint.post("/things")
@@ -100,13 +112,14 @@ def get_thing(path: ThingPath) -> dict[str, Any]:
     """Read a row through the cache, and log that twice: as a message, and with arguments and an extra field."""
     session = read_session()
 
-    def load() -> Any:
+    def load() -> ThingName | None:
         with session.begin():
-            return session.scalar(select(Thing.name).where(Thing.id == path.thing_id))
+            name = session.scalar(select(Thing.name).where(Thing.id == path.thing_id))
+        return None if name is None else ThingName(name=name)
 
-    name = current_app.extensions["cache"].get_or_load(f"thing:{path.thing_id}", load)
-    logger.info("looked for thing %d", path.thing_id, extra={"probe.found": name is not None})
-    return {"name": name}
+    found = svcs.flask.get(Cache).get_or_load(f"thing:{path.thing_id}", ThingName, load)
+    logger.info("looked for thing %d", path.thing_id, extra={"probe.found": found is not None})
+    return {"name": found and found.name}
 
 
 @blueprint.get("/log")
@@ -187,7 +200,19 @@ def bad_sql() -> dict[str, Any]:
 @blueprint.get("/away")
 def away() -> dict[str, Any]:
     """Need a peer that is away."""
-    raise PeerUnavailable("peer", "GET /: ConnectTimeout")
+    raise DependencyUnavailable("peer", "GET /: ConnectTimeout")
+
+
+@blueprint.get("/refused")
+def refused() -> dict[str, Any]:
+    """Be refused by a dependency."""
+    raise DependencyRefused("peer", 409, "taken", "kept for the log")
+
+
+@blueprint.get("/misunderstood")
+def misunderstood() -> dict[str, Any]:
+    """Get a response from a dependency that breaks the contract."""
+    raise InvalidResponse("peer", "GET /: kept for the log")
 
 
 @blueprint.get("/taken")
@@ -199,22 +224,28 @@ def taken() -> dict[str, Any]:
 @blueprint.get("/call-peer")
 def call_peer() -> dict[str, Any]:
     """Call the peer."""
-    current_app.extensions["peer"].call("GET", "/hello?token=s3cret", Ok)
+    svcs.flask.get(ServiceClient).call("GET", "/hello?token=s3cret", Ok)
     return {}
 
 
 @blueprint.get("/call-breaking-peer")
 def call_breaking_peer() -> dict[str, Any]:
     """Call the peer for a response that breaks off."""
-    current_app.extensions["peer"].call("POST", "/half-a-body", Ok)
+    svcs.flask.get(ServiceClient).call("POST", "/half-a-body", Ok)
     return {}
 
 
 @blueprint.get("/call-absent-peer")
 def call_absent_peer() -> dict[str, Any]:
     """Call a peer that is unavailable."""
-    current_app.extensions["absent_peer"].call("GET", "/hello", Ok)
+    svcs.flask.get(AbsentPeer).call("GET", "/hello", Ok)
     return {}
+
+
+@files.get("/files/<path:name>")
+def read_file(name: str) -> Response:
+    """Answer without a trace of it."""
+    return Response(name, mimetype="text/plain")
 
 
 @blueprint.get("/busy")
@@ -256,12 +287,15 @@ def create_app() -> Flask:
     settings = load_settings(Settings)
     return create_service(
         "probe",
-        blueprint,
         settings,
-        Base.metadata,
+        blueprint,
+        files,
         version="1.2.3",
+        metadata=Base.metadata,
         background=(Task("tick", settings.tick, tick),) if settings.tick else (),
-        cache=Cache(settings.cache_url, ttl=60, pool_size=settings.threads),
-        peer=Peer("peer", settings.peer_url, pool_size=settings.threads),
-        absent_peer=Peer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
+        dependencies={
+            Cache: Cache(settings.cache_url.get_secret_value(), ttl=60, pool_size=settings.threads),
+            ServiceClient: ServiceClient("peer", settings.peer_url, pool_size=settings.threads),
+            AbsentPeer: AbsentPeer("absent-peer", "http://127.0.0.1:1", pool_size=settings.threads),
+        },
     )

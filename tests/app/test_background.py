@@ -18,9 +18,7 @@ def start() -> Iterator[Callable[..., None]]:
     """Starts tasks; they are stopped after the test."""
 
     def run(*tasks: Task) -> None:
-        app = Flask("app")
-        app.extensions["background"] = tasks
-        background.start(app)
+        background.start(Flask("app"), tasks)
 
     yield run
     background.stop(timeout=5)

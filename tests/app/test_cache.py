@@ -6,15 +6,27 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from fakeredis import TcpFakeServer
+from pydantic import BaseModel
 from redis import Redis
 
 from app import cache as cache_module
 from app.cache import Cache
 from tests.servers import free_port
+
+
+class Stock(BaseModel):
+    """What the tests cache."""
+
+    pieces: int
+
+
+def stock(pieces: int) -> Stock:
+    return Stock(pieces=pieces)
 
 
 @pytest.fixture
@@ -57,45 +69,46 @@ def cache_at(port: int, ttl: int = 60) -> Cache:
 
 def test_a_value_is_loaded_once_and_then_comes_from_the_cache(cache_url: str, results: list[str]) -> None:
     cache = Cache(cache_url, ttl=60, pool_size=4)
-    loads = iter([{"stock": 3}])
-    assert cache.get_or_load("item", lambda: next(loads)) == {"stock": 3}
-    assert cache.get_or_load("item", lambda: next(loads)) == {"stock": 3}
+    loads = iter([stock(3)])
+    assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(3)
+    assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(3)
     assert results == ["miss", "hit"]
 
 
 def test_a_value_that_is_not_there_is_not_remembered_as_absent(cache_url: str) -> None:
     cache = Cache(cache_url, ttl=60, pool_size=4)
-    loads = iter([None, "now"])
-    assert cache.get_or_load("item", lambda: next(loads)) is None
-    assert cache.get_or_load("item", lambda: next(loads)) == "now"
+    loads = iter([None, stock(1)])
+    assert cache.get_or_load("item", Stock, lambda: next(loads)) is None
+    assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(1)
 
 
 def test_a_deleted_value_is_loaded_again(cache_url: str) -> None:
     cache = Cache(cache_url, ttl=60, pool_size=4)
-    loads = iter([1, 2])
-    cache.get_or_load("item", lambda: next(loads))
+    loads = iter([stock(1), stock(2)])
+    cache.get_or_load("item", Stock, lambda: next(loads))
     cache.delete("item", "another")
-    assert cache.get_or_load("item", lambda: next(loads)) == 2
+    assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(2)
 
 
 def test_a_value_is_kept_no_longer_than_its_time(cache_url: str) -> None:
-    Cache(cache_url, ttl=7, pool_size=4).get_or_load("item", lambda: 1)
+    Cache(cache_url, ttl=7, pool_size=4).get_or_load("item", Stock, lambda: stock(1))
     with Redis.from_url(cache_url) as server:
         assert 0 < int(server.ttl("item")) <= 7
 
 
-def test_what_somebody_else_wrote_under_the_key_is_a_miss(cache_url: str, results: list[str]) -> None:
+@pytest.mark.parametrize("value", [b"\xff not JSON", b'{"stock": 3}', b"[1]"])
+def test_a_value_of_another_form_is_a_miss_and_is_replaced(cache_url: str, results: list[str], value: bytes) -> None:
     with Redis.from_url(cache_url) as server:
-        server.set("item", b"\xff not JSON")
-        assert Cache(cache_url, ttl=60, pool_size=4).get_or_load("item", lambda: "loaded") == "loaded"
-        assert json.loads(server.get("item") or "") == "loaded"
+        server.set("item", value)
+        assert Cache(cache_url, ttl=60, pool_size=4).get_or_load("item", Stock, lambda: stock(1)) == stock(1)
+        assert json.loads(server.get("item") or "") == {"pieces": 1}
     assert results == ["miss"]
 
 
 def test_without_a_cache_every_value_is_loaded(results: list[str]) -> None:
     cache = cache_at(free_port())
-    loads = iter([0, 1, 2])
-    assert [cache.get_or_load("item", lambda: next(loads)) for _ in range(3)] == [0, 1, 2]
+    loads = iter([stock(0), stock(1), stock(2)])
+    assert [cache.get_or_load("item", Stock, lambda: next(loads)).pieces for _ in range(3)] == [0, 1, 2]
     cache.delete("item")
     assert results == ["unavailable"] * 3
 
@@ -106,8 +119,8 @@ def test_what_load_raises_is_not_taken_for_a_fault_of_the_cache(cache_url: str) 
 
     cache = Cache(cache_url, ttl=60, pool_size=4)
     with pytest.raises(ZeroDivisionError):
-        cache.get_or_load("item", fail)
-    assert cache.get_or_load("item", lambda: 1) == 1
+        cache.get_or_load("item", Stock, fail)
+    assert cache.get_or_load("item", Stock, lambda: stock(1)) == stock(1)
 
 
 def test_a_cache_that_never_answers_costs_one_short_wait_for_many_reads(results: list[str]) -> None:
@@ -115,7 +128,7 @@ def test_a_cache_that_never_answers_costs_one_short_wait_for_many_reads(results:
         cache = cache_at(port)
         began = time.monotonic()
         for n in range(100):
-            assert cache.get_or_load("item", lambda n=n: n) == n  # type: ignore[misc]
+            assert cache.get_or_load("item", Stock, partial(stock, n)) == stock(n)
         assert time.monotonic() - began < 2  # a hundred waits of 0.2 s would be 20
     assert results == ["unavailable"] * 100
 
@@ -127,13 +140,13 @@ def test_a_cache_that_dies_is_left_alone_for_a_while_and_then_used_again(
     port = free_port()
     cache = cache_at(port)
     with cache_server(port):
-        cache.get_or_load("item", lambda: 1)
-    assert cache.get_or_load("item", lambda: 2) == 2
+        cache.get_or_load("item", Stock, lambda: stock(1))
+    assert cache.get_or_load("item", Stock, lambda: stock(2)) == stock(2)
     with cache_server(port):
-        assert cache.get_or_load("item", lambda: 3) == 3, "it was asked before the pause was over"
+        assert cache.get_or_load("item", Stock, lambda: stock(3)) == stock(3), "it was asked before the pause was over"
         time.sleep(0.3)
-        assert cache.get_or_load("item", lambda: 4) == 4
-        assert cache.get_or_load("item", lambda: 5) == 4
+        assert cache.get_or_load("item", Stock, lambda: stock(4)) == stock(4)
+        assert cache.get_or_load("item", Stock, lambda: stock(5)) == stock(4)
     assert results == ["miss", "unavailable", "unavailable", "miss", "hit"]
 
 
@@ -144,7 +157,7 @@ def test_more_threads_than_connections_still_get_their_values(cache_url: str) ->
 
     def read(n: int) -> None:
         together.wait(5)
-        values.append(cache.get_or_load(f"item-{n}", lambda: n))
+        values.append(cache.get_or_load(f"item-{n}", Stock, lambda: stock(n)).pieces)
 
     threads = [threading.Thread(target=read, args=(n,)) for n in range(8)]
     for thread in threads:
@@ -170,6 +183,6 @@ def test_a_server_that_quotes_the_command_in_its_error_does_not_bring_it_into_th
 
         threading.Thread(target=refuse, daemon=True).start()
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0?protocol=2"
-        assert Cache(url, ttl=60, pool_size=1).get_or_load("s3cret", lambda: 1) == 1
+        assert Cache(url, ttl=60, pool_size=1).get_or_load("s3cret", Stock, lambda: stock(1)) == stock(1)
     assert "ResponseError" in caplog.text
     assert "s3cret" not in caplog.text

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import create_engine, select, text
-from sqlalchemy.exc import InternalError, InvalidRequestError, OperationalError, StatementError
+from sqlalchemy import create_engine, insert, select, text
+from sqlalchemy.exc import IntegrityError, InternalError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from app import database as database_module
-from app.config import Settings, load_settings
-from app.database import Database
-from tests.app.probe import Base, Thing
+from app.config import load_settings
+from app.database import Database, retry_on_conflict
+from tests.app.probe import Base, Settings, Thing
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 
@@ -54,6 +54,40 @@ def test_a_transaction_is_committed_whole_or_not_at_all(database: Database) -> N
         session.rollback()
     with database.read() as session, session.begin():
         assert names(session) == ["kept"]
+
+
+def test_a_function_runs_again_after_a_concurrent_insert_of_the_same_key_and_finds_it(database: Database) -> None:
+    with database.write() as session, session.begin():
+        session.add(Thing(id=1, name="of the other", made_at=NOW))
+    attempts: list[int] = []
+
+    @retry_on_conflict
+    def find_or_insert() -> str:
+        attempts.append(1)
+        with database.write() as session, session.begin():
+            # The first look was before the other's commit.
+            found = session.get(Thing, 1) if len(attempts) > 1 else None
+            if found is None:
+                session.add(Thing(id=1, name="mine", made_at=NOW))
+            return found.name if found else "mine"
+
+    assert find_or_insert() == "of the other"
+    assert len(attempts) == 2
+
+
+def test_a_conflict_that_does_not_go_away_is_raised_after_three_attempts(database: Database) -> None:
+    attempts: list[int] = []
+
+    @retry_on_conflict
+    def insert_twice() -> None:
+        attempts.append(1)
+        with database.write() as session, session.begin():
+            for _ in range(2):
+                session.execute(insert(Thing).values(id=1, name="a", made_at=NOW))
+
+    with pytest.raises(IntegrityError):
+        insert_twice()
+    assert len(attempts) == 3
 
 
 def test_two_that_read_and_then_write_take_turns_instead_of_failing(database: Database) -> None:
@@ -170,7 +204,7 @@ def test_an_error_does_not_carry_the_values_of_its_statement(database: Database)
 
 def test_a_url_as_most_hosters_print_it_works(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", postgresql.replace("postgresql+psycopg", "postgres") + "/postgres")
-    engine = create_engine(load_settings(Settings).database_url)
+    engine = create_engine(load_settings(Settings).database_url.get_secret_value())
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from app.config import Settings
+from tests.app.probe import Settings
 from tests.raw_http import exchange
 from tests.service_process import ServiceProcess
 

@@ -21,7 +21,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from app import circuit_breaker, http_adapter, http_client
-from app.http_client import BadAnswer, CircuitOpen, Peer, PeerError, PeerRefused, PeerUnavailable
+from app.dependency_errors import (
+    CircuitOpen,
+    DependencyError,
+    DependencyRefused,
+    DependencyUnavailable,
+    InvalidResponse,
+)
+from app.http_client import ServiceClient
 from tests.servers import free_port
 
 
@@ -112,12 +119,12 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def new_peer(server: ScriptedServer) -> Iterator[Callable[..., Peer]]:
+def new_peer(server: ScriptedServer) -> Iterator[Callable[..., ServiceClient]]:
     """Make a peer, of the server unless another URL is given, and close its connections after the test."""
-    peers: list[Peer] = []
+    peers: list[ServiceClient] = []
 
-    def make(url: str = server.url, *, pool_size: int = 12, **seconds: float) -> Peer:
-        peers.append(Peer("greeter", url, pool_size=pool_size, **seconds))
+    def make(url: str = server.url, *, pool_size: int = 12, **seconds: float) -> ServiceClient:
+        peers.append(ServiceClient("greeter", url, pool_size=pool_size, **seconds))
         return peers[-1]
 
     yield make
@@ -126,34 +133,36 @@ def new_peer(server: ScriptedServer) -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
-def peer(new_peer: Callable[..., Peer]) -> Peer:
+def peer(new_peer: Callable[..., ServiceClient]) -> ServiceClient:
     """What calls the server."""
     return new_peer()
 
 
-def test_an_answer_is_given_as_the_type_that_was_asked_for(peer: Peer) -> None:
+def test_an_answer_is_given_as_the_type_that_was_asked_for(peer: ServiceClient) -> None:
     assert peer.call("GET", "/", Greeting) == Greeting(hello="world")
 
 
-def test_503_then_200_is_a_success_after_a_retry_for_an_idempotent_call(peer: Peer, server: ScriptedServer) -> None:
+def test_503_then_200_is_a_success_after_a_retry_for_an_idempotent_call(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
     server.script = [problem(503, b"")]
     peer.call("POST", "/", Greeting, json={}, idempotent=True)
     assert len(server.asked_at) == 2
 
 
-def test_a_post_that_is_not_idempotent_is_sent_once(peer: Peer, server: ScriptedServer) -> None:
+def test_a_post_that_is_not_idempotent_is_sent_once(peer: ServiceClient, server: ScriptedServer) -> None:
     server.script = [problem(503, b"")]
-    with pytest.raises(PeerUnavailable, match="greeter: POST /: HTTP 503"):
+    with pytest.raises(DependencyUnavailable, match="greeter: POST /: HTTP 503"):
         peer.call("POST", "/", Greeting, json={})
     assert len(server.asked_at) == 1
 
 
-def test_attempts_are_bounded_and_their_pauses_jittered(peer: Peer, server: ScriptedServer) -> None:
+def test_attempts_are_bounded_and_their_pauses_jittered(peer: ServiceClient, server: ScriptedServer) -> None:
     pauses = set()
     for _ in range(4):
         server.script = [problem(503, b"")] * 9
         server.asked_at.clear()
-        with pytest.raises(PeerUnavailable):
+        with pytest.raises(DependencyUnavailable):
             peer.call("GET", "/", Greeting)
         assert len(server.asked_at) == http_client.ATTEMPTS
         pauses.add(round(server.asked_at[1] - server.asked_at[0], 3))
@@ -162,15 +171,17 @@ def test_attempts_are_bounded_and_their_pauses_jittered(peer: Peer, server: Scri
     assert len(pauses) > 1
 
 
-def test_a_peer_is_left_alone_for_as_long_as_its_retry_after_asks(peer: Peer, server: ScriptedServer) -> None:
+def test_a_peer_is_left_alone_for_as_long_as_its_retry_after_asks(peer: ServiceClient, server: ScriptedServer) -> None:
     server.script = [problem(503, b"", **{"Retry-After": "1"})]
     peer.call("GET", "/", Greeting)
     assert server.asked_at[1] - server.asked_at[0] >= 1
 
 
-def test_a_peer_that_asks_for_more_time_than_the_budget_is_not_asked_again(peer: Peer, server: ScriptedServer) -> None:
+def test_a_peer_that_asks_for_more_time_than_the_budget_is_not_asked_again(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
     server.script = [problem(503, b"", **{"Retry-After": "60"})]
-    with pytest.raises(PeerUnavailable):
+    with pytest.raises(DependencyUnavailable):
         peer.call("GET", "/", Greeting)
     assert len(server.asked_at) == 1
 
@@ -178,14 +189,14 @@ def test_a_peer_that_asks_for_more_time_than_the_budget_is_not_asked_again(peer:
 @pytest.mark.parametrize(
     "text", ["soon", "-1", "9" * 5000, "Wed, 99 Foo 99999 99:99:99 GMT", "Wed, 01 Jan 99999999 00:00:00 GMT", ""]
 )
-def test_a_retry_after_that_makes_no_sense_is_ignored(peer: Peer, server: ScriptedServer, text: str) -> None:
+def test_a_retry_after_that_makes_no_sense_is_ignored(peer: ServiceClient, server: ScriptedServer, text: str) -> None:
     server.script = [problem(503, b"", **{"Retry-After": text})]
     assert peer.call("GET", "/", Greeting).hello == "world"
 
 
 def test_a_refused_connection_is_an_unavailable_peer() -> None:
-    nobody = Peer("nobody", f"http://127.0.0.1:{free_port()}", pool_size=1)
-    with pytest.raises(PeerUnavailable, match="nobody: GET /: ConnectionError"):
+    nobody = ServiceClient("nobody", f"http://127.0.0.1:{free_port()}", pool_size=1)
+    with pytest.raises(DependencyUnavailable, match="nobody: GET /: ConnectionError"):
         nobody.call("GET", "/", Greeting)
 
 
@@ -213,14 +224,17 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 )
 @pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
 def test_a_peer_that_goes_on_sending_a_little_is_given_up_at_the_deadline(
-    new_peer: Callable[..., Peer], server: ScriptedServer, script: Callable[[ScriptedHandler], None], kept: bool
+    new_peer: Callable[..., ServiceClient],
+    server: ScriptedServer,
+    script: Callable[[ScriptedHandler], None],
+    kept: bool,
 ) -> None:
     peer = new_peer(attempt_timeout=0.15, call_deadline=0.25)
     if kept:
         peer.call("GET", "/", Greeting)
     server.script = [script] * 9
     began = time.monotonic()
-    with pytest.raises(PeerUnavailable, match="Timeout"):
+    with pytest.raises(DependencyUnavailable, match="Timeout"):
         peer.call("GET", "/", Greeting)
     assert time.monotonic() - began < 0.25 + 1  # a second for a busy machine; the scripts go on for 20
     server.script = []
@@ -228,7 +242,7 @@ def test_a_peer_that_goes_on_sending_a_little_is_given_up_at_the_deadline(
 
 
 def test_a_peer_that_drips_over_tls_is_given_up_at_the_deadline(
-    new_peer: Callable[..., Peer], server: ScriptedServer, tmp_path: Path
+    new_peer: Callable[..., ServiceClient], server: ScriptedServer, tmp_path: Path
 ) -> None:
     certificate = tmp_path / "localhost.pem"
     certificate.write_text(CERTIFICATE)
@@ -240,34 +254,36 @@ def test_a_peer_that_drips_over_tls_is_given_up_at_the_deadline(
     assert peer.call("GET", "/", Greeting).hello == "world"
     server.script = [stream([HEAD, b"Content-Length: 90000\r\n\r\n", *repeat(b" ", 1000)], 0.02)] * 9
     began = time.monotonic()
-    with pytest.raises(PeerUnavailable, match="ReadTimeout"):
+    with pytest.raises(DependencyUnavailable, match="ReadTimeout"):
         peer.call("GET", "/", Greeting)
     assert time.monotonic() - began < 0.4 + 1
 
 
-def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(new_peer: Callable[..., Peer]) -> None:
+def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(
+    new_peer: Callable[..., ServiceClient],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
         peer = new_peer(url, connect_timeout=0.1, call_deadline=0.2)
         began = time.monotonic()
-        with pytest.raises(PeerUnavailable):
+        with pytest.raises(DependencyUnavailable):
             peer.call("GET", "/", Greeting)
         assert time.monotonic() - began < 0.2 + 1
 
 
 def test_a_name_that_is_not_resolved_is_given_up_at_the_deadline(
-    new_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
+    new_peer: Callable[..., ServiceClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args: time.sleep(2) or [])
     peer = new_peer("http://nobody.invalid", connect_timeout=0.1, call_deadline=0.15)
     began = time.monotonic()
-    with pytest.raises(PeerUnavailable, match="ConnectTimeout"):
+    with pytest.raises(DependencyUnavailable, match="ConnectTimeout"):
         peer.call("GET", "/", Greeting)
     assert time.monotonic() - began < 0.15 + 1
 
 
 def test_all_addresses_of_a_name_share_the_time_to_connect(
-    new_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
+    new_peer: Callable[..., ServiceClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = http_adapter.create_connection
 
@@ -282,26 +298,26 @@ def test_all_addresses_of_a_name_share_the_time_to_connect(
     monkeypatch.setattr(http_adapter, "_look_up", lambda *_args: addresses)
     peer = new_peer(connect_timeout=0.3, call_deadline=0.3)
     began = time.monotonic()
-    with pytest.raises(PeerUnavailable, match="ConnectTimeout"):
+    with pytest.raises(DependencyUnavailable, match="ConnectTimeout"):
         peer.call("POST", "/", Greeting)
     assert time.monotonic() - began < 2 * 0.3
     addresses[2] = "127.0.0.1"
     assert peer.call("POST", "/", Greeting).hello == "world"
 
 
-def test_a_peer_that_does_not_read_is_given_up_at_the_deadline(new_peer: Callable[..., Peer]) -> None:
+def test_a_peer_that_does_not_read_is_given_up_at_the_deadline(new_peer: Callable[..., ServiceClient]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         peer = new_peer(url, connect_timeout=0.1, call_deadline=0.2)
         began = time.monotonic()
-        with pytest.raises(PeerUnavailable):
+        with pytest.raises(DependencyUnavailable):
             peer.call("PUT", "/", Greeting, json={"padding": "x" * 30_000_000})
         assert time.monotonic() - began < 0.2 + 1
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate", "gzip, gzip"])
 def test_a_body_over_the_limit_is_refused_before_it_is_read_to_the_end(
-    peer: Peer, server: ScriptedServer, encoding: str
+    peer: ServiceClient, server: ScriptedServer, encoding: str
 ) -> None:
     size = 50 * http_client.MAX_BODY
     body = b" " * size
@@ -311,14 +327,16 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read_to_the_end(
         body = gzip.compress(body)
     server.script = [(200, {**JSON, "Content-Encoding": encoding}, body)]
     tracemalloc.start()
-    with pytest.raises(BadAnswer, match="more than 1,048,576 bytes"):
+    with pytest.raises(InvalidResponse, match="more than 1,048,576 bytes"):
         peer.call("GET", "/", Greeting)
     assert tracemalloc.get_traced_memory()[1] < 8 * http_client.MAX_BODY
     tracemalloc.stop()
     assert len(server.asked_at) == 1
 
 
-def test_a_body_without_an_end_is_refused_and_its_connection_closed(peer: Peer, server: ScriptedServer) -> None:
+def test_a_body_without_an_end_is_refused_and_its_connection_closed(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
     sent: list[bytes] = []
     block = b"10000\r\n" + b" " * 65536 + b"\r\n"
 
@@ -329,14 +347,14 @@ def test_a_body_without_an_end_is_refused_and_its_connection_closed(peer: Peer, 
             yield block
 
     server.script = [stream(blocks())]
-    with pytest.raises(BadAnswer, match="more than 1,048,576 bytes"):
+    with pytest.raises(InvalidResponse, match="more than 1,048,576 bytes"):
         peer.call("GET", "/", Greeting)
     assert peer.call("GET", "/", Greeting).hello == "world"
     assert len(server.clients) == 2
     assert len(sent) < 1000
 
 
-def test_a_body_up_to_the_limit_is_read(peer: Peer, server: ScriptedServer) -> None:
+def test_a_body_up_to_the_limit_is_read(peer: ServiceClient, server: ScriptedServer) -> None:
     body = b'{"hello": "world"}'.ljust(http_client.MAX_BODY)
     server.script = [(200, JSON, body), (200, {**JSON, "Content-Encoding": "gzip"}, gzip.compress(body))]
     for _ in range(2):
@@ -344,9 +362,11 @@ def test_a_body_up_to_the_limit_is_read(peer: Peer, server: ScriptedServer) -> N
     assert len(server.clients) == 1
 
 
-def test_a_4xx_is_a_refusal_with_the_name_of_its_problem_and_is_not_retried(peer: Peer, server: ScriptedServer) -> None:
+def test_a_4xx_is_a_refusal_with_the_name_of_its_problem_and_is_not_retried(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
     server.script = [problem(409, REFUSAL)]
-    with pytest.raises(PeerRefused, match="greeter: 409 2 left") as refused:
+    with pytest.raises(DependencyRefused, match="greeter: 409 2 left") as refused:
         peer.call("GET", "/", Greeting)
     assert (refused.value.status, refused.value.problem) == (409, "out-of-stock")
     assert len(server.asked_at) == 1
@@ -370,13 +390,13 @@ def test_a_4xx_is_a_refusal_with_the_name_of_its_problem_and_is_not_retried(peer
     ],
 )
 def test_a_4xx_that_the_peer_itself_did_not_decide_is_unavailability(
-    peer: Peer, server: ScriptedServer, answer: Answer
+    peer: ServiceClient, server: ScriptedServer, answer: Answer
 ) -> None:
     """A gateway in the midst of a deployment must not have orders refused."""
     server.script = [answer]
     assert peer.call("GET", "/", Greeting).hello == "world"
     server.script = [answer]
-    with pytest.raises(PeerUnavailable, match=f"HTTP {answer[0]}"):
+    with pytest.raises(DependencyUnavailable, match=f"HTTP {answer[0]}"):
         peer.call("POST", "/", Greeting)
 
 
@@ -387,19 +407,21 @@ def test_a_4xx_that_the_peer_itself_did_not_decide_is_unavailability(
         b'{"hello": "\\ud800"}', b'{"hello": ' + b"9" * 100_000 + b"}",
     ],
 )  # fmt: skip
-def test_a_body_of_another_shape_is_a_bad_answer(peer: Peer, server: ScriptedServer, body: bytes) -> None:
+def test_a_body_of_another_shape_is_an_invalid_response(
+    peer: ServiceClient, server: ScriptedServer, body: bytes
+) -> None:
     server.script = [(200, JSON, body)]
-    with pytest.raises(BadAnswer, match="greeter: GET /: unexpected body"):
+    with pytest.raises(InvalidResponse, match="greeter: GET /: unexpected body"):
         peer.call("GET", "/", Greeting)
     assert len(server.asked_at) == 1
 
 
 @pytest.mark.parametrize("content_type", ["", "text/html", "application/problem+json", "application/json5"])
-def test_a_body_that_is_not_declared_as_json_is_a_bad_answer(
-    peer: Peer, server: ScriptedServer, content_type: str
+def test_a_body_that_is_not_declared_as_json_is_an_invalid_response(
+    peer: ServiceClient, server: ScriptedServer, content_type: str
 ) -> None:
     server.script = [(200, {"Content-Type": content_type}, OK[2])]
-    with pytest.raises(BadAnswer, match="unexpected Content-Type"):
+    with pytest.raises(InvalidResponse, match="unexpected Content-Type"):
         peer.call("GET", "/", Greeting)
 
 
@@ -414,9 +436,11 @@ def test_a_body_that_is_not_declared_as_json_is_a_bad_answer(
         pytest.param(HEAD.replace(b"200", b"204") + b"\r\n", id="204"),
     ],
 )
-def test_a_message_that_cannot_be_read_is_a_bad_answer(peer: Peer, server: ScriptedServer, message: bytes) -> None:
+def test_a_message_that_cannot_be_read_is_an_invalid_response(
+    peer: ServiceClient, server: ScriptedServer, message: bytes
+) -> None:
     server.script = [raw(message)]
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         peer.call("GET", "/", Greeting)
     assert peer.call("GET", "/", Greeting).hello == "world"
 
@@ -430,9 +454,9 @@ def test_a_message_that_cannot_be_read_is_a_bad_answer(peer: Peer, server: Scrip
         pytest.param(HEAD + b"X: a\r\n" * 200 + b"\r\n", id="200 headers"),
     ],
 )
-def test_a_broken_message_is_unavailability(peer: Peer, server: ScriptedServer, message: bytes) -> None:
+def test_a_broken_message_is_unavailability(peer: ServiceClient, server: ScriptedServer, message: bytes) -> None:
     server.script = [raw(message)]
-    with pytest.raises(PeerUnavailable):
+    with pytest.raises(DependencyUnavailable):
         peer.call("POST", "/", Greeting)
 
 
@@ -460,10 +484,10 @@ def test_whatever_a_peer_sends_is_an_answer_or_a_peer_error(
                 connection.sendall(message)
 
         threading.Thread(target=serve, daemon=True).start()
-        peer = Peer("greeter", f"http://127.0.0.1:{listener.getsockname()[1]}", pool_size=1)
+        peer = ServiceClient("greeter", f"http://127.0.0.1:{listener.getsockname()[1]}", pool_size=1)
         try:
             said = peer.call("POST", "/", Greeting).hello
-        except PeerError as error:
+        except DependencyError as error:
             said = str(error)
         peer.close()
     assert said.isprintable()
@@ -471,33 +495,46 @@ def test_whatever_a_peer_sends_is_an_answer_or_a_peer_error(
 
 
 def test_an_error_holds_little_of_what_the_peer_sent_and_nothing_unprintable(
-    peer: Peer, server: ScriptedServer
+    peer: ServiceClient, server: ScriptedServer
 ) -> None:
     long = "\\u001b[31m\\n" + "x" * 100_000
     body = f'{{"type": "{long}", "title": "{long}", "status": 409, "detail": "{long}"}}'
     server.script = [problem(409, body.encode())]
-    with pytest.raises(PeerRefused) as refused:
+    with pytest.raises(DependencyRefused) as refused:
         peer.call("GET", "/", Greeting)
     for text in (str(refused.value), refused.value.problem, refused.value.detail):
         assert text.isprintable()
         assert len(text) < 400
 
 
-def test_a_500_is_a_bad_answer_and_is_not_retried(peer: Peer, server: ScriptedServer) -> None:
+def test_a_500_is_an_invalid_response_and_is_not_retried(peer: ServiceClient, server: ScriptedServer) -> None:
     server.script = [problem(500, b"")]
-    with pytest.raises(BadAnswer, match="greeter: GET /: HTTP 500"):
+    with pytest.raises(InvalidResponse, match="greeter: GET /: HTTP 500"):
         peer.call("GET", "/", Greeting)
     assert len(server.asked_at) == 1
 
 
-def test_a_redirect_is_a_bad_answer_and_is_not_followed(peer: Peer, server: ScriptedServer) -> None:
+def test_a_502_of_a_service_is_an_invalid_response_and_one_of_a_gateway_is_retried(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
+    server.script = [(502, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>")]
+    assert peer.call("GET", "/", Greeting).hello == "world"
+    server.script = [problem(502, REFUSAL.replace(b"409", b"502"))]
+    with pytest.raises(InvalidResponse, match="greeter: GET /: HTTP 502"):
+        peer.call("GET", "/", Greeting)
+    assert len(server.asked_at) == 3
+
+
+def test_a_redirect_is_an_invalid_response_and_is_not_followed(peer: ServiceClient, server: ScriptedServer) -> None:
     server.script = [(302, {"Location": "/elsewhere"}, b'{"hello": "trap"}')]
-    with pytest.raises(BadAnswer, match="HTTP 302"):
+    with pytest.raises(InvalidResponse, match="HTTP 302"):
         peer.call("GET", "/", Greeting)
     assert len(server.asked_at) == 1
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again_if_that_is_safe(peer: Peer, server: ScriptedServer) -> None:
+def test_an_answer_that_breaks_off_is_asked_for_again_if_that_is_safe(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
     def half(handler: ScriptedHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100")
@@ -507,17 +544,17 @@ def test_an_answer_that_breaks_off_is_asked_for_again_if_that_is_safe(peer: Peer
     server.script = [half]
     assert peer.call("GET", "/", Greeting).hello == "world"
     server.script = [half]
-    with pytest.raises(PeerUnavailable):
+    with pytest.raises(DependencyUnavailable):
         peer.call("POST", "/", Greeting, json={})
 
 
-def test_calls_one_after_the_other_share_a_connection(peer: Peer, server: ScriptedServer) -> None:
+def test_calls_one_after_the_other_share_a_connection(peer: ServiceClient, server: ScriptedServer) -> None:
     for _ in range(5):
         peer.call("GET", "/", Greeting)
     assert len(server.clients) == 1
 
 
-def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: Peer, server: ScriptedServer) -> None:
+def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: ServiceClient, server: ScriptedServer) -> None:
     together = threading.Barrier(12)
 
     def wait_for_all(_handler: ScriptedHandler) -> Answer:
@@ -532,7 +569,7 @@ def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: Peer, serve
 
 
 def test_a_kept_connection_that_the_peer_has_closed_does_not_fail_an_idempotent_call(
-    peer: Peer, server: ScriptedServer
+    peer: ServiceClient, server: ScriptedServer
 ) -> None:
     def answer_then_hang_up(handler: ScriptedHandler) -> Answer:
         handler.close_connection = True  # without saying `Connection: close`
@@ -549,7 +586,7 @@ def test_a_kept_connection_that_the_peer_has_closed_does_not_fail_an_idempotent_
     peer.call("POST", "/", Greeting, json={}, idempotent=True)
 
 
-def test_proxy_variables_are_for_the_outside_world(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_variables_are_for_the_outside_world(peer: ServiceClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     assert peer.call("GET", "/", Greeting).hello == "world"
@@ -563,9 +600,11 @@ def breaker_opens_early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("breaker_opens_early")
-def test_calls_to_a_peer_that_failed_repeatedly_are_not_sent_for_a_while(peer: Peer, server: ScriptedServer) -> None:
+def test_calls_to_a_peer_that_failed_repeatedly_are_not_sent_for_a_while(
+    peer: ServiceClient, server: ScriptedServer
+) -> None:
     server.script = [problem(503, b"")] * 3
-    with pytest.raises(PeerUnavailable, match="HTTP 503"):
+    with pytest.raises(DependencyUnavailable, match="HTTP 503"):
         peer.call("GET", "/", Greeting)
     with pytest.raises(CircuitOpen, match=r"greeter: GET / was not sent: .* the next is sent in 0\.\d s") as unsent:
         peer.call("GET", "/", Greeting)
@@ -577,10 +616,10 @@ def test_calls_to_a_peer_that_failed_repeatedly_are_not_sent_for_a_while(peer: P
 
 
 @pytest.mark.usefixtures("breaker_opens_early")
-def test_refusals_and_bad_answers_do_not_open_the_circuit(peer: Peer, server: ScriptedServer) -> None:
+def test_refusals_and_invalid_responses_do_not_open_the_circuit(peer: ServiceClient, server: ScriptedServer) -> None:
     server.script = [problem(409, REFUSAL), problem(500, b"")] * 4
     for _ in range(8):
-        with pytest.raises((PeerRefused, BadAnswer)):
+        with pytest.raises((DependencyRefused, InvalidResponse)):
             peer.call("GET", "/", Greeting)
     assert len(server.asked_at) == 8
 

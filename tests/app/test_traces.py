@@ -64,6 +64,8 @@ def test_a_request_is_a_server_span_with_stable_http_attributes(probe: ServicePr
         ("/sleep?seconds=soon", 422, "UNSET"),
         ("/away", 503, "ERROR"),
         ("/boom", 500, "ERROR"),
+        ("/refused", 502, "ERROR"),
+        ("/misunderstood", 502, "ERROR"),
     ],
 )
 def test_each_answer_carries_the_ids_of_its_server_span(
@@ -87,7 +89,7 @@ def test_an_unforeseen_error_is_told_to_the_log_and_the_span_once_and_to_the_cli
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "An error of ours; its trace says more.",
+        "detail": "Internal error. Use the trace_id to find the cause.",
         "trace_id": trace_ids(response)[0],
     }
     span = server_span(response, receiver)
@@ -102,7 +104,18 @@ def test_a_peer_that_is_away_is_recorded_on_the_span(probe: ServiceProcess, rece
     response = probe.get("/away")
     assert response.headers["Retry-After"] == "1"
     ((name, attributes),) = server_span(response, receiver).events
-    assert (name, attributes["exception.type"]) == ("exception", "app.http_client.PeerUnavailable")
+    assert (name, attributes["exception.type"]) == ("exception", "app.dependency_errors.DependencyUnavailable")
+
+
+@pytest.mark.parametrize(("path", "error"), [("/refused", "DependencyRefused"), ("/misunderstood", "InvalidResponse")])
+def test_a_response_of_a_dependency_that_no_retry_changes_is_a_502_without_retry_after(
+    probe: ServiceProcess, receiver: Receiver, path: str, error: str
+) -> None:
+    response = probe.get(path)
+    assert (response.status_code, response.headers.get("Retry-After")) == (502, None)
+    assert "kept for the log" not in response.text
+    ((_, attributes),) = server_span(response, receiver).events
+    assert attributes["exception.type"] == f"app.dependency_errors.{error}"
 
 
 def test_the_span_of_a_call_covers_the_body_of_its_response(probe: ServiceProcess, receiver: Receiver) -> None:
@@ -120,7 +133,7 @@ def test_a_call_that_an_open_circuit_did_not_send_is_an_event_of_the_span_and_ha
         """The trace of a request whose call was not sent, once the breaker of a worker is open."""
         spans = trace_of(probe.get("/call-absent-peer"), receiver)
         ((_, attributes),) = matching(spans, kind="SERVER")[0].events
-        return spans if attributes["exception.type"] == "app.http_client.CircuitOpen" else []
+        return spans if attributes["exception.type"] == "app.dependency_errors.CircuitOpen" else []
 
     (server,) = until(not_sent)
     ((_, attributes),) = server.events
@@ -191,25 +204,27 @@ def test_an_unsampled_caller_is_heeded(probe: ServiceProcess, receiver: Receiver
     assert receiver.trace(trace_id) == []
 
 
-def test_health_checks_leave_no_span_no_log_and_no_duration(probe: ServiceProcess, receiver: Receiver) -> None:
-    for path in ("/healthz", "/readyz", "/readyz?verbose=1"):
+def test_health_checks_and_other_quiet_requests_leave_no_span_no_log_and_no_duration(
+    probe: ServiceProcess, receiver: Receiver
+) -> None:
+    for path in ("/healthz", "/readyz", "/readyz?verbose=1", "/files/a/b.txt", "/files/c.txt?d=e"):
         assert probe.get(path).status_code == 200
     trace_of(probe.get("/things/1"), receiver)
 
-    def of_health(signal: Any) -> bool:
-        return "healthz" in repr(signal) or "readyz" in repr(signal)
+    def is_quiet(signal: Any) -> bool:
+        return any(name in repr(signal) for name in ("healthz", "readyz", "/files/"))
 
     until(lambda: matching(receiver.points, name="http.server.request.duration"))
-    assert not [span for span in receiver.spans if of_health(span)]
+    assert not [span for span in receiver.spans if is_quiet(span)]
     assert not [span for span in receiver.spans if span.kind != "SERVER" and not span.parent_id]
-    assert not [point for point in receiver.points if of_health(point)]
-    assert not [record for record in receiver.logs if of_health(record)]
-    assert not [line for line in probe.log_lines() if of_health(line)]
+    assert not [point for point in receiver.points if is_quiet(point)]
+    assert not [record for record in receiver.logs if is_quiet(record)]
+    assert not [line for line in probe.log_lines() if is_quiet(line)]
 
 
 def test_a_url_that_only_looks_like_a_health_check_is_traced(probe: ServiceProcess, receiver: Receiver) -> None:
-    response = probe.get("/nowhere/healthz")
-    assert server_span(response, receiver).name == "GET"
+    for path in ("/nowhere/healthz", "/healthz/more", "/files"):
+        assert server_span(probe.get(path), receiver).name == "GET"
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "GET"), ("DELETE", "DELETE"), ("STEAL", "HTTP"), ("get", "GET")])

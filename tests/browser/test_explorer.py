@@ -200,7 +200,7 @@ def test_a_span_tells_what_it_knows(page: Page, stack: Stack, declined: str) -> 
     page.goto(f"{stack.traces}/trace/{declined}")
     waterfall(page).get_by_text("charge_payment").click()
     expect(details(page)).to_contain_text("failed")
-    expect(details(page)).to_contain_text("app.http_client.PeerRefused")
+    expect(details(page)).to_contain_text("app.dependency_errors.DependencyRefused")
     expect(details(page).locator(".stack")).to_contain_text("Traceback")
     expect(page).to_have_url(re.compile("span=[0-9a-f]{16}"))
 

@@ -202,7 +202,7 @@ def test_a_service_that_is_away_is_told_with_what_to_do(page: Page, stack: Stack
 
 def test_what_the_service_says_of_a_field_stands_beside_it(page: Page, stack: Stack, problems: list[str]) -> None:
     problem = {
-        "type": "urn:problem:invalid-request",
+        "type": "tag:waybill.example,2026:invalid-request",
         "title": "Invalid request",
         "status": 422,
         "detail": "two fields are wrong",

@@ -41,7 +41,7 @@ def strictly_valid(body: Any) -> Any:
 def refused_by_a_rule(response: Response) -> bool:
     """Whether the domain said no to a request of the right form, such as to a card that is declined."""
     kind = response.json().get("type") if response.status_code >= 400 else None
-    return kind not in (None, "about:blank", "urn:problem:invalid-request")
+    return kind not in (None, "about:blank", "tag:waybill.example,2026:invalid-request")
 
 
 def test_the_document_is_openapi_3_1(service: RunningService, document: Any) -> None:

@@ -82,7 +82,7 @@ def test_the_same_order_with_other_lines_is_refused(inventory: RunningService) -
     order_id = str(uuid.uuid4())
     reserve(inventory, order_id, TEA_SENCHA=2)
     response = reserve(inventory, order_id, TEA_SENCHA=3)
-    assert (response.status_code, response.json()["type"]) == (409, "urn:problem:reservation-differs")
+    assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:reservation-differs")
     assert stock(inventory, "TEA-SENCHA") == 98
 
 
@@ -94,7 +94,7 @@ def test_a_reservation_is_made_of_all_lines_or_of_none(
     inventory: RunningService, quantities: dict[str, int], problem: str
 ) -> None:
     response = reserve(inventory, **quantities)
-    assert (response.status_code, response.json()["type"]) == (409, f"urn:problem:{problem}")
+    assert (response.status_code, response.json()["type"]) == (409, f"tag:waybill.example,2026:{problem}")
     assert (stock(inventory, "TEA-SENCHA"), stock(inventory, "CUP-RAKU")) == (100, 5)
 
 
@@ -124,7 +124,7 @@ def test_a_release_bars_a_reservation_that_comes_after_it(inventory: RunningServ
         "lines": [],
     }
     response = reserve(inventory, order_id, TEA_SENCHA=2)
-    assert (response.status_code, response.json()["type"]) == (409, "urn:problem:reservation-released")
+    assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:reservation-released")
     assert stock(inventory, "TEA-SENCHA") == 100
 
 

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from app import circuit_breaker, http_client
-from app.http_client import PeerUnavailable
-from services.order.clients import Peers
+from app.dependency_errors import DependencyUnavailable
+from services.order.clients import Clients
 from services.order.models import MIN_ATTEMPTS, ORDER_TIMEOUT, Order
 from tests.conftest import Shop
+from tests.dependencies import dependency
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +24,9 @@ def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def peers(shop: Shop) -> Peers:
+def peers(shop: Shop) -> Clients:
     """What order-service calls its peers with."""
-    peers: Peers = shop.order.app.extensions["peers"]
-    return peers
+    return dependency(shop.order.app, Clients)
 
 
 def grow_old(shop: Shop) -> None:
@@ -37,12 +37,12 @@ def grow_old(shop: Shop) -> None:
             order.attempts += MIN_ATTEMPTS
 
 
-def lose_answers(patch: pytest.MonkeyPatch, peers: Peers, call: str) -> None:
+def lose_answers(patch: pytest.MonkeyPatch, peers: Clients, call: str) -> None:
     """Let the peer do its work, but its answer never arrive."""
     real: Callable[[Any], Any] = getattr(peers, call)
 
     def lose(argument: Any) -> None:
         real(argument)
-        raise PeerUnavailable("peer", "the answer was lost")
+        raise DependencyUnavailable("peer", "the answer was lost")
 
     patch.setattr(peers, call, lose)

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import update
 
-from app.http_client import BadAnswer, PeerRefused
+from app.dependency_errors import DependencyRefused, InvalidResponse
 from services.inventory.models import Item
 from services.notification.channels import LogChannel
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import Order
 from tests.conftest import RunningService, Shop
 from tests.order.conftest import grow_old, lose_answers
@@ -89,7 +89,7 @@ def test_an_order_whose_peer_stays_away_is_cancelled_and_everything_put_back(sho
 
 @pytest.mark.parametrize(("call", "books"), [("reserve", []), ("charge", [2 * 1290, -2 * 1290])])
 def test_what_a_peer_did_though_its_answer_was_lost_is_undone_when_the_order_times_out(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str, books: list[int]
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str, books: list[int]
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
@@ -107,7 +107,7 @@ def test_what_a_peer_did_though_its_answer_was_lost_is_undone_when_the_order_tim
 
 @pytest.mark.parametrize("call", ["reserve", "charge", "notify"])
 def test_what_a_peer_did_though_its_answer_was_lost_is_not_done_twice(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
@@ -121,7 +121,7 @@ def test_what_a_peer_did_though_its_answer_was_lost_is_not_done_twice(
 
 @pytest.mark.parametrize("call", ["refund", "release"])
 def test_a_compensation_whose_answer_was_lost_is_finished_later_and_only_once(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
@@ -138,7 +138,7 @@ def test_a_compensation_whose_answer_was_lost_is_finished_later_and_only_once(
 
 
 def test_an_order_that_is_paid_goes_on_however_old_it_got(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(_order: Order) -> None:
         raise SystemError("the process dies before the customer is told")
@@ -154,10 +154,10 @@ def test_an_order_that_is_paid_goes_on_however_old_it_got(
 
 
 def test_a_peer_that_breaks_its_contract_is_asked_again_later(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_contract(_order: Order) -> None:
-        raise BadAnswer("payment-service", "unexpected body")
+        raise InvalidResponse("payment-service", "unexpected body")
 
     with monkeypatch.context() as patch:
         patch.setattr(peers, "charge", break_contract)
@@ -168,7 +168,7 @@ def test_a_peer_that_breaks_its_contract_is_asked_again_later(
 
 
 def test_a_reservation_that_arrives_after_its_order_was_refused_holds_nothing(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first attempt waits at the peer for a lock while the second is told that there is too little."""
     late: list[Order] = []
@@ -178,6 +178,6 @@ def test_a_reservation_that_arrives_after_its_order_was_refused_holds_nothing(
     assert order["reason"] == "out_of_stock"
     with shop.inventory.session() as session, session.begin():
         session.execute(update(Item).where(Item.sku == "CUP-RAKU").values(stock=6))
-    with pytest.raises(PeerRefused, match="released"):
+    with pytest.raises(DependencyRefused, match="released"):
         real(late[0])
     assert shop.stock("CUP-RAKU") == 6

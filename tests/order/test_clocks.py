@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app.database import DatabaseTime
 from services.order import use_cases
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import LEASE, MAX_SLOW_BACKOFF, Order
 from tests.conftest import Shop
 from tests.order.conftest import lose_answers
@@ -87,7 +87,7 @@ def test_the_clock_of_a_host_has_no_say_in_the_times_of_an_order(
 
 @SHIFTS
 def test_a_worker_whose_clock_is_off_acquires_no_order_that_another_has_leased(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, shift: timedelta
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, shift: timedelta
 ) -> None:
     acquired = []
     real = peers.charge
@@ -131,7 +131,7 @@ def test_an_order_outlives_that_the_databases_clock_is_set(shop: Shop, times: li
 
 @SHIFTS
 def test_a_step_in_progress_outlives_that_the_databases_clock_is_set(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, times: list[float], shift: timedelta
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, times: list[float], shift: timedelta
 ) -> None:
     before = shop.stock()
     real = peers.charge
@@ -169,7 +169,7 @@ def test_a_lease_or_pause_that_may_be_one_is_left_alone(shop: Shop, peer: str, a
 
 
 def test_an_order_is_still_cancelled_for_its_age_after_a_clock_was_set_back(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:

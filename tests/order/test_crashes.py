@@ -16,10 +16,12 @@ import requests
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
+from app.database import Database
 from services.notification.models import Notification
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import Order
 from tests.conftest import RunningService, Shop
+from tests.dependencies import dependency
 from tests.order.conftest import grow_old, lose_answers
 
 
@@ -53,7 +55,7 @@ def fated(shop: Shop, place: int) -> Iterator[Fate]:
     with pytest.MonkeyPatch.context() as patch:
         for service in services:
             patch.setattr(service.app, "wsgi_app", drop_connection_when_dead(service))
-        makers = [service.app.extensions["database"].write for service in services]
+        makers = [dependency(service.app, Database).write for service in services]
         for maker in makers:
             event.listen(maker, "before_commit", fate.strike)
             event.listen(maker, "after_commit", fate.strike)
@@ -150,7 +152,7 @@ def test_an_order_out_of_stock_leaves_nothing_wherever_a_process_dies(shop: Shop
     assert place > 6
 
 
-def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, peers: Peers) -> None:
+def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, peers: Clients) -> None:
     """It was charged, but its service does not know: the answer never came."""
     for place in count(1):
         before = shop.stock()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
-from app.http_client import BadAnswer, CircuitOpen, PeerRefused, PeerUnavailable
+from app.dependency_errors import CircuitOpen, DependencyRefused, DependencyUnavailable, InvalidResponse
 from services.order import use_cases
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import MAX_INVALID_RESPONSES, Order, Step
 from tests.conftest import Shop
 from tests.order.conftest import lose_answers
@@ -26,8 +26,8 @@ def fail_with(error: Exception) -> Callable[[object], None]:
     return call
 
 
-def refusal(peer: str) -> PeerRefused:
-    return PeerRefused(peer, 422, "invalid-request", f"no {SECRET} here")
+def refusal(peer: str) -> DependencyRefused:
+    return DependencyRefused(peer, 422, "invalid-request", f"no {SECRET} here")
 
 
 def row(shop: Shop, order: dict[str, str]) -> Order:
@@ -40,7 +40,7 @@ def cli(shop: Shop, *arguments: str) -> Result:
     return shop.order.app.test_cli_runner().invoke(args=["dead-letters", *arguments])
 
 
-def dead_notification(shop: Shop, peers: Peers) -> dict[str, str]:
+def dead_notification(shop: Shop, peers: Clients) -> dict[str, str]:
     """A confirmed order whose notification was refused for good."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "notify", fail_with(refusal("notification-service")))
@@ -56,7 +56,7 @@ def _no_dead_letters_of_other_tests(shop: Shop) -> None:
 
 
 def test_a_notification_that_is_refused_is_not_tried_again_and_the_order_stays_confirmed(
-    shop: Shop, peers: Peers, caplog: pytest.LogCaptureFixture
+    shop: Shop, peers: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = dead_notification(shop, peers)
     assert order["status"] == "CONFIRMED"
@@ -78,7 +78,7 @@ def test_a_notification_that_is_refused_is_not_tried_again_and_the_order_stays_c
     [("refund", "payment-service", "refund_payment"), ("release", "inventory-service", "release_inventory")],
 )
 def test_a_compensation_that_is_refused_is_not_tried_again_until_a_person_asks_for_it(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str, peer: str, step: str
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str, peer: str, step: str
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
@@ -96,7 +96,7 @@ def test_a_compensation_that_is_refused_is_not_tried_again_until_a_person_asks_f
     assert shop.stock() == before
 
 
-def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_said(shop: Shop, peers: Peers) -> None:
+def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_said(shop: Shop, peers: Clients) -> None:
     order = dead_notification(shop, peers)
     (line,) = cli(shop, "list").stdout.splitlines()
     assert line.split(maxsplit=3) == [
@@ -108,7 +108,7 @@ def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_sai
 
 
 def test_dead_letters_are_counted_by_step_until_they_are_retried(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: dict[str, int] = {}
 
@@ -126,7 +126,7 @@ def test_dead_letters_are_counted_by_step_until_they_are_retried(
     assert counts == dict.fromkeys(Step, 0)
 
 
-def test_a_dead_letter_that_is_retried_succeeds_once_its_cause_is_gone(shop: Shop, peers: Peers) -> None:
+def test_a_dead_letter_that_is_retried_succeeds_once_its_cause_is_gone(shop: Shop, peers: Clients) -> None:
     one, other = dead_notification(shop, peers), dead_notification(shop, peers)
     assert cli(shop, "retry", one["id"]).exit_code == 0
     assert shop.recover_notification()
@@ -155,19 +155,19 @@ def test_a_retry_of_nothing_says_why(shop: Shop, arguments: list[str], status: i
 
 @pytest.mark.parametrize("call", ["notify", "release"])
 def test_a_contract_that_stays_broken_is_a_dead_letter_in_the_end(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Not at once: a bad deployment is rolled back, and then the orders go on by themselves."""
     token = "tok_approve" if call == "notify" else "tok_decline"
     with monkeypatch.context() as patch:
-        patch.setattr(peers, call, fail_with(BadAnswer("peer", "HTTP 500")))
+        patch.setattr(peers, call, fail_with(InvalidResponse("peer", "HTTP 500")))
         order = shop.post_order(payment_token=token).json()
         for _ in range(MAX_INVALID_RESPONSES - 2):
             shop.resume()
         assert row(shop, order).dead_letter_step is None
-        patch.setattr(peers, call, fail_with(PeerUnavailable("peer", "no answer")))
+        patch.setattr(peers, call, fail_with(DependencyUnavailable("peer", "no answer")))
         shop.resume()
-        patch.setattr(peers, call, fail_with(BadAnswer("peer", "HTTP 500")))
+        patch.setattr(peers, call, fail_with(InvalidResponse("peer", "HTTP 500")))
         for _ in range(MAX_INVALID_RESPONSES - 1):
             shop.resume()
         assert row(shop, order).dead_letter_step is None
@@ -178,9 +178,9 @@ def test_a_contract_that_stays_broken_is_a_dead_letter_in_the_end(
     assert row(shop, order).finished
 
 
-@pytest.mark.parametrize("error", [PeerUnavailable, CircuitOpen])
+@pytest.mark.parametrize("error", [DependencyUnavailable, CircuitOpen])
 def test_what_is_only_unavailable_is_never_a_dead_letter(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, error: type[PeerUnavailable]
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, error: type[DependencyUnavailable]
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(peers, "notify", fail_with(error("notification-service", "no answer")))
@@ -193,7 +193,7 @@ def test_what_is_only_unavailable_is_never_a_dead_letter(
 
 
 def test_an_answer_that_is_lost_is_not_taken_for_a_refusal(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         lose_answers(patch, peers, "notify")

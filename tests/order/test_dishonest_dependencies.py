@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import requests
+import svcs
 from sqlalchemy import update
 
 from app import circuit_breaker
 from app.database import write_session
 from app.http_client import CALL_DEADLINE
+from services.order.clients import Clients
 from services.order.models import LEASE, Order
 from services.order.use_cases import recover_notifications, recover_orders
 from tests.conftest import LONG_AGO, RunningService, start_service
@@ -131,7 +133,7 @@ def process(service: RunningService) -> None:
         session.execute(update(Order).where(Order.next_attempt_at.is_not(None)).values(next_attempt_at=LONG_AGO))
     with service.app.app_context():
         for recover in (recover_orders, recover_notifications):
-            while recover(write_session(), service.app.extensions["peers"]):
+            while recover(write_session(), svcs.flask.get(Clients)):
                 pass
 
 
@@ -227,7 +229,7 @@ def test_an_order_waits_for_a_true_response_and_is_then_confirmed(
 def test_a_compensation_is_done_only_once_the_dependency_says_so(
     service: RunningService, dependency: Dependency, path: str, lie: Callable[[Body], Any]
 ) -> None:
-    refusal = {"type": "urn:problem:something-new", "title": "Something new", "status": 409}
+    refusal = {"type": "tag:waybill.example,2026:something-new", "title": "Something new", "status": 409}
     dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
     dependency.lies[path] = lie
     order = post_order(service).json()
@@ -241,7 +243,7 @@ def test_a_compensation_is_done_only_once_the_dependency_says_so(
 def test_a_refund_is_done_in_each_state_in_which_no_money_is_held(
     service: RunningService, dependency: Dependency, status: str
 ) -> None:
-    refusal = {"type": "urn:problem:something-new", "title": "Something new", "status": 409}
+    refusal = {"type": "tag:waybill.example,2026:something-new", "title": "Something new", "status": 409}
     dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
     dependency.lies["/refunds"] = changed(status=status)
     assert post_order(service).json()["status"] == "CANCELLED"
@@ -251,12 +253,12 @@ def test_a_refund_is_done_in_each_state_in_which_no_money_is_held(
     "change",
     [{"price": -1}, {"price": 10**30}, {"stock": -1}, {"currency": "euro"}, {"sku": "../../etc"}, {"name": "x" * 101}],
 )
-def test_a_catalogue_with_an_impossible_item_is_answered_503(
+def test_a_catalogue_with_an_impossible_item_is_answered_502(
     service: RunningService, dependency: Dependency, change: Body
 ) -> None:
     dependency.lies["/items"] = lambda body: {"items": [{**body["items"][0], **change}]}
     response = requests.get(f"{service.url}/items", timeout=10)
-    assert (response.status_code, response.headers["Content-Type"]) == (503, "application/problem+json")
+    assert (response.status_code, response.headers["Content-Type"]) == (502, "application/problem+json")
     dependency.lies.clear()
     assert requests.get(f"{service.url}/items", timeout=10).json() == {"items": [ITEM]}
 

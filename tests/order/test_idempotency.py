@@ -61,7 +61,7 @@ def test_the_same_key_with_another_body_is_refused(shop: Shop, change: dict[str,
     response = shop.post_order("key-of-two-bodies", **change)
     assert response.status_code == 422
     assert response.headers["Content-Type"] == "application/problem+json"
-    assert response.json()["type"] == "urn:problem:idempotency-key-reused"
+    assert response.json()["type"] == "tag:waybill.example,2026:idempotency-key-reused"
     assert shop.stock() == before
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from app.http_client import CircuitOpen, PeerUnavailable
-from services.order.clients import Peers
+from app.database import Database
+from app.dependency_errors import CircuitOpen, DependencyUnavailable
+from services.order.clients import Clients
 from services.order.models import Order
 from tests.conftest import LONG_AGO, Shop
+from tests.dependencies import dependency
 from tests.order.conftest import grow_old
 
 
@@ -39,7 +41,7 @@ def make_due(shop: Shop) -> None:
 
 
 def test_an_order_is_settled_while_every_notification_hangs(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, released: Event
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, released: Event
 ) -> None:
     with shop.notification.unavailable():
         told_late = [shop.post_order().json() for _ in range(4)]
@@ -50,7 +52,7 @@ def test_an_order_is_settled_while_every_notification_hangs(
     def hang(order: Order) -> None:
         hanging.append(str(order.id))
         released.wait(30)
-        raise PeerUnavailable("notification-service", "no answer")
+        raise DependencyUnavailable("notification-service", "no answer")
 
     make_due(shop)
     with monkeypatch.context() as patch, ThreadPoolExecutor(4) as workers:
@@ -82,7 +84,7 @@ def test_an_order_is_not_canceled_for_being_resumed_late(shop: Shop) -> None:
 
 
 def test_an_order_is_not_cancelled_because_a_circuit_is_open(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse_to_call(_order: Order) -> None:
         raise CircuitOpen("payment-service", "failed repeatedly a moment ago")
@@ -109,7 +111,7 @@ def test_each_lane_finds_what_is_due_in_an_index_of_its_own(
 ) -> None:
     """So a backlog in one costs the other nothing: its rows are not in that index."""
     statements: list[tuple[str, Any]] = []
-    engine = shop.order.app.extensions["database"].engine
+    engine = dependency(shop.order.app, Database).engine
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from services.inventory.models import Item
-from services.order.clients import Peers
+from services.order.clients import Clients
 from services.order.models import LEASE, Order
 from tests.conftest import LONG_AGO, Shop
 
@@ -22,7 +22,7 @@ def end_leases(shop: Shop) -> None:
 
 
 def test_many_workers_that_recover_at_the_same_time_process_each_order_once(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with shop.payment.unavailable():
         orders = [shop.post_order().json() for _ in range(6)]
@@ -44,7 +44,7 @@ def test_many_workers_that_recover_at_the_same_time_process_each_order_once(
     assert {shop.read_order(order)["status"] for order in orders} == {"CONFIRMED"}
 
 
-def test_an_order_that_is_leased_is_not_recovered(shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_is_leased_is_not_recovered(shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     recovered = []
     real = peers.charge
     monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_order()), real(order)))
@@ -54,7 +54,7 @@ def test_an_order_that_is_leased_is_not_recovered(shop: Shop, peers: Peers, monk
 
 @pytest.mark.parametrize("call", ["reserve", "charge", "notify"])
 def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The first worker stops for longer than its lease in the middle of a call; another finishes the order."""
     before = shop.stock()
@@ -79,7 +79,7 @@ def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
 
 
 def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One call may last nearly as long as a lease."""
     left = {}
@@ -118,7 +118,7 @@ def test_an_order_tried_in_vain_for_hours_is_still_tried(shop: Shop) -> None:
 
 
 def test_a_database_that_fails_in_the_middle_of_an_order_is_a_503_and_the_order_is_resumed(
-    shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = peers.charge
 

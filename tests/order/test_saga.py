@@ -5,8 +5,10 @@ from sqlalchemy import select
 
 from services.inventory.models import Item
 from services.notification.models import Notification
+from services.order.clients import Clients
 from services.payment import processor
 from tests.conftest import Shop
+from tests.dependencies import dependency
 
 
 def test_an_approved_order_is_confirmed_charged_and_takes_its_stock(shop: Shop) -> None:
@@ -114,7 +116,7 @@ def free_item(shop: Shop) -> str:
 def test_an_order_of_nothing_but_free_items_is_confirmed_without_a_charge(
     shop: Shop, free_item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shop.order.app.extensions["peers"], "charge", None)
+    monkeypatch.setattr(dependency(shop.order.app, Clients), "charge", None)
     before = shop.stock(free_item)
     order = shop.post_order(payment_token="tok_decline", lines=[{"sku": free_item, "quantity": 2}]).json()
     assert (order["status"], order["reason"], order["total"]) == ("CONFIRMED", None, 0)

@@ -89,7 +89,7 @@ def test_the_same_charge_many_times_at_once_is_captured_once(payment: RunningSer
 def test_a_declined_charge_stays_declined_and_takes_nothing(payment: RunningService, order_id: str) -> None:
     for _ in range(2):
         response = charge(payment, order_id, "tok_decline")
-        assert (response.status_code, response.json()["type"]) == (402, "urn:problem:card-declined")
+        assert (response.status_code, response.json()["type"]) == (402, "tag:waybill.example,2026:card-declined")
     assert books(payment, order_id) == []
 
 
@@ -113,7 +113,7 @@ def test_another_charge_for_the_same_order_is_refused(
 ) -> None:
     charge(payment, order_id)
     response = charge(payment, order_id, **changes)
-    assert (response.status_code, response.json()["type"]) == (409, "urn:problem:charge-differs")
+    assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:charge-differs")
     assert books(payment, order_id) == [("CAPTURE", 500)]
 
 
@@ -140,14 +140,14 @@ def test_a_refund_before_its_charge_bars_it(payment: RunningService, order_id: s
     expected = {"order_id": order_id, "status": "VOIDED", "amount": None, "currency": None}
     assert refund(payment, order_id).json() == refund(payment, order_id).json() == expected
     response = charge(payment, order_id)
-    assert (response.status_code, response.json()["type"]) == (409, "urn:problem:charge-refunded")
+    assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:charge-refunded")
     assert books(payment, order_id) == []
 
 
 def test_a_refunded_charge_is_not_made_again(payment: RunningService, order_id: str) -> None:
     charge(payment, order_id)
     refund(payment, order_id)
-    assert charge(payment, order_id).json()["type"] == "urn:problem:charge-refunded"
+    assert charge(payment, order_id).json()["type"] == "tag:waybill.example,2026:charge-refunded"
     assert books(payment, order_id) == [("CAPTURE", 500), ("REFUND", 500)]
 
 
