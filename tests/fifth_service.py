@@ -1,0 +1,36 @@
+"""A copy of the project with one more service: what a reader does first, done by a test."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "notification"
+NAME = "loyalty"
+PORT = 8084
+FOLDERS = ("services", "migrations", "tests")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".uv", ".cache", ".*_cache", ".waybill", ".hypothesis", "__pycache__", "node_modules", "dist", "images"
+)
+
+
+def copy_with_a_fifth_service(target: Path, *, registered: bool = True) -> Path:
+    """Copy the project to `target` and add a service: three folders and, unless told otherwise, its entry."""
+    shutil.copytree(ROOT, target, ignore=LEFT_OUT)
+    for folder in FOLDERS:
+        new = target / folder / NAME
+        shutil.copytree(target / folder / TEMPLATE, new)
+        for path in new.rglob("*"):
+            if path.is_file():
+                path.write_text(path.read_text().replace(TEMPLATE, NAME).replace(TEMPLATE.title(), NAME.title()))
+    if registered:
+        with (target / "services.toml").open("a") as registry:
+            registry.write(f"\n[{NAME}]\nport = {PORT}\n")
+        run(target, "-m", "local.generate")
+    return target
+
+
+def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the copy, whose modules then come before those of this project."""
+    return subprocess.run([sys.executable, *arguments], cwd=copy, capture_output=True, text=True)
