@@ -10,14 +10,14 @@ TEMPLATE = "notification"
 NAME = "loyalty"
 PORT = 8084
 FOLDERS = ("services", "migrations", "tests")
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".uv", ".cache", ".*_cache", ".waybill", ".hypothesis", "__pycache__", "node_modules", "dist", "images"
+NOT_SOURCE = shutil.ignore_patterns(
+    ".git", ".venv", ".uv", ".cache", ".*_cache", ".waybill", ".hypothesis", "__pycache__", "node_modules", "dist"
 )
 
 
 def copy_with_a_fifth_service(target: Path, *, registered: bool = True) -> Path:
     """Copy the project to `target` and add a service: three folders and, unless told otherwise, its entry."""
-    shutil.copytree(ROOT, target, ignore=LEFT_OUT)
+    shutil.copytree(ROOT, target, ignore=NOT_SOURCE)
     for folder in FOLDERS:
         new = target / folder / NAME
         shutil.copytree(target / folder / TEMPLATE, new)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.telemetry_receiver import LogRecord, Point, Span
 from tests.traced_shop import CUSTOMER, TracedShop
 

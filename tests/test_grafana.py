@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from grafana.dashboards.__main__ import DASHBOARDS, FOLDER, rendered
 from grafana.queries import Query, queries
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.conftest import ROOT
 
 GRAFANA = ROOT / "grafana"

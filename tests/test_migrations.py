@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.conftest import ROOT, migrate, start_service
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.app.failing_statements import CANARIES
 from tests.service_process import ROOT
 from tests.telemetry_receiver import Receiver, matching

@@ -27,7 +27,7 @@ from rich.table import Table
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.chaos import books
 from tests.chaos.books import Promise, TimeoutWatch
 from tests.chaos.faults import DEPENDENCIES, Injector, Kind, faults

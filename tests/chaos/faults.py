@@ -18,7 +18,7 @@ import psutil
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.chaos.proxy import Armed, NetworkFault, Proxy
 from tests.local_stack import LocalStack
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.conftest import RunningService, Shop, open_shop, valkey_server
 
 ORDER_ID = "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests import conftest
 from tests.conftest import RunningService, Shop, start_service
 from tests.contract.conftest import Operation

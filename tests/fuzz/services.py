@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.fuzz.findings import Findings
 from tests.fuzz.messages import VALID, Message, Source, from_document
 from tests.fuzz.probe import STALL_SECONDS, ask, probing, run_each

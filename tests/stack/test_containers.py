@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from local.settings import HOST
 from tests.stack.conftest import compose, containers, service_of, settings
 

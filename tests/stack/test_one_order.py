@@ -6,7 +6,7 @@ import time
 import pytest
 import requests
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.stack.conftest import PATIENCE, Order, loki, place_order, prometheus, services_in, span_rows, trace, url
 from tests.telemetry_receiver import until
 from tests.test_trace_flow import APPROVED

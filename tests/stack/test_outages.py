@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.stack.conftest import (
     MINUTE,
     PATIENCE,

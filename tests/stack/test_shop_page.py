@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.browser.conftest import browser as browser
 from tests.stack.conftest import PATIENCE, prometheus, services_in, trace, url
 from tests.telemetry_receiver import until
