@@ -159,8 +159,7 @@ def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
 
 @pytest.fixture
 def engines(shop: Shop) -> dict[str, Engine]:
-    services = ("order", "inventory", "payment", "notification")
-    return {name: getattr(shop, name).app.extensions["database"].engine for name in services}
+    return {name: service.app.extensions["database"].engine for name, service in shop.services.items()}
 
 
 @pytest.fixture

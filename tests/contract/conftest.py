@@ -67,5 +67,4 @@ def operation(request: pytest.FixtureRequest) -> Operation:
 @pytest.fixture(params=SERVICES)
 def service(request: pytest.FixtureRequest, shop: Shop) -> RunningService:
     """Each service in turn."""
-    chosen: RunningService = getattr(shop, request.param)
-    return chosen
+    return shop.services[request.param]

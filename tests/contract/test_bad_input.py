@@ -28,7 +28,7 @@ def send(shop: Shop, operation: Operation, body: Any, **headers: str | None) -> 
     data = body if isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body)
     sent: dict[str, str | None] = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    url = getattr(shop, operation.service).url + operation.path
+    url = shop.services[operation.service].url + operation.path
     return requests.post(url, data=data, headers=sent, timeout=10)
 
 

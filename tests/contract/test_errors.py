@@ -7,11 +7,11 @@ import requests
 
 from local.registry import SERVICES
 from tests import conftest
-from tests.conftest import RunningService, Shop, start_service
+from tests.conftest import RunningService, Shop, all_services_at, start_service
 from tests.contract.conftest import Operation
 
 NOBODY = "http://127.0.0.1:9"
-PEERS = {"INVENTORY_URL": NOBODY, "PAYMENT_URL": NOBODY, "NOTIFICATION_URL": NOBODY}
+PEERS = all_services_at(NOBODY)
 
 
 def problem_of(response: requests.Response) -> dict[str, str]:
@@ -35,7 +35,7 @@ def test_a_route_that_is_not_there_is_not_found(service: RunningService, method:
 def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
     shop: Shop, operation: Operation, method: str
 ) -> None:
-    url = getattr(shop, operation.service).url + operation.path
+    url = shop.services[operation.service].url + operation.path
     response = requests.request(method, url, json={}, timeout=10)
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from local.registry import SERVICES
+from local.registry import REGISTRY, SERVICES
 from local.settings import HOST
 from tests.stack.conftest import compose, containers, service_of, settings
 
 PUBLISHED = {
-    "order-service": settings.order_port,
+    **{service.host: settings.port(service.name) for service in REGISTRY.values() if service.page},
     "otel-collector": settings.otlp_http_port,
     "jaeger": settings.traces_port,
     "prometheus": settings.prometheus_port,
@@ -20,9 +20,7 @@ PUBLISHED = {
     "loki": settings.loki_port,
 }
 INSIDE = {
-    "inventory-service": settings.inventory_port,
-    "payment-service": settings.payment_port,
-    "notification-service": settings.notification_port,
+    **{service.host: settings.port(service.name) for service in REGISTRY.values() if not service.page},
     "postgres": 5432,
     "valkey": 6379,
 }
