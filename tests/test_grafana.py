@@ -170,7 +170,7 @@ def ini() -> ConfigParser:
 
 
 def test_the_dashboards_are_what_their_code_makes() -> None:
-    assert {path: path.read_text() for path in FOLDER.glob("*.json")} == rendered(), "make dashboards"
+    assert {path: path.read_text() for path in FOLDER.glob("*.json")} == rendered(), "make generate"
 
 
 def test_dashboards_and_their_panels_have_ids_of_their_own() -> None:
