@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "notification"
 NAME = "loyalty"
-PORT = 8084
+ENTRY = f'\n[{NAME}]\nport = 8084\ncalls = ["payment"]\ncache = true\npage = "Points"\n'
 FOLDERS = ("services", "migrations", "tests")
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", ".uv", ".cache", ".*_cache", ".waybill", ".hypothesis", "__pycache__", "node_modules", "dist"
@@ -21,12 +21,13 @@ def copy_with_a_fifth_service(target: Path, *, registered: bool = True) -> Path:
     for folder in FOLDERS:
         new = target / folder / NAME
         shutil.copytree(target / folder / TEMPLATE, new)
-        for path in new.rglob("*"):
+        for path in list(new.rglob("*")):
             if path.is_file():
+                path = path.rename(path.with_name(path.name.replace(TEMPLATE, NAME)))
                 path.write_text(path.read_text().replace(TEMPLATE, NAME).replace(TEMPLATE.title(), NAME.title()))
     if registered:
         with (target / "services.toml").open("a") as registry:
-            registry.write(f"\n[{NAME}]\nport = {PORT}\n")
+            registry.write(ENTRY)
         run(target, "-m", "local.generate")
     return target
 

@@ -1,0 +1,158 @@
+"""One registry of services: a wrong entry is named, a generated part is fresh, and no place is left out."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.generate import PARTS, fresh
+from local.registry import FILE, REGISTRY, SERVICES, read, start_order
+from tests.fifth_service import ENTRY, NAME, copy_with_a_fifth_service, run
+from tests.service_places import missing, places
+
+
+@pytest.mark.parametrize(("file", "part"), PARTS, ids=lambda value: value)
+def test_a_generated_part_is_fresh(file: str, part: str) -> None:
+    text, renewed = fresh(file, part)
+    assert text == renewed, "run `make generate`"
+
+
+def test_each_place_that_must_know_a_service_knows_every_service() -> None:
+    assert missing() == []
+
+
+def test_a_service_starts_after_those_that_it_calls() -> None:
+    for name in SERVICES:
+        assert all(SERVICES.index(called) < SERVICES.index(name) for called in REGISTRY[name].calls)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("[Loyalty]\nport = 8084", "[Loyalty] name: "),
+        ("[loyalty]", "[loyalty] port: Field required"),
+        ("[loyalty]\nport = 0", "[loyalty] port: "),
+        ("[loyalty]\nport = 8084\ncach = true", "[loyalty] cach: "),
+        ("[loyalty]\nport = 8084\ncalls = ['stock']", "[loyalty] calls stock, which has no entry"),
+        ("[loyalty]\nport = 8083", "notification and loyalty have the same port 8083"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_what_is_wrong(entry: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text(f"{FILE.read_text()}\n{entry}\n")
+    with pytest.raises(ValueError, match=re.escape(f"services.toml: {said}")):
+        read(file)
+
+
+def test_services_that_call_each_other_are_named() -> None:
+    called_back = REGISTRY["payment"].model_copy(update={"calls": ("order",)})
+    with pytest.raises(ValueError, match=r"order.* call each other in a circle"):
+        start_order({**REGISTRY, "payment": called_back})
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with a fifth service, as a reader adds one: three folders, an entry, `make generate`."""
+    return copy_with_a_fifth_service(tmp_path_factory.mktemp("fifth") / "copy")
+
+
+def reported(copy: Path) -> str:
+    """Return what the copy says of its own places."""
+    result = run(copy, "-m", "tests.service_places")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+CHECKS = (
+    "tests/test_architecture.py::test_each_service_is_one_name_in_three_folders",
+    "tests/test_architecture.py::test_a_service_keeps_its_files_where_every_service_has_them",
+    "tests/test_architecture.py::test_the_code_keeps_the_rules[imports]",
+    "tests/test_compose_file.py",
+    "tests/test_registry.py::test_a_generated_part_is_fresh",
+    "tests/test_registry.py::test_each_place_that_must_know_a_service_knows_every_service",
+)
+COVERED_BY = (
+    "tests/contract/test_bad_input.py",
+    "tests/contract/test_errors.py",
+    "tests/contract/test_openapi.py",
+    "tests/test_declared_telemetry.py",
+    "tests/test_migrations.py",
+)
+"""The files whose tests run for each service."""
+
+
+def test_a_fifth_service_passes_the_checks_without_another_edit(copy: Path) -> None:
+    result = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CHECKS)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_fifth_service_is_covered_by_every_test_that_runs_for_each_service(copy: Path) -> None:
+    collected = run(copy, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *COVERED_BY).stdout
+    tests = re.findall(rf"^(\S+\.py)::.*\[.*{NAME}.*\]$", collected, re.MULTILINE)
+    assert set(tests) == set(COVERED_BY), collected
+
+
+def without_lines(pattern: str) -> Callable[[str], str]:
+    """Return what removes the lines of a text that match."""
+    return lambda text: "".join(line for line in text.splitlines(keepends=True) if not re.search(pattern, line))
+
+
+def replacing(old: str, new: str) -> Callable[[str], str]:
+    """Return what replaces a part of a text that must be there once."""
+
+    def edit(text: str) -> str:
+        assert text.count(old) == 1, old
+        return text.replace(old, new)
+
+    return edit
+
+
+OTHERS = f"for name in SERVICES if name != '{NAME}'"
+REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
+    "services.toml": ("services.toml", replacing(ENTRY, "")),
+    "services/<name>/": (f"services/{NAME}/telemetry.py", None),
+    "migrations/<name>/": (f"migrations/{NAME}/0001_tables.py", None),
+    "tests/<name>/": (f"tests/{NAME}/test_{NAME}s.py", None),
+    ".env (ports)": (".env", without_lines("^LOYALTY_PORT=")),
+    "migrations/alembic.ini (sections)": ("migrations/alembic.ini", without_lines(NAME)),
+    "postgres/databases.sql (databases)": ("postgres/databases.sql", replacing(f",{NAME}", "")),
+    "docker-compose.yml (services)": ("docker-compose.yml", without_lines(f"^  {NAME}-service:")),
+    "docker-compose.yml (databases)": ("docker-compose.yml", without_lines("LOYALTY_DATABASE_URL")),
+    "README.md (table of services)": ("README.md", without_lines(f"{NAME}-service")),
+    "local/processes.py": ("local/processes.py", replacing("for name in SERVICES)", f"{OTHERS})")),
+    "local/processes.py (migrations)": (
+        "local/processes.py",
+        replacing("for name in DATABASES}", f"for name in DATABASES if name != '{NAME}'}}"),
+    ),
+    "local/doctor.py": ("local/doctor.py", replacing("for name in SERVICES)\n", f"{OTHERS})\n")),
+    "local/doctor.py (traces)": ("local/doctor.py", replacing("for name in SERVICES\n", f"{OTHERS}\n")),
+    "local/containers.py": (
+        "local/containers.py",
+        replacing("if service.page}", f"if service.page and service.name != '{NAME}'}}"),
+    ),
+    "tests/local_stack.py": (
+        "tests/local_stack.py",
+        replacing("for service in SERVICES),", f"for service in SERVICES if service != '{NAME}'),"),
+    ),
+}
+"""Place -> the file of the copy and how the service goes from it; None removes the file."""
+
+
+def test_each_place_is_tested_below() -> None:
+    assert REMOVALS.keys() == places().keys()
+
+
+@pytest.mark.parametrize("place", REMOVALS)
+def test_a_service_that_one_place_does_not_know_is_named_with_the_place(place: str, copy: Path) -> None:
+    file, remove = REMOVALS[place]
+    path = copy / file
+    whole = path.read_text()
+    if remove is None:
+        path.unlink()
+    else:
+        path.write_text(remove(whole))
+    try:
+        assert f"{NAME} is missing in {place}\n" in reported(copy)
+    finally:
+        path.write_text(whole)
