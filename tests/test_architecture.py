@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fifth_service import NAME, copy_with_a_fifth_service
+from tests.support.fifth_service import NAME, copy_with_a_fifth_service
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from local.generate import PARTS, fresh
-from local.registry import FILE, REGISTRY, SERVICES, read, start_order
-from tests.fifth_service import ENTRY, NAME, copy_with_a_fifth_service, run
-from tests.service_places import missing, places
+from local.generate import PARTS, alembic_sections, compose_databases, compose_services, database_names, fresh
+from local.registry import FILE, REGISTRY, SERVICES, Service, read, start_order
+from tests.support.fifth_service import ENTRY, NAME, copy_with_a_fifth_service, run
+from tests.support.service_places import missing, places
 
 
 @pytest.mark.parametrize(("file", "part"), PARTS, ids=lambda value: value)
@@ -51,6 +51,19 @@ def test_services_that_call_each_other_are_named() -> None:
         start_order({**REGISTRY, "payment": called_back})
 
 
+def test_a_service_is_given_what_its_entry_says_and_nothing_else() -> None:
+    plain = Service(name=NAME, port=8084, database=False)
+    rich = Service(name=NAME, port=8084, calls=("payment",), cache=True, page="Points", memory=96)
+    given = ("DATABASE_URL:", "CACHE_URL:", "PAYMENT_URL:", "PAGE_TRACES_URL:", "ports:", "valkey:", "frontend")
+    for service, has in ((plain, False), (rich, True)):
+        block = compose_services({NAME: service, "payment": REGISTRY["payment"]}).partition("payment-service:\n")[0]
+        assert {what: what in block for what in given} == dict.fromkeys(given, has)
+        assert f"mem_limit: {service.memory}m" in block
+    assert NAME not in alembic_sections({NAME: plain}) + database_names({NAME: plain}) + compose_databases(
+        {NAME: plain}
+    )
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a fifth service, as a reader adds one: three folders, an entry, `make generate`."""
@@ -59,7 +72,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reported(copy: Path) -> str:
     """Return what the copy says of its own places."""
-    result = run(copy, "-m", "tests.service_places")
+    result = run(copy, "-m", "tests.support.service_places")
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = "notification"
 NAME = "loyalty"
 ENTRY = f'\n[{NAME}]\nport = 8084\ncalls = ["payment"]\ncache = true\npage = "Points"\n'

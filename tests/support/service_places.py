@@ -1,4 +1,4 @@
-"""Every place that must know a service, and which of them do not: `python -m tests.service_places` names these."""
+"""Every place that must know a service; `python -m tests.support.service_places` names those that miss one."""
 
 import re
 import sys
