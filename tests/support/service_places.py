@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from local.containers import PUBLISHED
 from local.doctor import examine
@@ -49,10 +50,10 @@ def _names(pattern: str, text: str, service: str) -> bool:
 
 def places() -> Mapping[str, Callable[[str], bool]]:
     """Return each place and whether it knows a service; only the first four are written by hand."""
-    settings = LocalSettings()
+    ports: dict[str, Any] = {name: NOTHING_LISTENS for name in LocalSettings.model_fields if name.endswith("_port")}
+    settings = LocalSettings(**ports)
     rows = {spec.name: spec for spec in process_table(settings)}
-    unused = settings.model_copy(update={name: NOTHING_LISTENS for name, _ in settings if name.endswith("_port")})
-    diagnosed = {finding.what for finding in examine(unused)}
+    diagnosed = {finding.what for finding in examine(settings)}
     return {
         "services.toml": lambda service: service in REGISTRY,
         "services/<name>/": lambda service: all((ROOT / f"services/{service}/{file}.py").exists() for file in FILES),
