@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format chaos fuzz dashboards bench screenshots reset clean
+.PHONY: help setup demo up down test test-stack lint format chaos fuzz generate bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,8 @@ chaos: .venv/.complete ## Break the stack under load and count what was lost (FA
 fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
 	@.venv/bin/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
-dashboards: .venv/.complete ## Rebuild Grafana's dashboards from their code in grafana/dashboards
+generate: .venv/.complete ## Write what services.toml implies into other files, and Grafana's dashboards from their code
+	@.venv/bin/python -m local.generate
 	@.venv/bin/python -m grafana.dashboards
 
 bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages

@@ -27,7 +27,7 @@ from itertools import repeat
 from pathlib import Path
 
 from local.client import TraceApi, new_session, trace_id_of
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.local_stack import LocalStack, local_stack
 
 ROOT = Path(__file__).resolve().parent.parent

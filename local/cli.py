@@ -327,7 +327,7 @@ def demo(logs: Annotated[bool, typer.Option("--logs", help="Show the logs of the
 
 def _place_first_order(at: LocalSettings) -> bool:
     out.print("\nA first order:")
-    api, traces = f"http://{HOST}:{at.order_port}", TraceApi(f"http://{HOST}:{at.traces_port}")
+    api, traces = f"http://{HOST}:{at.port('order')}", TraceApi(f"http://{HOST}:{at.traces_port}")
     lines = {sku: quantity for quantity, sku in enumerate(_first_skus(api), start=1)}
     body = client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
     return place(api, traces, body, deadline=FIRST_TRACE_SECONDS)
@@ -356,7 +356,7 @@ def _first_order(at: LocalSettings) -> None:
     for command, meaning in hints.items():
         out.print(Text(f"  {name} {command:<28}").append(meaning, "dim"))
     out.print(Text("\nOr in a browser:", "bold"))
-    for port, meaning in ((at.order_port, "the shop"), (at.traces_port, "traces, logs and metrics")):
+    for port, meaning in ((at.port("order"), "the shop"), (at.traces_port, "traces, logs and metrics")):
         out.print(Text.assemble("  ", (f"http://{HOST}:{port}/", "cyan"), (f"  {meaning}", "dim")))
     out.print("\nPress Ctrl-C to stop everything.")
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from local.client import ClientError
 from local.ports import taken_ports
+from local.registry import REGISTRY
 from local.settings import HOST, ROOT, LocalSettings, Port
 
 NO_COMPOSE = (
@@ -25,9 +26,13 @@ class ContainerSettings(LocalSettings):
     loki_port: Port
 
 
-PUBLISHED = ("ORDER_PORT", "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT")
+PAGES = {service.host: (service.page, f"{service.name}_port") for service in REGISTRY.values() if service.page}
+PUBLISHED = (
+    *(port.upper() for _title, port in PAGES.values()),
+    "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT",
+)  # fmt: skip
 LINKS = {
-    "order-service": ("Shop", "order_port"),
+    **PAGES,
     "jaeger": ("Traces", "traces_port"),
     "grafana": ("Dashboards", "grafana_port"),
     "prometheus": ("Metrics", "prometheus_port"),

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from local.client import json_of, new_session
 from local.ports import Listener, free_port, listeners
-from local.processes import SERVICES
+from local.registry import REGISTRY, SERVICES, Service
 from local.settings import HOST, LocalSettings
 
 LATELY_SECONDS = 15 * 60
@@ -65,11 +65,11 @@ def examine(settings: LocalSettings) -> list[Finding]:
             )
         ),
         *(
-            ours(f"{name.upper()}_PORT", f"{name}-service", partial(_service, settings, f"{name}-service"))
-            for name in SERVICES
+            ours(service.variable("PORT"), service.host, partial(_service, settings, service))
+            for service in (REGISTRY[name] for name in SERVICES)
         ),
         *(
-            ours("TRACES_PORT", f"traces of {name}", partial(_telemetry, settings, f"{name}-service"))
+            ours("TRACES_PORT", f"traces of {name}", partial(_telemetry, settings, REGISTRY[name].host))
             for name in SERVICES
         ),
     ]
@@ -181,9 +181,8 @@ def _port(settings: LocalSettings, what: str, variable: str) -> Finding:
     return Finding("ok", what, f"{HOST}:{port}") if _listens(port) else _silent(settings, what, variable)
 
 
-def _service(settings: LocalSettings, name: str) -> Finding:
-    variable = name.replace("-service", "_port").upper()
-    port = settings.ports()[variable]
+def _service(settings: LocalSettings, service: Service) -> Finding:
+    name, variable, port = service.host, service.variable("PORT"), settings.port(service.name)
     alive = _get(port, "/healthz")
     ready = _get(port, "/readyz") if alive is not None and alive.ok else None
     if ready is None:

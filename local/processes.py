@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from local.registry import DATABASES, REGISTRY, SERVICES, Service
 from local.settings import HOST, LocalSettings
 
 PYTHON = sys.executable
-SERVICES = ("notification", "payment", "inventory", "order")
 ONE_PER_SERVICE = ("OTEL_SERVICE_NAME",)
 """Variables that name one process: set in the shell, they would make one service of the four."""
 IDENTITY = ("service.name", "service.instance.id")
@@ -35,7 +35,7 @@ class ProcessSpec:
 
 
 def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
-    """Return the whole local stack: the backend, the cache, and order-service after the peers that it calls."""
+    """Return the whole local stack: the backend, the cache, the migrations, and each service after those it calls."""
     return (
         ProcessSpec(
             name="local-backend",
@@ -62,55 +62,43 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
             name="migrations",
             command=(PYTHON, "-m", "migrations"),
             ready=None,
-            environment={f"{service.upper()}_DATABASE_URL": settings.database_url(service) for service in SERVICES},
+            environment={REGISTRY[name].variable("DATABASE_URL"): settings.database_url(name) for name in DATABASES},
         ),
-        _service(settings, "notification"),
-        _service(settings, "payment"),
-        _service(
-            settings, "inventory", {"CACHE_URL": _url(settings.cache_port, "redis") + "/0"}, depends_on=("cache",)
-        ),
-        _service(
-            settings,
-            "order",
-            {
-                "INVENTORY_URL": _url(settings.inventory_port),
-                "PAYMENT_URL": _url(settings.payment_port),
-                "NOTIFICATION_URL": _url(settings.notification_port),
-                # The addresses that the browser uses; a shell behind a proxy (Codespaces) sets others.
-                "PAGE_OTLP_ENDPOINT": os.environ.get("PAGE_OTLP_ENDPOINT") or _url(settings.otlp_http_port),
-                "PAGE_TRACES_URL": os.environ.get("PAGE_TRACES_URL") or _url(settings.traces_port),
-            },
-            depends_on=("inventory-service", "payment-service", "notification-service"),
-            links={"Shop": f"{_url(settings.order_port)}/"},
-        ),
+        *(_service(settings, REGISTRY[name]) for name in SERVICES),
     )
 
 
-def _service(
-    settings: LocalSettings,
-    folder: str,
-    environment: Mapping[str, str] | None = None,
-    depends_on: tuple[str, ...] = (),
-    links: Mapping[str, str] | None = None,
-) -> ProcessSpec:
-    """Return the row of `services/<folder>`, under gunicorn, on its own database."""
-    port: int = getattr(settings, f"{folder}_port")
+def _service(settings: LocalSettings, service: Service) -> ProcessSpec:
+    """Return the row of `services/<name>`, under gunicorn."""
+    port = settings.port(service.name)
+    environment = {
+        **_unless_set_in_the_shell(settings),
+        "HOST": HOST,
+        "PORT": str(port),
+        "WAYBILL_DATA": str(settings.waybill_data),  # by it, `local.ports` tells whose stack a process belongs to
+        **{REGISTRY[name].variable("URL"): _url(settings.port(name)) for name in service.calls},
+    }
+    depends_on = ["local-backend", *(REGISTRY[name].host for name in service.calls)]
+    links = {service.host: f"{_url(port)}/openapi.json"}
+    if service.database:
+        environment["DATABASE_URL"] = settings.database_url(service.name)
+    if service.cache:
+        environment["CACHE_URL"] = _url(settings.cache_port, "redis") + "/0"
+        depends_on.append("cache")
+    if service.page:
+        # The addresses that the browser uses; a shell behind a proxy (Codespaces) sets others.
+        environment["PAGE_OTLP_ENDPOINT"] = os.environ.get("PAGE_OTLP_ENDPOINT") or _url(settings.otlp_http_port)
+        environment["PAGE_TRACES_URL"] = os.environ.get("PAGE_TRACES_URL") or _url(settings.traces_port)
+        links = {service.page: f"{_url(port)}/", **links}
     return ProcessSpec(
-        name=f"{folder}-service",
-        command=(PYTHON, "-m", "gunicorn", "-c", "python:app.gunicorn_conf", f"services.{folder}:create_app()"),
+        name=service.host,
+        command=(PYTHON, "-m", "gunicorn", "-c", "python:app.gunicorn_conf", f"services.{service.name}:create_app()"),
         ready=f"{_url(port)}/readyz",
         live=f"{_url(port)}/healthz",
-        ports={f"{folder.upper()}_PORT": port},
-        environment={
-            **_unless_set_in_the_shell(settings),
-            "HOST": HOST,
-            "PORT": str(port),
-            "DATABASE_URL": settings.database_url(folder),
-            "WAYBILL_DATA": str(settings.waybill_data),  # by it, `local.ports` tells whose stack a process belongs to
-            **(environment or {}),
-        },
-        depends_on=("local-backend", *depends_on),
-        links={**(links or {}), f"{folder}-service": f"{_url(port)}/openapi.json"},
+        ports={service.variable("PORT"): port},
+        environment=environment,
+        depends_on=tuple(depends_on),
+        links=links,
     )
 
 

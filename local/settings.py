@@ -1,26 +1,34 @@
 """Settings of the local stack, read from the environment and from `.env` (the environment wins)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local.registry import DATABASES, REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
 Port = Annotated[int, Field(gt=0, lt=65536)]
 
+_FIELDS: dict[str, Any] = {
+    **{f"{name}_port": Port for name in REGISTRY},
+    # A SQLAlchemy URL such as postgresql+psycopg://...; by default a SQLite file in the data folder.
+    **{f"{name}_database_url": (str | None, None) for name in DATABASES},
+}
+_ServiceSettings = create_model("_ServiceSettings", __base__=BaseSettings, **_FIELDS)
 
-class LocalSettings(BaseSettings):
-    """Ports (1-65535), the data folder and the databases of the local stack."""
+
+class LocalSettings(_ServiceSettings):
+    """Ports (1-65535), the data folder and the databases of the local stack.
+
+    Each service of the registry adds `<name>_port` and, if it has a database, `<name>_database_url`.
+    """
 
     model_config = SettingsConfigDict(env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore")
 
-    order_port: Port
-    inventory_port: Port
-    payment_port: Port
-    notification_port: Port
     cache_port: Port
     otlp_grpc_port: Port
     otlp_http_port: Port
@@ -35,11 +43,11 @@ class LocalSettings(BaseSettings):
     """Origins, separated by spaces, whose pages may send telemetry to the local backend."""
     waybill_allowed_hosts: str = ""
     """Host names (patterns with *), separated by spaces, by which the local backend is reached beside loopback's."""
-    order_database_url: str | None = None
-    """A SQLAlchemy URL such as postgresql+psycopg://...; by default a SQLite file in the data folder."""
-    inventory_database_url: str | None = None
-    payment_database_url: str | None = None
-    notification_database_url: str | None = None
+
+    def port(self, service: str) -> int:
+        """Return the port of a service, by its folder's name."""
+        port: int = getattr(self, f"{service}_port")
+        return port
 
     def database_url(self, service: str) -> str:
         """Return the database of a service, by its folder's name."""

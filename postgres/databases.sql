@@ -1,7 +1,14 @@
--- A database and a user for each service; no user may connect to another's database.
+-- A database and a user for each service; no user may connect to another's database. Run with psql as a superuser:
+-- creates what is missing and leaves alone what is there, so that it can be run at any time.
+-- generated from services.toml, databases: begin (make generate)
+\set services order,inventory,payment,notification
+-- generated from services.toml, databases: end
+
 SELECT format('CREATE ROLE %1$I LOGIN PASSWORD %1$L', service)
-FROM unnest(ARRAY['order', 'inventory', 'payment', 'notification']) AS service \gexec
+FROM unnest(string_to_array(:'services', ',')) AS service
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = service) \gexec
 SELECT format('CREATE DATABASE %1$I OWNER %1$I', service)
-FROM unnest(ARRAY['order', 'inventory', 'payment', 'notification']) AS service \gexec
+FROM unnest(string_to_array(:'services', ',')) AS service
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = service) \gexec
 SELECT format('REVOKE CONNECT ON DATABASE %1$I FROM PUBLIC', service)
-FROM unnest(ARRAY['order', 'inventory', 'payment', 'notification']) AS service \gexec
+FROM unnest(string_to_array(:'services', ',')) AS service \gexec

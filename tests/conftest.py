@@ -1,4 +1,4 @@
-"""Real parts for the tests: databases, the four services over real HTTP, a Valkey stand-in."""
+"""Real parts for the tests: databases, the services over real HTTP, a Valkey stand-in."""
 
 import os
 import uuid
@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from app.database import Database, write_session
+from local.registry import DATABASES, REGISTRY, SERVICES
 from services.order.clients import Clients
 from services.order.models import Order
 from services.order.use_cases import recover_notifications, recover_orders, watch_orders
@@ -147,12 +148,29 @@ class RunningService:
 
 @dataclass
 class Shop:
-    """The four services on real HTTP, each with a migrated database of its own."""
+    """The services on real HTTP by name, each with a migrated database of its own."""
 
-    order: RunningService
-    inventory: RunningService
-    payment: RunningService
-    notification: RunningService
+    services: dict[str, RunningService]
+
+    @property
+    def order(self) -> RunningService:
+        """order-service."""
+        return self.services["order"]
+
+    @property
+    def inventory(self) -> RunningService:
+        """inventory-service."""
+        return self.services["inventory"]
+
+    @property
+    def payment(self) -> RunningService:
+        """payment-service."""
+        return self.services["payment"]
+
+    @property
+    def notification(self) -> RunningService:
+        """notification-service."""
+        return self.services["notification"]
 
     def post_order(self, key: str | None = None, **changes: object) -> requests.Response:
         """Place an order of two Sencha that will be approved, but for `changes`; its key is new if none is given."""
@@ -167,8 +185,8 @@ class Shop:
         return requests.post(f"{self.order.url}/orders", json=body, headers=headers, timeout=30)
 
     def close(self) -> None:
-        """Stop all four."""
-        for service in (self.order, self.inventory, self.payment, self.notification):
+        """Stop all of them."""
+        for service in self.services.values():
             service.close()
 
     def read_order(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -218,7 +236,8 @@ class Shop:
 
 def start_service(name: str, database_url: str, **environment: str) -> RunningService:
     """Migrate the database of a service and serve it, with further settings from `environment`."""
-    migrate(name, database_url)
+    if name in DATABASES:
+        migrate(name, database_url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", database_url)
         for variable, value in environment.items():
@@ -227,6 +246,11 @@ def start_service(name: str, database_url: str, **environment: str) -> RunningSe
     service = RunningService(app, free_port())
     service.start()
     return service
+
+
+def all_services_at(url: str) -> dict[str, str]:
+    """Return the variables that tell a service that every other one is at this URL."""
+    return {service.variable("URL"): url for service in REGISTRY.values()}
 
 
 @pytest.fixture(scope="module")
@@ -248,15 +272,9 @@ def traced_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TracedSho
 
 
 def open_shop(new_database: Callable[[str], str], cache_url: str) -> Shop:
-    """Start the four services."""
-    inventory = start_service("inventory", new_database("inventory"), CACHE_URL=cache_url)
-    payment = start_service("payment", new_database("payment"), PROCESSOR_LATENCY_MS="0")
-    notification = start_service("notification", new_database("notification"))
-    order = start_service(
-        "order",
-        new_database("order"),
-        INVENTORY_URL=inventory.url,
-        PAYMENT_URL=payment.url,
-        NOTIFICATION_URL=notification.url,
-    )
-    return Shop(order, inventory, payment, notification)
+    """Start every service of the registry, each with the URLs of those that it calls."""
+    services: dict[str, RunningService] = {}
+    for name in SERVICES:
+        urls = {REGISTRY[called].variable("URL"): services[called].url for called in REGISTRY[name].calls}
+        services[name] = start_service(name, new_database(name), CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="0", **urls)
+    return Shop(services)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 
 PORTS = (
     *(f"{service.upper()}_PORT" for service in SERVICES),

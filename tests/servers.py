@@ -23,7 +23,7 @@ def postgresql_server() -> Iterator[str]:
 
     Raises FileNotFoundError where PostgreSQL is not installed.
     """
-    binaries = _postgresql_binaries()
+    binaries = postgresql_binaries()
     # A short path, since it holds a Unix socket; its own user, since PostgreSQL refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="waybill-pg-"))
     user = "nobody" if os.geteuid() == 0 else None
@@ -55,7 +55,8 @@ def create_database(server: str, name: str) -> str:
     return f"{server}/{unique}"
 
 
-def _postgresql_binaries() -> Path:
+def postgresql_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs; raise FileNotFoundError where it is not installed."""
     on_path = shutil.which("pg_ctl")
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     found = [Path(on_path).resolve()] if on_path else installed[-1:]

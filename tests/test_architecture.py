@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fifth_service import NAME, copy_with_a_fifth_service
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
@@ -24,6 +26,34 @@ BIN = Path(sys.executable).parent
 def test_the_code_keeps_the_rules(command: list[str]) -> None:
     result = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+BREACHES = {
+    "app/health.py": (f"services.{NAME}.models", "app.health -> services.NAME.models"),
+    "local/ports.py": (f"services.{NAME}.models", "local.ports -> services.NAME.models"),
+    f"services/{NAME}/__init__.py": ("local.settings", "services.NAME -> local.settings"),
+    f"services/{NAME}/settings.py": ("services.order.settings", "services.NAME.settings -> services.order.settings"),
+    f"services/{NAME}/use_cases.py": (f"services.{NAME}.routes", "services.NAME.use_cases -> services.NAME.routes"),
+    f"services/{NAME}/channels.py": (f"services.{NAME}.use_cases", "services.NAME.channels -> services.NAME.use_cases"),
+    f"services/{NAME}/models.py": ("flask", "services.NAME.models -> flask"),
+    f"services/{NAME}/pricing.py": ("werkzeug", "services.NAME.pricing -> werkzeug"),
+}
+"""File of a copy -> what it imports and must not, and how the report names that."""
+
+
+def test_a_service_that_is_registered_nowhere_is_held_to_every_import_rule(tmp_path: Path) -> None:
+    copy = copy_with_a_fifth_service(tmp_path / "copy", registered=False)
+    command = [BIN / "lint-imports", "--no-cache"]
+    kept = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    for file, (module, _) in BREACHES.items():
+        path = copy / file
+        path.write_text(f"{path.read_text() if path.exists() else ''}\nimport {module}\n")
+    broken = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert broken.returncode == 1
+    report = " ".join(broken.stdout.split())
+    assert [breach for _, breach in BREACHES.values() if breach.replace("NAME", NAME) not in report] == []
+    assert "KEPT" not in report
 
 
 def test_each_service_is_one_name_in_three_folders() -> None:

@@ -161,8 +161,7 @@ def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
 
 @pytest.fixture
 def engines(shop: Shop) -> dict[str, Engine]:
-    services = ("order", "inventory", "payment", "notification")
-    return {name: dependency(getattr(shop, name).app, Database).engine for name in services}
+    return {name: dependency(service.app, Database).engine for name, service in shop.services.items()}
 
 
 @pytest.fixture

@@ -7,18 +7,27 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from local.processes import SERVICES
+from local.registry import REGISTRY, SERVICES
 from local.settings import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 COLLECTOR: dict[str, Any] = yaml.safe_load((ROOT / "otel-collector-config.yaml").read_text())
-ONE_SHOT = {"migrate"}
+ONE_SHOT = {"databases", "migrate"}
+"""They run one after the other and end before any service starts."""
+BACKENDS_MIB = 1280
+"""What all containers that are no service of ours may take; with four services of 192 MiB that makes 2 GiB."""
 
 
 @pytest.fixture(params=COMPOSE["services"])
-def service(request: pytest.FixtureRequest) -> dict[str, Any]:
+def name(request: pytest.FixtureRequest) -> str:
+    """Each service of the file in turn, by its name."""
+    return str(request.param)
+
+
+@pytest.fixture
+def service(name: str) -> dict[str, Any]:
     """Each service of the file in turn."""
-    found: dict[str, Any] = COMPOSE["services"][request.param]
+    found: dict[str, Any] = COMPOSE["services"][name]
     return found
 
 
@@ -30,9 +39,35 @@ def test_the_container_stack_has_the_services_of_the_local_stack() -> None:
     }
 
 
-def test_a_container_has_a_memory_limit_and_unless_it_ends_by_itself_a_health_check(service: dict[str, Any]) -> None:
+def test_a_container_has_a_memory_limit_and_unless_it_ends_by_itself_a_health_check(
+    name: str, service: dict[str, Any]
+) -> None:
     assert re.fullmatch(r"\d+m", service["mem_limit"])
-    assert service["healthcheck"].get("disable", False) == ("migrations" in str(service.get("command")))
+    assert service["healthcheck"].get("disable", False) == (name in ONE_SHOT)
+    assert (service["restart"] == "no") == (name in ONE_SHOT)
+
+
+def test_a_container_has_no_rights_that_it_does_not_need(service: dict[str, Any]) -> None:
+    hardened = COMPOSE["x-hardened"]
+    assert {key: service.get(key) for key in ("read_only", "cap_drop", "security_opt")} == {
+        key: hardened[key] for key in ("read_only", "cap_drop", "security_opt")
+    }
+
+
+def test_memory_is_a_budget_for_the_backends_and_one_for_each_service() -> None:
+    limits = {name: int(service["mem_limit"].removesuffix("m")) for name, service in COMPOSE["services"].items()}
+    services = {service.host: service.memory for service in REGISTRY.values()}
+    assert {name: limits[name] for name in services} == services
+    staying = sum(limit for name, limit in limits.items() if name not in services and name not in ONE_SHOT)
+    assert staying + max(limits[name] for name in ONE_SHOT) <= BACKENDS_MIB
+
+
+def test_a_service_starts_once_the_databases_are_there_and_migrated() -> None:
+    after = {name: service.get("depends_on", {}) for name, service in COMPOSE["services"].items()}
+    completed = {"condition": "service_completed_successfully"}
+    assert all(after[service.host]["migrate"] == completed for service in REGISTRY.values())
+    assert after["migrate"] == {"databases": completed}
+    assert after["databases"] == {"postgres": {"condition": "service_healthy"}}
 
 
 def test_an_image_is_built_here_or_pinned_to_a_version(service: dict[str, Any]) -> None:

@@ -15,13 +15,13 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
-from local.processes import SERVICES
-from tests.conftest import ROOT, migrate, start_service
+from local.registry import DATABASES
+from tests.conftest import ROOT, all_services_at, migrate, start_service
 
 
-@pytest.fixture(params=SERVICES)
+@pytest.fixture(params=DATABASES)
 def service(request: pytest.FixtureRequest) -> str:
-    """Each service in turn."""
+    """Each service that has a database in turn."""
     name: str = request.param
     return name
 
@@ -193,8 +193,7 @@ def test_a_service_that_starts_migrates_nothing(
     service: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.conftest.migrate", lambda _service, _url: None)
-    nobody = "http://127.0.0.1:9"
-    running = start_service(service, database_url, INVENTORY_URL=nobody, PAYMENT_URL=nobody, NOTIFICATION_URL=nobody)
+    running = start_service(service, database_url, **all_services_at("http://127.0.0.1:9"))
     running.close()
     assert tables(database_url) == set()
 
@@ -213,7 +212,7 @@ def test_a_url_that_is_none_stops_the_migration_with_a_line_that_names_the_varia
 def test_all_databases_are_migrated_by_one_command_that_names_the_variable_it_misses(
     new_database: Callable[[str], str],
 ) -> None:
-    urls = {f"{service.upper()}_DATABASE_URL": new_database(service) for service in SERVICES}
+    urls = {f"{service.upper()}_DATABASE_URL": new_database(service) for service in DATABASES}
     missing, its_url = urls.popitem()
     command_line = [sys.executable, "-m", "migrations"]
     failed = subprocess.run(command_line, cwd=ROOT, env={**os.environ, **urls}, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The four services as real processes, sending to a receiver and to the local backend: the runs that tests look at."""
+"""The services as real processes, sending to a receiver and to the local backend: the runs that tests look at."""
 
 import signal
 import sqlite3
@@ -13,6 +13,7 @@ from typing import Any
 import requests
 from fakeredis import TcpFakeServer
 
+from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.conftest import migrate
 from tests.local.backend.conftest import Backend, start
 from tests.servers import free_port
@@ -65,14 +66,13 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
             processes.append(stack.enter_context(_service(folder, receiver, name, **environment)))
             return processes[-1]
 
-        inventory = service("inventory", CACHE_URL=cache_url)
-        payment = service("payment", PROCESSOR_LATENCY_MS="1")
-        notification = service("notification")
-        order = service(
-            "order", INVENTORY_URL=inventory.url, PAYMENT_URL=payment.url, NOTIFICATION_URL=notification.url
-        )
-        for process in (inventory, payment, notification, order):
+        named: dict[str, ServiceProcess] = {}
+        for name in SERVICES:
+            urls = {REGISTRY[called].variable("URL"): named[called].url for called in REGISTRY[name].calls}
+            named[name] = service(name, CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="1", **urls)
+        for process in processes:
             until(process.ready, 30)
+        order, inventory, payment = named["order"], named["inventory"], named["payment"]
 
         _make_free(folder, "CUP-PORCELAIN")
         free = _order(order, "free", lines=[{"sku": "CUP-PORCELAIN", "quantity": 1}])
@@ -134,7 +134,8 @@ def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: Serv
 @contextmanager
 def _service(folder: Path, receiver: Receiver, name: str, **environment: str) -> Iterator[ServiceProcess]:
     url = f"sqlite:///{folder}/{name}.db"
-    migrate(name, url)
+    if name in DATABASES:
+        migrate(name, url)
     with running_service(
         f"services.{name}:create_app()",
         folder / f"{name}-{time.monotonic_ns()}",

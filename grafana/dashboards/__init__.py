@@ -1,1 +1,1 @@
-"""The dashboards as code; `make dashboards` writes them as the JSON beside this file, which Grafana loads."""
+"""The dashboards as code; `make generate` writes them as the JSON beside this file, which Grafana loads."""

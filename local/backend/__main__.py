@@ -54,7 +54,7 @@ class Backend(BaseApplication):
         app.before_request(lambda: refuse_other_hosts(settings.waybill_allowed_hosts.lower().split()))
         app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
         app.register_blueprint(read_api(self.writer))
-        app.register_blueprint(explorer(USAGE, f"http://{HOST}:{settings.order_port}/"))
+        app.register_blueprint(explorer(USAGE, f"http://{HOST}:{settings.port('order')}/"))
         logging.getLogger(__name__).info("ready, data in %s", settings.waybill_data)
         return app
 

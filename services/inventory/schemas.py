@@ -14,7 +14,7 @@ SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
 class NewReservationLine(RequestBody):
     """How many of which item."""
 
-    sku: str = Field(pattern=SKU_PATTERN)
+    sku: str = Field(pattern=SKU_PATTERN, json_schema_extra={"example": "TEA-SENCHA"})
     quantity: int = Field(ge=1, le=1000)
 
 
@@ -57,7 +57,7 @@ class ReservationResponse(ResponseBody):
 class ItemPath(BaseModel):
     """The item of a URL."""
 
-    sku: str = Field(pattern=SKU_PATTERN)
+    sku: str = Field(pattern=SKU_PATTERN, json_schema_extra={"example": "TEA-SENCHA"})
 
 
 class ItemResponse(ResponseBody):

@@ -13,7 +13,7 @@ class NewNotification(RequestBody):
     """What POST /notifications takes."""
 
     order_id: JsonUUID
-    customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", json_schema_extra={"example": "cus_42"})
     template: Template = Field(strict=False)  # as JsonUUID
 
 

@@ -15,7 +15,7 @@ SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
 class NewOrderLine(RequestBody):
     """How many of which item."""
 
-    sku: str = Field(pattern=SKU_PATTERN, examples=["TEA-SENCHA"])
+    sku: str = Field(pattern=SKU_PATTERN, json_schema_extra={"example": "TEA-SENCHA"})
     quantity: int = Field(ge=1, le=1000)
 
 
@@ -28,9 +28,9 @@ def _each_sku_once(lines: list[NewOrderLine]) -> list[NewOrderLine]:
 class NewOrder(RequestBody):
     """What POST /orders takes."""
 
-    customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["cus_42"])
+    customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", json_schema_extra={"example": "cus_42"})
     region: Literal["eu", "us", "ap"]
-    payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$", examples=["tok_approve"])
+    payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$", json_schema_extra={"example": "tok_approve"})
     lines: Annotated[list[NewOrderLine], AfterValidator(_each_sku_once)] = Field(min_length=1, max_length=20)
 
 

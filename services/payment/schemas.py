@@ -12,9 +12,9 @@ class NewCharge(RequestBody):
     """What POST /charges takes; `amount` in minor units of `currency`."""
 
     order_id: JsonUUID
-    payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$")
+    payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$", json_schema_extra={"example": "tok_approve"})
     amount: int = Field(ge=1, le=10**12)
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    currency: str = Field(pattern=r"^[A-Z]{3}$", json_schema_extra={"example": "EUR"})
 
 
 class NewRefund(RequestBody):

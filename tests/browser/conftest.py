@@ -15,6 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from local.registry import SERVICES
 from tests.servers import free_port
 from tests.telemetry_receiver import until
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DIST = ROOT / "web" / "dist"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
-PORTS = ("ORDER", "INVENTORY", "PAYMENT", "NOTIFICATION", "CACHE", "OTLP_GRPC", "OTLP_HTTP", "TRACES")
+PORTS = (*map(str.upper, SERVICES), "CACHE", "OTLP_GRPC", "OTLP_HTTP", "TRACES")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",

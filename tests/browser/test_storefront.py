@@ -12,10 +12,11 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, Route, expect
 
+from local.registry import REGISTRY
 from tests.browser.conftest import DIST, NewPage, Stack, accessibility_problems
 from tests.telemetry_receiver import until
 
-SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
+SERVICES = tuple(REGISTRY[name].host for name in ("order", *REGISTRY["order"].calls))
 
 
 def open_shop(page: Page, stack: Stack) -> None:

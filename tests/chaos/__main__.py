@@ -27,7 +27,7 @@ from rich.table import Table
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from local.processes import SERVICES
+from local.registry import DATABASES
 from tests.chaos import books
 from tests.chaos.books import Promise, TimeoutWatch
 from tests.chaos.faults import DEPENDENCIES, Injector, Kind, faults
@@ -119,13 +119,13 @@ def _kinds(text: str) -> list[Kind]:
 @contextmanager
 def _scene(data: Path, database: Database, workers: int, seed: int) -> Iterator[Scene]:
     with ExitStack() as stack:
-        urls = {service: f"sqlite:///{data / service}.db" for service in SERVICES}
+        urls = {service: f"sqlite:///{data / service}.db" for service in DATABASES}
         if database is Database.POSTGRESQL:
             try:
                 server = stack.enter_context(postgresql_server())
             except FileNotFoundError as error:
                 raise SystemExit(str(error)) from None
-            urls = {service: create_database(server, service) for service in SERVICES}
+            urls = {service: create_database(server, service) for service in DATABASES}
         ports = dict(zip(DEPENDENCIES, free_ports(len(DEPENDENCIES)), strict=True))
         chance = random.Random(f"proxies {seed}")
         proxies = {service: Proxy(port, chance) for service, port in ports.items()}

@@ -1,51 +1,14 @@
-"""The four services over SQLite, and a valid request to each of their operations that take a body."""
+"""The services over SQLite, and a valid request to each of their operations that take a body."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.conftest import RunningService, Shop, open_shop, valkey_server
+from tests.support.operations import Operation, with_a_body
 
-ORDER_ID = "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"
-
-
-@dataclass(frozen=True)
-class Operation:
-    """Where a body goes, and one that is accepted."""
-
-    service: str
-    path: str
-    body: dict[str, Any]
-
-
-OPERATIONS = [
-    Operation(
-        "order",
-        "/orders",
-        {
-            "customer_id": "cus_1",
-            "region": "eu",
-            "payment_token": "tok_approve",
-            "lines": [{"sku": "TEA-SENCHA", "quantity": 2}],
-        },
-    ),
-    Operation("inventory", "/reservations", {"order_id": ORDER_ID, "lines": [{"sku": "TEA-SENCHA", "quantity": 2}]}),
-    Operation("inventory", "/releases", {"order_id": ORDER_ID}),
-    Operation(
-        "payment",
-        "/charges",
-        {"order_id": ORDER_ID, "payment_token": "tok_approve", "amount": 500, "currency": "EUR"},
-    ),
-    Operation("payment", "/refunds", {"order_id": ORDER_ID}),
-    Operation(
-        "notification",
-        "/notifications",
-        {"order_id": ORDER_ID, "customer_id": "cus_1", "template": "order_confirmed"},
-    ),
-]
+OPERATIONS = with_a_body()
 
 
 @pytest.fixture(scope="module")
@@ -67,5 +30,4 @@ def operation(request: pytest.FixtureRequest) -> Operation:
 @pytest.fixture(params=SERVICES)
 def service(request: pytest.FixtureRequest, shop: Shop) -> RunningService:
     """Each service in turn."""
-    chosen: RunningService = getattr(shop, request.param)
-    return chosen
+    return shop.services[request.param]

@@ -10,9 +10,12 @@ import pytest
 import requests
 
 from tests.conftest import Shop
-from tests.contract.conftest import OPERATIONS, Operation
+from tests.contract.conftest import OPERATIONS
+from tests.support.operations import Operation
 
 SECRET = "4111111111111111"
+WITH_LINES = [operation for operation in OPERATIONS if "lines" in operation.body]
+WITH_AN_AMOUNT = [operation for operation in OPERATIONS if "amount" in operation.body]
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +27,12 @@ def _logs_without_secrets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def send(shop: Shop, operation: Operation, body: Any, **headers: str | None) -> requests.Response:
-    """Post `body` as it is, or as JSON if it is not text."""
+    """Send `body` as it is, or as JSON if it is not text."""
     data = body if isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body)
     sent: dict[str, str | None] = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    url = getattr(shop, operation.service).url + operation.path
-    return requests.post(url, data=data, headers=sent, timeout=10)
+    url = shop.services[operation.service].url + operation.path
+    return requests.request(operation.method, url, data=data, headers=sent, timeout=10)
 
 
 def refused(response: requests.Response, *statuses: int) -> dict[str, Any]:
@@ -101,7 +104,7 @@ def test_every_field_refuses_what_it_is_not(shop: Shop, operation: Operation, va
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1001, 2**31, 2**63, 10**30, -(10**30), 1.0, 1.5, 1e308, True, "2", None])
-@pytest.mark.parametrize("operation", OPERATIONS[:2], ids=lambda operation: operation.path)
+@pytest.mark.parametrize("operation", WITH_LINES, ids=lambda operation: operation.path)
 def test_a_quantity_is_a_whole_number_of_sane_size(shop: Shop, operation: Operation, quantity: object) -> None:
     body = copy.deepcopy(operation.body)
     body["lines"][0]["quantity"] = quantity
@@ -109,8 +112,8 @@ def test_a_quantity_is_a_whole_number_of_sane_size(shop: Shop, operation: Operat
 
 
 @pytest.mark.parametrize("amount", [0, -1, 10**12 + 1, 2**63, 10**30, 1.0, True, "500", None])
-def test_an_amount_is_a_whole_number_of_sane_size(shop: Shop, amount: object) -> None:
-    operation = next(operation for operation in OPERATIONS if operation.path == "/charges")
+@pytest.mark.parametrize("operation", WITH_AN_AMOUNT, ids=lambda operation: operation.path)
+def test_an_amount_is_a_whole_number_of_sane_size(shop: Shop, operation: Operation, amount: object) -> None:
     assert fields(refused(send(shop, operation, operation.body | {"amount": amount}), 422)) == ["amount"]
 
 
@@ -119,7 +122,7 @@ def test_an_integer_of_ten_thousand_digits_is_refused(shop: Shop, operation: Ope
     refused(send(shop, operation, body.encode()), 400)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS[:2], ids=lambda operation: operation.path)
+@pytest.mark.parametrize("operation", WITH_LINES, ids=lambda operation: operation.path)
 @pytest.mark.parametrize(
     ("lines", "field"),
     [

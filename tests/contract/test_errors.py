@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from local.processes import SERVICES
+from local.registry import DATABASES
 from tests import conftest
-from tests.conftest import RunningService, Shop, start_service
-from tests.contract.conftest import Operation
+from tests.conftest import RunningService, Shop, all_services_at, start_service
+from tests.support.operations import Operation, operations
 
 NOBODY = "http://127.0.0.1:9"
-PEERS = {"INVENTORY_URL": NOBODY, "PAYMENT_URL": NOBODY, "NOTIFICATION_URL": NOBODY}
+PEERS = all_services_at(NOBODY)
 
 
 def problem_of(response: requests.Response) -> dict[str, str]:
@@ -35,10 +35,10 @@ def test_a_route_that_is_not_there_is_not_found(service: RunningService, method:
 def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
     shop: Shop, operation: Operation, method: str
 ) -> None:
-    url = getattr(shop, operation.service).url + operation.path
+    url = shop.services[operation.service].url + operation.path
     response = requests.request(method, url, json={}, timeout=10)
     assert response.status_code == 405
-    assert "POST" in response.headers["Allow"]
+    assert operation.method in response.headers["Allow"]
     assert problem_of(response)["status"] == 405
 
 
@@ -54,22 +54,15 @@ def test_a_service_with_its_database_is_alive_and_ready(service: RunningService)
     assert requests.get(f"{service.url}/readyz", timeout=10).json() == {"status": "ready"}
 
 
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [("order", "/orders"), ("inventory", "/items"), ("payment", "/refunds"), ("notification", "/notifications")],
-)
-def test_a_service_whose_database_is_away_says_to_try_later(
-    name: str, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", DATABASES)
+def test_a_service_whose_database_is_away_says_to_try_later(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conftest, "migrate", lambda _service, _url: None)
     url = f"postgresql://waybill@127.0.0.1:{conftest.free_port()}/{name}"
     service = start_service(name, url, **PEERS)
-    if path in ("/orders", "/items"):
-        response = requests.get(service.url + path, timeout=20)
-    else:
-        body = {"order_id": "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"}
-        body |= {"customer_id": "cus_1", "template": "order_confirmed"} if name == "notification" else {}
-        response = requests.post(service.url + path, json=body, timeout=20)
+    operation = next(operation for operation in operations(name) if operation.body)
+    headers = {"Idempotency-Key": "a-key"}
+    url = service.url + operation.path
+    response = requests.request(operation.method, url, json=operation.body, headers=headers, timeout=20)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert "try again" in problem_of(response)["detail"]
     ready = requests.get(f"{service.url}/readyz", timeout=20)
@@ -79,7 +72,7 @@ def test_a_service_whose_database_is_away_says_to_try_later(
     service.close()
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", DATABASES)
 def test_a_service_that_was_not_migrated_logs_what_to_do_and_is_ready_once_it_was(
     name: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.conftest import RunningService
+from tests.support.operations import operations
 
 EXAMPLES = 12
 """Of each operation, valid and invalid; the same in each run."""
@@ -49,6 +50,14 @@ def test_the_document_is_openapi_3_1(service: RunningService, document: Any) -> 
     assert raw["openapi"].startswith("3.1.")
     assert raw["info"]["title"] == service.app.import_name
     document.validate()
+
+
+def test_the_operations_that_the_other_tests_call_are_those_of_the_document(
+    service: RunningService, document: Any
+) -> None:
+    documented = {(result.ok().method.upper(), result.ok().path) for result in document.get_all_operations()}
+    name = service.app.import_name.removesuffix("-service")
+    assert {(operation.method, operation.template) for operation in operations(name)} == documented
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

@@ -1,4 +1,4 @@
-"""Sends generated requests to the four services and mutated exports to the local backend, and reports what failed.
+"""Sends generated requests to the services and mutated exports to the local backend, and reports what failed.
 
     python -m tests.fuzz --requests 10000 --exports 10000 --seed 1
 
@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from local.registry import SERVICES
 from tests.fuzz import backend, services
 from tests.fuzz.findings import Findings
 from tests.local_stack import LocalStack, local_stack
@@ -37,19 +38,22 @@ def main(
         bool, typer.Option("--keep", help="Let the stack run until Enter, to send failures again.")
     ] = False,
 ) -> None:
-    """Fuzz the four services and the local backend of a stack of its own."""
+    """Fuzz the services and the local backend of a stack of its own."""
     seed = random.getrandbits(32) if seed is None else seed
     console.print(f"{requests:,} requests to each service, {exports:,} exports, seed {seed}")
     failed = 0
     with fuzzed_stack() as stack:
-        for title, fuzz, number in (("requests", services.fuzz, requests * 4), ("exports", backend.fuzz, exports)):
+        for title, fuzz, number in (
+            ("requests", services.fuzz, requests * len(SERVICES)),
+            ("exports", backend.fuzz, exports),
+        ):
             if not number:
                 continue
             findings = Findings()
             columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
             with Progress(*columns, console=console, transient=True) as progress:
                 bar = progress.add_task(title, total=number)
-                each = number // 4 if fuzz is services.fuzz else number
+                each = number // len(SERVICES) if fuzz is services.fuzz else number
                 fuzz(stack, each, seed, findings, lambda done, bar=bar: progress.update(bar, completed=done))  # type: ignore[misc]
             console.rule(title)
             findings.report(console)

@@ -17,33 +17,10 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 
 from tests.fuzz import oddities
+from tests.support.operations import ORDER_ID, operations, with_a_body
 
-ORDER_ID = "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"
-LINES = [{"sku": "TEA-SENCHA", "quantity": 2}, {"sku": "CUP-PORCELAIN", "quantity": 1}]
-ORDER = {"customer_id": "cus_1", "region": "eu", "payment_token": "tok_approve", "lines": LINES}
-CHARGE = {"order_id": ORDER_ID, "payment_token": "tok_decline", "amount": 990, "currency": "EUR"}
-NOTIFICATION = {"order_id": ORDER_ID, "customer_id": "cus_1", "template": "order_confirmed"}
-RESERVATION = {"order_id": ORDER_ID, "lines": LINES}
-JUST_THE_ORDER = {"order_id": ORDER_ID}
-VALID: dict[str, tuple[tuple[str, str, dict[str, Any] | None], ...]] = {
-    "order": (
-        ("POST", "/orders", ORDER),
-        ("GET", "/", None),
-        ("GET", "/items", None),
-        ("GET", f"/orders/{ORDER_ID}", None),
-        ("GET", "/orders?limit=2", None),
-    ),
-    "inventory": (
-        ("POST", "/reservations", RESERVATION),
-        ("POST", "/releases", JUST_THE_ORDER),
-        ("GET", "/items/TEA-SENCHA", None),
-        ("GET", "/items", None),
-    ),
-    "payment": (("POST", "/charges", CHARGE), ("POST", "/refunds", JUST_THE_ORDER)),
-    "notification": (("POST", "/notifications", NOTIFICATION),),
-}
-"""Method, target and body of what each service takes; the last is what the honest client asks for."""
-EVERYWHERE = (("GET", "/healthz", None), ("GET", "/readyz", None), ("GET", "/openapi.json", None))
+ANY_BODY = with_a_body()[0].body
+EVERYWHERE = [("GET", path, dict[str, Any]()) for path in ("/healthz", "/readyz", "/openapi.json", "/")]
 
 
 @dataclass(frozen=True)
@@ -105,9 +82,10 @@ class Source:
     def _base(self, chance: random.Random) -> Message:
         if self.cases and chance.random() < 0.5:
             return chance.choice(self.cases)
-        method, target, body = chance.choice((*VALID[self.service], *VALID[self.service], *EVERYWHERE))
+        own = [(operation.method, operation.path, operation.body) for operation in operations(self.service)]
+        method, target, body = chance.choice((*own, *own, *EVERYWHERE))
         message = Message(method.encode(), target.encode(), ((b"Host", b"127.0.0.1"),))
-        if body is not None:
+        if body:
             if chance.random() < 0.5:
                 body = {
                     **body,
@@ -175,7 +153,7 @@ def _document(message: Message) -> Any:
     try:
         return json.loads(message.body)
     except ValueError:
-        return ORDER
+        return ANY_BODY
 
 
 def _odd_json(message: Message, chance: random.Random) -> Message:

@@ -10,9 +10,8 @@ from small_api import SmallApi
 from typer.testing import CliRunner, Result
 
 from local.cli import app
+from local.containers import PUBLISHED
 from tests.servers import free_port
-
-PUBLISHED = ("ORDER_PORT", "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT")
 
 
 def containers() -> Result:

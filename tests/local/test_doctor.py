@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 from local.cli import app
 from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
+from local.registry import REGISTRY
 from local.settings import LocalSettings
 from tests.conftest import free_port
 
-SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
+SERVICES = tuple(service.host for service in REGISTRY.values())
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Any process may die at any moment: what it left is resumed until stock and money agree.
 
-A death is simulated before and after each commit of any of the four services, one per order: the transaction is
+A death is simulated before and after each commit of any of the services, one per order: the transaction is
 rolled back, or has happened, and the caller loses its connection.
 """
 
@@ -51,7 +51,7 @@ class Fate:
 def fated(shop: Shop, place: int) -> Iterator[Fate]:
     """Within this, the `place`-th beginning or end of a commit kills the service that commits."""
     fate = Fate(place)
-    services = (shop.order, shop.inventory, shop.payment, shop.notification)
+    services = shop.services.values()
     with pytest.MonkeyPatch.context() as patch:
         for service in services:
             patch.setattr(service.app, "wsgi_app", drop_connection_when_dead(service))

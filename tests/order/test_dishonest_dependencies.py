@@ -20,7 +20,7 @@ from app.http_client import CALL_DEADLINE
 from services.order.clients import Clients
 from services.order.models import LEASE, Order
 from services.order.use_cases import recover_notifications, recover_orders
-from tests.conftest import LONG_AGO, RunningService, start_service
+from tests.conftest import LONG_AGO, RunningService, all_services_at, start_service
 
 Body = dict[str, Any]
 PRICE = 1290
@@ -110,8 +110,7 @@ def _honest_again(dependency: Dependency) -> None:
 @pytest.fixture(scope="module")
 def service(dependency: Dependency, new_sqlite: Callable[[str], str]) -> Iterator[RunningService]:
     """Order-service, whose dependencies are all that one."""
-    urls = {f"{name}_URL": dependency.url for name in ("INVENTORY", "PAYMENT", "NOTIFICATION")}
-    running = start_service("order", new_sqlite("order"), **urls)
+    running = start_service("order", new_sqlite("order"), **all_services_at(dependency.url))
     yield running
     running.close()
 

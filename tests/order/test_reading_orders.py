@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from services.order.models import Order, OrderLine, Status
-from tests.conftest import RunningService, start_service
+from tests.conftest import RunningService, all_services_at, start_service
 
 NOBODY = "http://127.0.0.1:9"
 NEWEST = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -17,9 +17,7 @@ NEWEST = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def orders(new_database: Callable[[str], str]) -> Iterator[RunningService]:
     """order-service with 25 orders; five came at each of five instants."""
-    service = start_service(
-        "order", new_database("order"), INVENTORY_URL=NOBODY, PAYMENT_URL=NOBODY, NOTIFICATION_URL=NOBODY
-    )
+    service = start_service("order", new_database("order"), **all_services_at(NOBODY))
     with service.session() as session, session.begin():
         session.add_all(order_at(NEWEST - timedelta(microseconds=number // 5)) for number in range(25))
     yield service

@@ -15,6 +15,7 @@ import requests
 
 from local.client import trace_id_of
 from local.containers import ContainerSettings
+from local.registry import REGISTRY
 from local.settings import HOST, ROOT
 from tests.telemetry_receiver import until
 
@@ -23,6 +24,9 @@ PATIENCE = 60
 MINUTE = 60.0
 RATE = 5.0
 """Orders a second of the tests' own load."""
+
+IN_AN_ORDER = {"order", *REGISTRY["order"].calls}
+"""The services that leave spans in the trace of an order."""
 
 settings = ContainerSettings()
 

@@ -6,8 +6,19 @@ import time
 import pytest
 import requests
 
-from local.processes import SERVICES
-from tests.stack.conftest import PATIENCE, Order, loki, place_order, prometheus, services_in, span_rows, trace, url
+from local.registry import REGISTRY
+from tests.stack.conftest import (
+    IN_AN_ORDER,
+    PATIENCE,
+    Order,
+    loki,
+    place_order,
+    prometheus,
+    services_in,
+    span_rows,
+    trace,
+    url,
+)
 from tests.telemetry_receiver import until
 from tests.test_trace_flow import APPROVED
 
@@ -33,7 +44,7 @@ def edges(trace_id: str) -> set[tuple[object, object]]:
 
 
 def test_jaeger_has_the_trace_with_all_services_and_edges(order: Order) -> None:
-    until(lambda: services_in(trace(order.trace_id)) == set(SERVICES), PATIENCE)
+    until(lambda: services_in(trace(order.trace_id)) == IN_AN_ORDER, PATIENCE)
     until(lambda: edges(order.trace_id) >= EDGES, PATIENCE)
 
 
@@ -48,7 +59,7 @@ def test_loki_has_the_logs_of_the_trace_from_all_services(order: Order) -> None:
         streams = loki(f'{{service_name=~".+"}} | trace_id="{order.trace_id}"')
         return {stream["stream"]["service_name"].removesuffix("-service") for stream in streams}
 
-    until(lambda: names() == set(SERVICES), PATIENCE)
+    until(lambda: names() == IN_AN_ORDER, PATIENCE)
 
 
 def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> None:
@@ -61,16 +72,15 @@ def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> No
 
     assert order.trace_id
     newest = until(exemplars, PATIENCE)[-1]
-    assert services_in(until(lambda: trace(newest), PATIENCE)) == set(SERVICES)
+    assert services_in(until(lambda: trace(newest), PATIENCE)) == IN_AN_ORDER
 
 
 def test_prometheus_has_the_service_graph(order: Order) -> None:
+    services = [REGISTRY[name] for name in IN_AN_ORDER]
     expected = {
-        ("order-service", "inventory-service"),
-        ("order-service", "payment-service"),
-        ("order-service", "notification-service"),
-        ("inventory-service", "valkey"),
-        *((f"{service}-service", "postgres") for service in SERVICES),
+        *((service.host, REGISTRY[called].host) for service in services for called in service.calls),
+        *((service.host, "valkey") for service in services if service.cache),
+        *((service.host, "postgres") for service in services if service.database),
     }
 
     def graph() -> set[tuple[str, str]]:

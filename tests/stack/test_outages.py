@@ -2,8 +2,9 @@
 
 import pytest
 
-from local.processes import SERVICES
+from local.registry import SERVICES
 from tests.stack.conftest import (
+    IN_AN_ORDER,
     MINUTE,
     PATIENCE,
     Order,
@@ -27,7 +28,7 @@ def confirmed(orders: list[Order]) -> bool:
 
 def incomplete(orders: list[Order]) -> list[str]:
     """Those whose trace lacks a service."""
-    return [order.trace_id for order in orders if services_in(trace(order.trace_id)) != set(SERVICES)]
+    return [order.trace_id for order in orders if services_in(trace(order.trace_id)) != IN_AN_ORDER]
 
 
 def without_logs(orders: list[Order]) -> list[str]:

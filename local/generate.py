@@ -1,0 +1,128 @@
+"""`python -m local.generate`: write what the registry implies into the files that no Python program reads.
+
+A generated part stands between two comments, `generated from services.toml, <part>: begin` and `... end`; the rest of
+a file is written by hand. `tests/test_registry.py` checks that every part is fresh.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from local.registry import REGISTRY, Service
+from local.settings import ROOT
+
+PAGE_LINES = (
+    "    # As a browser reaches them, from outside.",
+    "    PAGE_OTLP_ENDPOINT: http://127.0.0.1:${OTLP_HTTP_PORT}",
+    "    PAGE_TRACES_URL: http://127.0.0.1:${TRACES_PORT}",
+)
+
+
+def ports(services: Mapping[str, Service]) -> str:
+    """Return the variables of the services' ports, for `.env`."""
+    return "".join(f"{service.variable('PORT')}={service.port}\n" for service in services.values())
+
+
+def alembic_sections(services: Mapping[str, Service]) -> str:
+    """Return a section for each database, for `alembic.ini`."""
+    names = [service.name for service in services.values() if service.database]
+    return "\n".join(f"[{name}]\nversion_locations = %(here)s/{name}\n" for name in names)
+
+
+def database_names(services: Mapping[str, Service]) -> str:
+    r"""Return the \set of psql that lists the databases, for `databases.sql`."""
+    return f"\\set services {','.join(service.name for service in services.values() if service.database)}\n"
+
+
+def compose_services(services: Mapping[str, Service]) -> str:
+    """Return a block for each service, for `docker-compose.yml`."""
+    return "\n".join(_compose_service(service, services) for service in services.values())
+
+
+def _compose_service(service: Service, services: Mapping[str, Service]) -> str:
+    port = f"${{{service.variable('PORT')}}}"
+    called = [services[name] for name in service.calls]
+    lines = [
+        f"{service.host}:",
+        "  <<: *service",
+        f'  command: gunicorn -c python:app.gunicorn_conf "services.{service.name}:create_app()"',
+        f"  mem_limit: {service.memory}m",
+        "  environment:",
+        "    <<: *environment",
+        f"    PORT: {port}",
+        f"    ALLOWED_HOSTS: {service.host}{',${ALLOWED_HOSTS:-}' if service.page else ''}",
+        *([f"    DATABASE_URL: {_database_url(service)}"] if service.database else []),
+        *(["    CACHE_URL: redis://valkey:6379/0"] if service.cache else []),
+        *(f"    {each.variable('URL')}: http://{each.host}:${{{each.variable('PORT')}}}" for each in called),
+        *(PAGE_LINES if service.page else []),
+        *([f'  ports: ["127.0.0.1:{port}:{port}"]', "  networks: [backend, frontend]"] if service.page else []),
+        "  depends_on:",
+        "    migrate: {condition: service_completed_successfully}",
+        *(["    valkey: {condition: service_healthy}"] if service.cache else []),
+    ]
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def compose_databases(services: Mapping[str, Service]) -> str:
+    """Return the variables of the databases' URLs, for `migrate` in `docker-compose.yml`."""
+    databases = [service for service in services.values() if service.database]
+    return "".join(f"      {service.variable('DATABASE_URL')}: {_database_url(service)}\n" for service in databases)
+
+
+def _database_url(service: Service) -> str:
+    return f"postgresql://{service.name}:{service.name}@postgres/{service.name}"
+
+
+def table(services: Mapping[str, Service]) -> str:
+    """Return a row for each service, for the README."""
+    rows = ["| service | port | calls | keeps its data in |", "|---|---|---|---|"]
+    for service in services.values():
+        stores = ["a database"] * service.database + ["the cache"] * service.cache
+        cells = (
+            f"[{service.host}](services/{service.name}/README.md)",
+            str(service.port),
+            ", ".join(service.calls) or "-",
+            ", ".join(stores) or "-",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+PARTS: dict[tuple[str, str], Callable[[Mapping[str, Service]], str]] = {
+    (".env", "ports"): ports,
+    ("migrations/alembic.ini", "sections"): alembic_sections,
+    ("postgres/databases.sql", "databases"): database_names,
+    ("docker-compose.yml", "services"): compose_services,
+    ("docker-compose.yml", "databases"): compose_databases,
+    ("README.md", "table of services"): table,
+}
+"""(File, part) -> what writes the part."""
+
+
+def fresh(file: str, part: str, root: Path = ROOT) -> tuple[str, str]:
+    """Return the text of a file as it is and as it must be; raise ValueError if the part has no begin and end."""
+    text = (root / file).read_text()
+    marker = rf"[^\n]*generated from services\.toml, {part}: "
+    pattern = re.compile(rf"({marker}begin[^\n]*\n).*?({marker}end)", re.DOTALL)
+    rendered = PARTS[file, part](REGISTRY)
+    renewed, found = pattern.subn(lambda match: match[1] + rendered + match[2], text)
+    if found != 1:
+        raise ValueError(
+            f"{file}: found {found} parts between the comments `generated from services.toml, {part}: begin` and "
+            "`... end`, not 1. Restore the two comments where the part belongs."
+        )
+    return text, renewed
+
+
+def main() -> None:
+    """Write every part that is not fresh and print the names of the changed files."""
+    for file, part in PARTS:
+        text, renewed = fresh(file, part)
+        if renewed != text:
+            (ROOT / file).write_text(renewed)
+            sys.stdout.write(f"{file}: {part}\n")
+
+
+if __name__ == "__main__":
+    main()
