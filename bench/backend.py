@@ -168,7 +168,7 @@ def main() -> None:
             "OTLP_HTTP_PORT": str(http_port),
             "TRACES_PORT": str(traces_port),
         }
-        backend = subprocess.Popen([sys.executable, "-m", "local.backend"], env=environment)
+        backend = subprocess.Popen([sys.executable, "-m", "waybill_explorer"], env=environment)
         try:
             while True:
                 try:

@@ -16,10 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.waybill_explorer.conftest import Backend, start
 
 from tests.browser.conftest import CHROMIUM, DIST, FLAGS
 from tests.browser.otlp import large_trace, send, span
-from tests.local.backend.conftest import Backend, start
 
 RUNS = 5
 SPANS = 10_000

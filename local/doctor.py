@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.client import json_of, new_session
 from local.ports import Listener, free_port, listeners
 from local.processes import SERVICES
 from local.settings import HOST, LocalSettings
+from waybill_explorer.client import json_of, new_session
 
 LATELY_SECONDS = 15 * 60
 TIMEOUT_SECONDS = 10

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from local.backend.receiver import SERVICES
+from waybill_explorer.receiver import SERVICES
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
@@ -33,7 +33,7 @@ START = 1_700_000_000 * SECOND
 
 @dataclass
 class Backend:
-    """A running `python -m local.backend` and how to talk to it."""
+    """A running `python -m waybill_explorer` and how to talk to it."""
 
     process: subprocess.Popen[str]
     data: Path
@@ -98,7 +98,9 @@ def start(data: Path, **settings: Any) -> Backend:
     ports = dict(zip(("OTLP_GRPC_PORT", "OTLP_HTTP_PORT", "TRACES_PORT"), free_ports(3), strict=True))
     environment = os.environ | {"WAYBILL_DATA": str(data)} | {k: str(v) for k, v in (ports | settings).items()}
     with (data / "stderr").open("a") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "local.backend"], env=environment, stderr=stderr, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "waybill_explorer"], env=environment, stderr=stderr, text=True
+        )
     backend = Backend(process, data, *ports.values())
     until(lambda: process.poll() is not None or is_healthy(backend))
     assert process.poll() is None, (data / "stderr").read_text()

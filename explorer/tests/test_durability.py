@@ -16,7 +16,7 @@ import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 
-from local.backend import store
+from waybill_explorer import store
 
 from .conftest import Backend, free_ports, logs, metrics, span, spans, until
 
@@ -181,7 +181,7 @@ def test_a_file_that_is_no_database_ends_it_with_one_line(tmp_path: Path) -> Non
 
 
 def run_to_end(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "local.backend"]
+    command = [sys.executable, "-m", "waybill_explorer"]
     return subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=20, check=False
     )

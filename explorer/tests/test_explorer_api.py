@@ -7,8 +7,8 @@ from pathlib import Path
 from flask import Flask
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from local.backend.page import explorer
-from tests.local.backend.conftest import JSON, SECOND, START, Backend, attributes, logs, metrics, span, spans
+from tests.waybill_explorer.conftest import JSON, SECOND, START, Backend, attributes, logs, metrics, span, spans
+from waybill_explorer.page import explorer
 
 ERROR = Status(code=Status.STATUS_CODE_ERROR)
 

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from local.backend.decode import MAX_ITEMS, BadData, gunzip
+from waybill_explorer.decode import MAX_ITEMS, BadData, gunzip
 
 from .conftest import JSON, PROTOBUF, START, Backend, attributes, logs, metrics, span, spans, until
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from local.trace_tree import read_trace, walk
+from waybill_explorer.trace_tree import read_trace, walk
 
 from .conftest import SECOND, START, Backend, logs, span, spans
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from local.backend.decode import MAX_BODY
+from waybill_explorer.decode import MAX_BODY
 
 from .conftest import JSON, PROTOBUF, START, Backend, logs, span, spans
 

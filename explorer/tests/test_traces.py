@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.backend.ingest import NO_SERVICE
+from waybill_explorer.ingest import NO_SERVICE
 
 from .conftest import SECOND, START, Backend, any_value, span, spans
 

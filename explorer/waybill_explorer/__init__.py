@@ -1,1 +1,1 @@
-"""The local backend: takes OTLP over gRPC and HTTP, keeps it in one SQLite file, answers Jaeger's query API."""
+"""The explorer: takes OTLP over gRPC and HTTP, keeps it in one SQLite file, serves Jaeger's query API and a page."""

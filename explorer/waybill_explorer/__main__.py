@@ -1,116 +1,104 @@
-"""`python -m local.backend`: one gunicorn worker with threads for both HTTP ports, the gRPC server, the writer."""
+"""`waybill-explorer`: take the OpenTelemetry data of any app, keep it and show it."""
 
 import argparse
+import json
 import logging
-import socket
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request
-from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
-from gunicorn.app.base import BaseApplication
 from pydantic import ValidationError
+from rich.console import Console
 
-from local.backend import store
-from local.backend.api import USAGE, error_response, read_api
-from local.backend.hosts import is_allowed
-from local.backend.page import explorer
-from local.backend.receiver import otlp_answer, otlp_grpc, otlp_http, status_message
-from local.settings import HOST, LocalSettings
+from waybill_explorer import client, instructions, server, terminal
+from waybill_explorer.client import ClientError, TraceApi
+from waybill_explorer.settings import HOST, Settings
 
-STOP_SECONDS = 4
-THREADS = 16
-
-
-class Backend(BaseApplication):
-    """The gunicorn application; all that has threads starts in its worker, after the fork."""
-
-    def __init__(self, settings: LocalSettings, listeners: list[socket.socket]) -> None:
-        self.settings = settings
-        self.listeners = listeners
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in {
-            "bind": [f"fd://{listener.fileno()}" for listener in self.listeners],
-            "worker_class": "gthread",
-            "workers": 1,
-            "threads": THREADS,
-            "keepalive": 30,
-            "control_socket_disable": True,  # its default path is one for all gunicorns of a user
-            "graceful_timeout": STOP_SECONDS,
-            "loglevel": "warning",
-            "proc_name": "waybill-backend",
-            "worker_exit": lambda _server, _worker: self.stop(),
-        }.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Any:
-        settings = self.settings
-        self.writer = store.Writer(database(settings), settings.waybill_queue_bytes, settings.waybill_retention_bytes)
-        self.grpc = otlp_grpc(self.writer, f"{HOST}:{settings.otlp_grpc_port}")
-        app = Flask("local.backend", static_folder=None)
-        app.before_request(lambda: refuse_other_hosts(settings.waybill_allowed_hosts.lower().split()))
-        app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
-        app.register_blueprint(read_api(self.writer))
-        app.register_blueprint(explorer(USAGE, f"http://{HOST}:{settings.order_port}/"))
-        logging.getLogger(__name__).info("ready, data in %s", settings.waybill_data)
-        return app
-
-    def stop(self) -> None:
-        """Answer what is under way, store it, close the file."""
-        self.grpc.stop(grace=1).wait()
-        self.writer.close()
-
-
-def refuse_other_hosts(names: list[str]) -> Response | None:
-    """Answer 421 to a request for a host that is not this machine's, in the error format of the route."""
-    host = request.headers.get("Host", "")
-    if is_allowed(host, names):
-        return None
-    text = f"host {host!r:.200} is not allowed here: use localhost, or add it to WAYBILL_ALLOWED_HOSTS"
-    if request.path.startswith("/v1/"):
-        return otlp_answer(421, status_message(Code.INVALID_ARGUMENT, text))
-    return error_response(421, text)
-
-
-def database(settings: LocalSettings) -> Path:
-    """Give the path of the SQLite file."""
-    return settings.waybill_data / "telemetry.db"
-
-
-def listen(settings: LocalSettings, variable: str) -> socket.socket:
-    """Take the port a variable names; ends the process with one line when it is taken."""
-    port = getattr(settings, variable.lower())
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-    except OSError as error:
-        sys.exit(f"Port {port} cannot be used ({error.strerror}): free it or choose another with {variable}.")
-    listener.listen(1024)
-    return listener
+OPTIONS = {
+    "--port": ("traces_port", int, "the page and the read API"),
+    "--http-port": ("otlp_http_port", int, "OTLP over HTTP"),
+    "--grpc-port": ("otlp_grpc_port", int, "OTLP over gRPC"),
+    "--data": ("waybill_data", Path, "the folder of the data"),
+}
+"""Each option, the setting that it overrides, its type, and what it is."""
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
-    argparse.ArgumentParser(
-        prog="python -m local.backend",
-        description="Keep the OpenTelemetry data that is sent here, and show it, until Ctrl-C.",
-        epilog="Ports, folder and limits come from the environment: local/backend/README.md names the variables.",
-    ).parse_args()
-    logging.basicConfig(level=logging.INFO, format="local backend: %(message)s", stream=sys.stderr)
+    """Run the command that the arguments name; without one, serve until Ctrl-C."""
+    arguments = _parser().parse_args()
     try:
-        settings = LocalSettings()
-        store.prepare(database(settings))
-    except (ValidationError, store.UnusableStore) as error:
-        sys.exit(f"local backend: {error}")
-    listeners = [listen(settings, "OTLP_HTTP_PORT"), listen(settings, "TRACES_PORT")]
-    listen(
-        settings, "OTLP_GRPC_PORT"
-    ).close()  # gRPC binds it in the worker and would say less clearly that it is taken
-    Backend(settings, listeners).run()
+        settings = read_settings(**{name: getattr(arguments, name) for name, _, _ in OPTIONS.values()})
+        if arguments.command == "trace":
+            url = arguments.url or settings.page_url
+            print_trace(url, arguments.trace_id, everything=arguments.all, as_json=arguments.json)
+        else:
+            serve(settings)
+    except ClientError as error:
+        sys.exit(f"waybill-explorer: {error}")
+
+
+def read_settings(**given: Any) -> Settings:
+    """Return the settings, with what the command line gives. Raises ClientError that names the variable."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ClientError(f"{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}") from error
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="waybill-explorer: %(message)s", stream=sys.stderr)
+    server.run(settings, lambda: print(welcome(settings), flush=True))  # noqa: T201
+
+
+def welcome(settings: Settings) -> str:
+    """Return what a person reads first: the addresses, and how to send telemetry to them."""
+    return (
+        f"Page       {settings.page_url}/\n"
+        f"OTLP/HTTP  {settings.otlp_url}\n"
+        f"OTLP/gRPC  http://{HOST}:{settings.otlp_grpc_port}\n"
+        f"Data       {settings.waybill_data}\n\n"
+        f"{instructions.as_text(settings.otlp_url)}\n\n"
+        "Press Ctrl-C to stop."
+    )
+
+
+def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> None:
+    """Print a trace and its logs as a waterfall, or as JSON. Raises ClientError when it cannot be read."""
+    api = TraceApi(url.rstrip("/"))
+    fetched = api.find(trace_id)
+    trace_id = fetched.trace.trace_id
+    if as_json:
+        print(json.dumps({"trace_id": trace_id, **client.as_json(fetched)}, indent=2, ensure_ascii=False))  # noqa: T201
+    else:
+        terminal.print_trace(Console(highlight=False), fetched, api.link(trace_id), everything=everything)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="waybill-explorer",
+        description="Take the OpenTelemetry data of any app, keep it in one file and show it, until Ctrl-C.",
+        epilog="Each option has an environment variable; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('waybill-explorer')}")
+    fields = Settings.model_fields
+    for option, (name, kind, what) in OPTIONS.items():
+        parser.add_argument(
+            option,
+            dest=name,
+            type=kind,
+            metavar="FOLDER" if kind is Path else "PORT",
+            help=f"{what} ({name.upper()}; default {fields[name].default})",
+        )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    trace = commands.add_parser("trace", help="print a trace of a running explorer, or of a Jaeger, as a waterfall")
+    trace.add_argument("trace_id", metavar="ID", help="32 hex digits")
+    trace.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
+    trace.add_argument("--all", action="store_true", help="print every span")
+    trace.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return parser
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from flask import Blueprint, Response, request
 from pydantic_core import from_json
 from werkzeug.exceptions import HTTPException
 
-from local.backend import queries, service_map
-from local.backend import series as metric
-from local.backend.decode import compact_json
-from local.backend.logs import LEVELS
-from local.backend.otlp_json import TooLargeToExport, trace_export
-from local.backend.store import Writer, reading
+from waybill_explorer import queries, service_map
+from waybill_explorer import series as metric
+from waybill_explorer.decode import compact_json
+from waybill_explorer.logs import LEVELS
+from waybill_explorer.otlp_json import TooLargeToExport, trace_export
+from waybill_explorer.store import Writer, reading
 
 MAX_LIMIT = 1500
 MAX_STEPS = 11_000
@@ -23,7 +23,7 @@ MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
 UNITS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 LEVEL_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
-USAGE = """Waybill's local backend
+USAGE = """The read API of waybill-explorer
 
 GET /api/services                        GET /api/services/<service>/operations
 GET /api/traces?service=&operation=&tags=&minDuration=&maxDuration=&limit=&start=&end=

@@ -15,10 +15,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from local.backend.adjust import adjust
-from local.backend.decode import compact_json, exact_for_browsers, plain_value
-from local.backend.ingest import service_of
-from local.backend.traces import NO_NAME
+from waybill_explorer.adjust import adjust
+from waybill_explorer.decode import compact_json, exact_for_browsers, plain_value
+from waybill_explorer.ingest import service_of
+from waybill_explorer.traces import NO_NAME
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from local.backend.decode import compact_json, plain_attributes, plain_value
-from local.backend.ingest import Batch, Ingest, Rejected, association, service_of, too_large
+from waybill_explorer.decode import compact_json, plain_attributes, plain_value
+from waybill_explorer.ingest import Batch, Ingest, Rejected, association, service_of, too_large
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """OpenTelemetry's severity ranges, four numbers each, from 1 (TRACE) to 24 (FATAL4)."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags, Metric
 
-from local.backend.decode import compact_json, plain_attributes
-from local.backend.ingest import Batch, Ingest, Rejected, StoredResource, association, stored_resource, too_large
+from waybill_explorer.decode import compact_json, plain_attributes
+from waybill_explorer.ingest import Batch, Ingest, Rejected, StoredResource, association, stored_resource, too_large
 
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 ENDED = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK

@@ -11,10 +11,10 @@ from typing import Any
 from google.protobuf import json_format
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from local.backend import queries
-from local.backend.decode import HEX_FIELDS
-from local.backend.jaeger import Json
-from local.backend.logs import LEVELS
+from waybill_explorer import queries
+from waybill_explorer.decode import HEX_FIELDS
+from waybill_explorer.jaeger import Json
+from waybill_explorer.logs import LEVELS
 
 
 class TooLargeToExport(Exception):

@@ -1,13 +1,16 @@
-"""The explorer: one page for every address it has, and its assets, from web/dist/explorer."""
+"""The page: one document for every address it has, its assets and its configuration."""
 
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, send_from_directory
 
-from local.settings import ROOT
+from waybill_explorer import instructions
+from waybill_explorer.settings import Settings
 
-BUILT = ROOT / "web" / "dist" / "explorer"
-NOT_BUILT = "The explorer is not built yet: `make web/dist/.built` builds it. The read API answers meanwhile:\n\n"
+BUILT = Path(__file__).parent / "static"
+"""What `make web/dist/.built` makes of web/src/explorer; the wheel contains it."""
+NOT_BUILT = "This page is not built: run `make web/dist/.built` in the repository. The read API works without it:\n\n"
 SECURITY = {
     # Nothing inline and nothing from elsewhere: what telemetry says can never run, nor call home.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -19,8 +22,18 @@ SECURITY = {
 }
 
 
-def explorer(usage: str, shop_url: str, built: Path = BUILT) -> Blueprint:
-    """Make the page's routes; `usage` is shown where it is not built, and the page links to the shop."""
+def page_config(settings: Settings) -> dict[str, Any]:
+    """Return what the page reads at its start: links, colors of services, how to send telemetry here."""
+    return {
+        "links": [link.model_dump(mode="json") for link in settings.waybill_links],
+        "colors": settings.waybill_colors,
+        "export": instructions.export_command(settings.otlp_url),
+        "languages": instructions.LANGUAGES,
+    }
+
+
+def explorer(usage: str, config: dict[str, Any], built: Path = BUILT) -> Blueprint:
+    """Make the page's routes; `usage` is shown where it is not built, `config` is what `page_config` returns."""
     routes = Blueprint("explorer", __name__)
 
     def page(**_: str) -> Response:
@@ -38,8 +51,8 @@ def explorer(usage: str, shop_url: str, built: Path = BUILT) -> Blueprint:
         return response
 
     @routes.get("/page-config.json")
-    def page_config() -> Response:
-        return jsonify(shop_url=shop_url)
+    def configuration() -> Response:
+        return jsonify(config)
 
     @routes.get("/assets/<path:name>")
     def assets(name: str) -> Response:

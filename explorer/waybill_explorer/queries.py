@@ -11,10 +11,10 @@ from typing import Any
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from local.backend.decode import exact_for_browsers
-from local.backend.jaeger import Arrival, Json, has_tag, trace_json
-from local.backend.logs import LEVELS
-from local.backend.traces import ANY
+from waybill_explorer.decode import exact_for_browsers
+from waybill_explorer.jaeger import Arrival, Json, has_tag, trace_json
+from waybill_explorer.logs import LEVELS
+from waybill_explorer.traces import ANY
 
 DERIVED_TAGS = ("span.kind", "error", "otel.", "w3c.tracestate", "event")
 """Tags that are made when a span is read, so their keys are not in the stored bytes."""

@@ -21,9 +21,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from local.backend.decode import MAX_BODY, TOO_MANY_BYTES, BadData, TooLarge, gunzip, protobuf_of_json
-from local.backend.ingest import Rejected
-from local.backend.store import Sender, Unavailable, Writer
+from waybill_explorer.decode import MAX_BODY, TOO_MANY_BYTES, BadData, TooLarge, gunzip, protobuf_of_json
+from waybill_explorer.ingest import Rejected
+from waybill_explorer.store import Sender, Unavailable, Writer
 
 SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",

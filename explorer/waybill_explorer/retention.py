@@ -2,7 +2,7 @@
 
 import time
 
-from local.backend.ingest import Ingest
+from waybill_explorer.ingest import Ingest
 
 SHRINK_TO = 0.95
 MAX_SECONDS = 0.3

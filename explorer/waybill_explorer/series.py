@@ -16,7 +16,7 @@ from typing import Any
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from local.backend.decode import compact_json, exact_for_browsers, plain_attributes
+from waybill_explorer.decode import compact_json, exact_for_browsers, plain_attributes
 
 Amounts = dict[Any, float]
 """What was measured: "count", "sum", and for each bucket (lower, upper) how many fell into it."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from local.backend.jaeger import Json
-from local.backend.traces import ANY, NO_NAME
+from waybill_explorer.jaeger import Json
+from waybill_explorer.traces import ANY, NO_NAME
 
 MAX_TRACES = 2000
 SLOWEST = 10

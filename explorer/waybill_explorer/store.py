@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.backend.decode import BadData, TooLarge, parse_export
-from local.backend.ingest import MAX_ITEM, Batch, Ingest, Rejected
-from local.backend.logs import read_logs
-from local.backend.metrics import read_points
-from local.backend.retention import keep_under
-from local.backend.traces import read_spans
+from waybill_explorer.decode import BadData, TooLarge, parse_export
+from waybill_explorer.ingest import MAX_ITEM, Batch, Ingest, Rejected
+from waybill_explorer.logs import read_logs
+from waybill_explorer.metrics import read_points
+from waybill_explorer.retention import keep_under
+from waybill_explorer.traces import read_spans
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Unavailable(Exception):
 def prepare(path: Path) -> None:
     """Make the file and its tables where there are none; raises UnusableStore."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(path)
         with contextlib.closing(sqlite3.connect(path)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -98,9 +98,7 @@ def prepare(path: Path) -> None:
                 db.execute("PRAGMA journal_mode=WAL")
                 db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
             elif version != VERSION:
-                raise UnusableStore(
-                    f"{path} was written by another version of the local backend: remove it and start again"
-                )
+                raise UnusableStore(f"{path} was written by another version of the explorer: remove it and start again")
     except (sqlite3.Error, OSError) as error:
         raise UnusableStore(
             f"{path} cannot be used as a database ({error}): free it or remove it and start again"
@@ -217,7 +215,7 @@ class Writer:
             full = self.waiting_bytes > 0 and self.waiting_bytes + export.size > self.queue_bytes
             if full or self._closed:
                 self.refused += 1
-                raise Unavailable("the queue is full" if full else "the local backend is stopping")
+                raise Unavailable("the queue is full" if full else "the explorer is stopping")
             self.waiting_bytes += export.size
             self._received.put(export)
         when_gone(export.stored.cancel)

@@ -11,8 +11,8 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.text import Text
 
-from local.client import Fetched
-from local.trace_tree import Section, Span, Trace, bottleneck, critical_path, total, walk
+from waybill_explorer.client import Fetched
+from waybill_explorer.trace_tree import Section, Span, Trace, bottleneck, critical_path, total, walk
 
 COLOURS = ("cyan", "magenta", "green", "dodger_blue1", "orange1", "medium_purple1", "turquoise2", "violet")
 LEVELS = {"WARNING": "yellow", "WARN": "yellow", "ERROR": "red", "CRITICAL": "red", "FATAL": "red"}
@@ -267,7 +267,7 @@ def _print_footer(console: Console, fetched: Fetched, shown: Iterable[Row], link
     if fetched.logs is None:
         console.print(Text("No logs: this backend keeps traces only.", "dim"))
     if not fetched.complete:
-        console.print(Text("Not all of it has arrived: `waybill trace` shows it again later.", "yellow"))
+        console.print(Text("Not all of it has arrived: print the trace again later.", "yellow"))
     elif fetched.trace.missing:
         console.print(Text("Some parent spans are missing, so the trace shows in parts.", "yellow"))
     console.print(Text(link, "underline"), soft_wrap=True)

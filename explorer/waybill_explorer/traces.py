@@ -9,7 +9,7 @@ from typing import NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from local.backend.ingest import (
+from waybill_explorer.ingest import (
     Batch,
     Ingest,
     Rejected,

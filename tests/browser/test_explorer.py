@@ -13,11 +13,11 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from local.trace_tree import bottleneck, critical_path, read_trace
 from tests.browser.conftest import NewPage, Stack, accessibility_problems
 from tests.browser.otlp import HOSTILE, attributes, large_trace, send, span
-from tests.local.backend.conftest import Backend, start
 from tests.telemetry_receiver import until
+from tests.waybill_explorer.conftest import Backend, start
+from waybill_explorer.trace_tree import bottleneck, critical_path, read_trace
 
 SERVICES = ("order-service", "inventory-service", "payment-service")
 VIEWS = ("/", "/trace/{}", "/trace/{}?view=log", "/trace/{}?view=compare", "/services", "/services/order-service")

@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from jaeger_json import TRACE_ID, order_trace
 from small_api import SmallApi
 from typer.testing import CliRunner, Result
 
+from explorer.tests.jaeger_json import TRACE_ID, order_trace
 from local.cli import app
 from tests.servers import free_port
 

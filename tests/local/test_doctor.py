@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from jaeger_json import BEGAN, span, trace
 from small_api import SmallApi
 from typer.testing import CliRunner
 
+from explorer.tests.jaeger_json import BEGAN, span, trace
 from local.cli import app
 from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
