@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --only-group web 
 COPY web/package.json web/package-lock.json web/.npmrc web/
 RUN --mount=type=cache,target=/root/.npm npm --prefix web ci --silent
 COPY web web
-RUN npm --prefix web run --silent build
+RUN npm --prefix web run --silent build:storefront
 
 FROM base
 LABEL org.opencontainers.image.title="waybill" \

@@ -13,11 +13,11 @@ from typing import Any
 import requests
 from fakeredis import TcpFakeServer
 
+from explorer.tests.conftest import Backend, start
 from tests.conftest import migrate
 from tests.servers import free_port
 from tests.service_process import ServiceProcess, running_service
 from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until
-from tests.waybill_explorer.conftest import Backend, start
 
 CUSTOMER = "cus_4711"
 

@@ -161,13 +161,14 @@ def test_the_oldest_data_of_all_signals_goes_first_when_the_cap_is_reached(launc
 
 
 def test_a_taken_port_ends_it_with_one_line_that_names_the_variable(tmp_path: Path) -> None:
-    names = ["OTLP_GRPC_PORT", "OTLP_HTTP_PORT", "TRACES_PORT"]
-    for name in names:
-        ports = dict(zip(names, map(str, free_ports(3)), strict=True))
+    options = {"OTLP_GRPC_PORT": "--grpc-port", "OTLP_HTTP_PORT": "--http-port", "TRACES_PORT": "--port"}
+    for name, option in options.items():
+        ports = dict(zip(options, map(str, free_ports(3)), strict=True))
         with socket.create_server(("127.0.0.1", int(ports[name]))):
             ended = run_to_end(ports | {"WAYBILL_DATA": str(tmp_path)})
         expected = (
-            f"Port {ports[name]} cannot be used (Address already in use): free it or choose another with {name}.\n"
+            f"Port {ports[name]} cannot be used (Address already in use): "
+            f"free it or choose another with {name} or {option}.\n"
         )
         assert (ended.returncode, ended.stderr) == (1, expected)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Flask
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.waybill_explorer.conftest import JSON, SECOND, START, Backend, attributes, logs, metrics, span, spans
+from explorer.tests.conftest import JSON, SECOND, START, Backend, attributes, logs, metrics, span, spans
 from waybill_explorer.page import explorer
 
 ERROR = Status(code=Status.STATUS_CODE_ERROR)
@@ -118,7 +118,7 @@ def test_a_trace_comes_back_as_the_otlp_it_was(backend: Backend, service: str) -
 
 def test_without_a_built_page_the_address_says_how_to_build_it_and_what_there_is(tmp_path: Path) -> None:
     app = Flask("test", static_folder=None)
-    app.register_blueprint(explorer("GET /api/services", "http://127.0.0.1:8080/", tmp_path))
+    app.register_blueprint(explorer("GET /api/services", {}, tmp_path))
     answer = app.test_client().get("/trace/abc")
     assert answer.mimetype == "text/plain"
     assert "make web/dist/.built" in answer.text

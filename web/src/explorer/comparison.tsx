@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { ago, duration, time } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { type Summary, useQuery } from "./api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
 import { Empty, Failure } from "./parts.tsx";
@@ -23,7 +23,7 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
     return (
       <Empty title="Nothing to compare with">
         <p>
-          This is the only trace of {service} {name}. Make more with <code>.venv/bin/waybill load</code>.
+          This is the only trace of {service} {name}.
         </p>
       </Empty>
     );
@@ -91,7 +91,7 @@ function CompareRow({ line, scale, isMost }: { line: Line; scale: number; isMost
   const isMuch = Math.abs(grown) > scale * 0.01;
   const width = (us: number): { width: string } => ({ width: `${(us / scale) * 100}%` });
   return (
-    <tr class={isMost ? "most" : ""} style={{ "--service": serviceColour(line.service), "--depth": Math.min(line.depth, 12) }}>
+    <tr class={isMost ? "most" : ""} style={{ "--service": serviceColor(line.service), "--depth": Math.min(line.depth, 12) }}>
       <th scope="row">
         <span class="indent" />
         <span class="dot" />

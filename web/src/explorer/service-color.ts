@@ -1,18 +1,16 @@
-// Each service keeps its colour, on every view and in both themes.
+// Each service keeps its color, on every view and in both themes.
+import { config } from "./config.ts";
 
-const KNOWN: Record<string, number> = {
-  "order-service": 1,
-  "payment-service": 2,
-  "inventory-service": 3,
-  "notification-service": 4,
-  storefront: 5,
-};
+const COLORS = [1, 2, 3, 4, 5, 6, 7, 8];
 
-const COLOURS = 8;
-
-/** The CSS colour of a service, to set as a style or to resolve for a canvas; a name it has not met gets one by its hash. */
-export function serviceColour(name: string): string {
-  return `var(--service-${KNOWN[name] ?? 6 + (hash(name) % (COLOURS - 5))})`;
+/** The CSS color of a service, to set as a style or to resolve for a canvas: the configured one, else one by its name. */
+export function serviceColor(name: string): string {
+  const configured = config.value.colors;
+  if (Object.hasOwn(configured, name)) return `var(--service-${configured[name]})`;
+  const taken = new Set(Object.values(configured));
+  const free = COLORS.filter((color) => !taken.has(color));
+  const colors = free.length ? free : COLORS;
+  return `var(--service-${colors[hash(name) % colors.length]})`;
 }
 
 function hash(text: string): number {

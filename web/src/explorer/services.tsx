@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { ago, duration, number, percent, plural } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "./api.ts";
 import { Chart, type Line } from "./chart.tsx";
 import { Failure, LiveSwitch, NothingYet, Service } from "./parts.tsx";
@@ -79,7 +79,7 @@ function Map({ map }: { map: ServiceMap }) {
               key={one.service}
               class={`map-node ${one.errors > 0 ? "failing" : ""}`}
               href={serviceLink(one.service)}
-              style={{ left: `${place.x}px`, top: `${place.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px`, "--service": serviceColour(one.service) }}
+              style={{ left: `${place.x}px`, top: `${place.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px`, "--service": serviceColor(one.service) }}
             >
               <b>{one.service}</b>
               <span class="map-figures">
@@ -148,7 +148,7 @@ export function ServicePage({ name }: { name: string }) {
   });
   const lines = useMemo(
     () => ({
-      rate: [line("rate", serviceColour(name), (one) => one.rate)],
+      rate: [line("rate", serviceColor(name), (one) => one.rate)],
       errors: [line("errors", "var(--bad)", (one) => (one.count ? one.errors : null))],
       duration: [
         line("P50", "var(--service-3)", (one) => one.p50),

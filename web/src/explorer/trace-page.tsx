@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ago, duration, plural, time } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { type Log, POLL_MS, useQuery } from "./api.ts";
 import { Comparison } from "./comparison.tsx";
 import { Empty, Failure, Icon, ICONS, Service, Tabs } from "./parts.tsx";
@@ -64,7 +64,7 @@ const NotHere = ({ traceId }: { traceId: string }) => (
         <code>{traceId}</code>.
       </p>
       <p>
-        <a href="/">All traces</a> · a new one: <code>.venv/bin/waybill order</code>
+        <a href="/">All traces</a>
       </p>
     </Empty>
   </main>
@@ -193,7 +193,7 @@ function Shares({ trace, path }: { trace: Trace; path: CriticalPath }) {
     <div class="shares" aria-label="Critical path by service" role="group">
       <div class="shares-bar" aria-hidden="true">
         {parts.map(([name, us]) => (
-          <span key={name} style={{ flexGrow: us, background: serviceColour(name) }} />
+          <span key={name} style={{ flexGrow: us, background: serviceColor(name) }} />
         ))}
       </div>
       <ul class="shares-key">

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, plural } from "../shared/format.ts";
-import { serviceColour } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { setParams } from "./router.ts";
 import { isNarrow } from "./screen.ts";
 import { peer, shortService, title } from "./titles.ts";
@@ -245,7 +245,7 @@ interface SpanRowProps {
 }
 
 function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
-  const colour = serviceColour(span.service);
+  const colour = serviceColor(span.service);
   const isNewService = trace.spans.get(span.parentId ?? "")?.service !== span.service;
   const failed = isFailed(span);
   const status = Number(span.tags.get("http.response.status_code") ?? 0);
@@ -334,7 +334,7 @@ function NoteRow({ row: { note, depth }, index, trace, window, isActive, onOpen 
       class={`row note ${isActive ? "active" : ""} ${levelClass(note.level)}`}
       aria-rowindex={index + 2}
       aria-level={depth + 1}
-      style={{ "--depth": Math.min(depth, MAX_INDENT), "--service": serviceColour(note.span.service) }}
+      style={{ "--depth": Math.min(depth, MAX_INDENT), "--service": serviceColor(note.span.service) }}
       onClick={onOpen}
     >
       <div role="gridcell" class="cell-name" title={note.text.slice(0, 1000)}>
