@@ -98,9 +98,8 @@ def start(data: Path, **settings: Any) -> Backend:
     ports = dict(zip(("OTLP_GRPC_PORT", "OTLP_HTTP_PORT", "TRACES_PORT"), free_ports(3), strict=True))
     environment = os.environ | {"WAYBILL_DATA": str(data)} | {k: str(v) for k, v in (ports | settings).items()}
     with (data / "stderr").open("a") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "waybill_explorer"], env=environment, stderr=stderr, text=True
-        )
+        command = [sys.executable, "-m", "waybill_explorer"]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
     backend = Backend(process, data, *ports.values())
     until(lambda: process.poll() is not None or is_healthy(backend))
     assert process.poll() is None, (data / "stderr").read_text()
