@@ -68,11 +68,13 @@ clean: ## Remove what was installed and cached; the local stack's data stays
 .venv/.demo: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
 	@$(UV) sync --quiet --frozen --inexact --no-group test --compile-bytecode --python $(PYTHON)
+	@ln -sf ../../local/waybill .venv/bin/waybill
 	@touch $@
 
 .venv/.complete: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
 	@echo "Installing Waybill, its tests and linters into .venv ..."
 	@$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@ln -sf ../../local/waybill .venv/bin/waybill
 	@touch $@ .venv/.demo
 
 # Node is one of the packages in .venv.

@@ -372,3 +372,7 @@ def reset() -> None:
     from local import supervisor
 
     supervisor.reset(settings())
+
+
+if __name__ == "__main__":
+    app(prog_name="waybill")
