@@ -20,7 +20,7 @@ class TraceApi(waybill_explorer.client.TraceApi):
 
 
 def trace_id_of(response: requests.Response) -> str | None:
-    """The trace id in a response's W3C `traceresponse` header (version-traceid-spanid-flags)."""
+    """Return the trace id in a response's W3C `traceresponse` header (version-traceid-spanid-flags)."""
     match = re.fullmatch(
         r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", response.headers.get("traceresponse", "")
     )
@@ -28,7 +28,7 @@ def trace_id_of(response: requests.Response) -> str | None:
 
 
 def order_body(lines: dict[str, int], *, token: str, region: str, customer: str) -> dict[str, Any]:
-    """The JSON body of `POST /orders`; `lines` maps sku to quantity."""
+    """Return the JSON body of `POST /orders`; `lines` maps sku to quantity."""
     return {
         "customer_id": customer,
         "region": region,
@@ -45,7 +45,7 @@ def place_order(api: str, body: dict[str, Any], key: str | None = None) -> reque
 
 
 def skus_in_stock(api: str) -> list[str]:
-    """The SKUs that can be ordered now, most plentiful first. Raises ClientError when there are none."""
+    """Return the SKUs in stock, the most plentiful first. Raise ClientError if there are none."""
     with new_session() as session:
         response = request(session, "GET", f"{api}/items", who="order-service", advice=ADVICE)
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -20,7 +20,7 @@ class ClientError(Exception):
 
 
 def new_session() -> requests.Session:
-    """A session that ignores proxies and .netrc: what it talks to is on this machine or named by the user."""
+    """Return a session that ignores proxies and .netrc: what it talks to is on this machine or named by the user."""
     session = requests.Session()
     session.trust_env = False
     return session
@@ -50,7 +50,7 @@ def request(
 
 
 def json_of(response: requests.Response) -> Any:
-    """The decoded body, or None when it is not JSON."""
+    """Return the decoded body, or None when it is not JSON."""
     try:
         return response.json()
     except requests.JSONDecodeError:
@@ -85,7 +85,7 @@ class TraceApi:
         )
 
     def trace(self, trace_id: str) -> Fetched | None:
-        """The trace and its logs, or None while nothing of it is there. Raises ClientError for a bad answer."""
+        """Return the trace and its logs, or None if it has not arrived. Raise ClientError for a bad response."""
         response = self.get(f"/api/traces/{trace_id}")
         if response.status_code == 404:
             return None
@@ -122,7 +122,7 @@ class TraceApi:
         return list(body.get("data") or [])
 
     def wait_for_trace(self, trace_id: str, deadline: float = 30.0, patience: float = 6.0) -> Fetched | None:
-        """The trace once all of it has arrived: services send their spans in batches, up to 5 s late.
+        """Return the trace once all of it has arrived: services send spans in batches, up to 5 s late.
 
         `patience` is how long (s) an unchanged trace may lack what `unfinished` calls "perhaps". When nothing has
         arrived for `deadline` seconds: what is there, `complete=False`, or None.
@@ -145,7 +145,7 @@ class TraceApi:
 
 
 def services_of(logs: Iterable[dict[str, Any]]) -> set[str]:
-    """The services that wrote these log records."""
+    """Return the services that wrote these log records."""
     return {str(record.get("service")) for record in logs}
 
 
