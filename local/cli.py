@@ -22,7 +22,7 @@ from local import client, doctor, load
 from local.client import TraceApi
 from local.settings import HOST, ROOT, LocalSettings
 from waybill_explorer import terminal
-from waybill_explorer.client import ClientError, json_of
+from waybill_explorer.client import ClientError, json_of, valid_trace_id
 from waybill_explorer.client import as_json as trace_as_json
 
 SettingsT = TypeVar("SettingsT", bound=LocalSettings)
@@ -220,12 +220,13 @@ def trace(
 
     Example: `waybill trace 4bf92f3577b34da6a3ce929d0e0e4736`
     """
-    api = TraceApi(traces)
-    fetched = api.find(trace_id)
+    trace_id = valid_trace_id(trace_id)
+    backend = TraceApi(traces)
+    fetched = backend.find(trace_id)
     if as_json:
-        _print_json({"trace_id": fetched.trace.trace_id, **trace_as_json(fetched)})
+        _print_json({"trace_id": trace_id, **trace_as_json(fetched)})
     else:
-        terminal.print_trace(out, fetched, api.link(fetched.trace.trace_id), everything=everything)
+        terminal.print_trace(out, fetched, backend.link(trace_id), everything=everything)
 
 
 @app.command("load")

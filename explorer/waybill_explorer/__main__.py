@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def read_settings(**given: Any) -> Settings:
-    """Return the settings, with what the command line gives. Raises ClientError that names the variable."""
+    """Return the settings, with what the command line gives. Raise a ClientError that names the variable."""
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -66,10 +66,10 @@ def welcome(settings: Settings) -> str:
 
 
 def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> None:
-    """Print a trace and its logs as a waterfall, or as JSON. Raises ClientError when it cannot be read."""
+    """Print a trace and its logs as a waterfall, or as JSON. Raise ClientError if it cannot be read."""
     api = TraceApi(url.rstrip("/"))
+    trace_id = client.valid_trace_id(trace_id)
     fetched = api.find(trace_id)
-    trace_id = fetched.trace.trace_id
     if as_json:
         print(json.dumps({"trace_id": trace_id, **client.as_json(fetched)}, indent=2, ensure_ascii=False))  # noqa: T201
     else:

@@ -37,7 +37,7 @@ class Advice:
 def request(
     session: requests.Session, method: str, url: str, *, who: str, advice: Advice, **options: Any
 ) -> requests.Response:
-    """Make an HTTP call; `who` names the other side. Raises ClientError when there is no response."""
+    """Make an HTTP call; `who` names the callee. Raise ClientError if there is no response."""
     where = urlsplit(url).netloc or url
     try:
         return session.request(method, url, timeout=TIMEOUT, **options)
@@ -57,6 +57,14 @@ def json_of(response: requests.Response) -> Any:
         return None
 
 
+def valid_trace_id(text: str) -> str:
+    """Return a trace id that a person gave, in lower case. Raise ClientError if it is not one."""
+    trace_id = text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{32}", trace_id) or not int(trace_id, 16):
+        raise ClientError(f"{trace_id!r} is not a trace id: it has 32 hex digits, not all of them 0")
+    return trace_id
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A trace as Jaeger's JSON and read; `logs` is None when the backend keeps none."""
@@ -70,7 +78,7 @@ class Fetched:
 class TraceApi:
     """The read API at a base URL."""
 
-    advice: ClassVar = Advice("start it with `waybill-explorer`, or name another with --url", "try again")
+    advice: ClassVar[Advice] = Advice("start it with `waybill-explorer`, or name another with --url", "try again")
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -101,10 +109,7 @@ class TraceApi:
             raise ClientError(f"{response.url} is not a trace in Jaeger's JSON: {error!r}") from error
 
     def find(self, trace_id: str) -> Fetched:
-        """Return the trace of an id that a person gave. Raises ClientError when it is no id or not here."""
-        trace_id = trace_id.strip().lower()
-        if not re.fullmatch(r"[0-9a-f]{32}", trace_id) or not int(trace_id, 16):
-            raise ClientError(f"{trace_id!r} is not a trace id: it has 32 hex digits, not all of them 0")
+        """Return a trace. Raise ClientError if it is not there."""
         fetched = self.trace(trace_id)
         if fetched is None:
             raise ClientError(
