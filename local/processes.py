@@ -123,9 +123,10 @@ def _service(
 
 
 def _explorer_page(settings: LocalSettings) -> dict[str, str]:
-    """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service."""
+    """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service. The shell wins."""
     links = [{"title": "Place an order", "url": f"{_url(settings.order_port)}/"}]
-    return {"WAYBILL_LINKS": json.dumps(links), "WAYBILL_COLORS": json.dumps(COLORS)}
+    page = {"WAYBILL_LINKS": json.dumps(links), "WAYBILL_COLORS": json.dumps(COLORS)}
+    return {name: os.environ.get(name) or value for name, value in page.items()}
 
 
 def without_identity(attributes: str) -> str:

@@ -130,7 +130,7 @@ def test_the_page_is_there_and_is_told_the_same(running: Running) -> None:
     assert requests.get(running.url, timeout=10).headers["Content-Type"].startswith("text/html")
     config = requests.get(f"{running.url}/page-config.json", timeout=10).json()
     assert f"  {config['export']}\n" in running.printed
-    assert config["languages"] == instructions.LANGUAGES
+    assert config["languages"] == [[*item] for item in instructions.LANGUAGES.items()]
     assert (config["links"], config["colors"]) == ([], {})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from waybill_explorer import client, instructions, server, terminal
+from waybill_explorer import client, instructions, terminal
 from waybill_explorer.client import ClientError, TraceApi
 from waybill_explorer.settings import HOST, Settings
 
@@ -49,6 +49,8 @@ def read_settings(**given: Any) -> Settings:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    from waybill_explorer import server  # takes a second to import, which the other commands need not wait for
+
     logging.basicConfig(level=logging.INFO, format="waybill-explorer: %(message)s", stream=sys.stderr)
     server.run(settings, lambda: print(welcome(settings), flush=True))  # noqa: T201
 

@@ -28,7 +28,7 @@ def page_config(settings: Settings) -> dict[str, Any]:
         "links": [link.model_dump(mode="json") for link in settings.waybill_links],
         "colors": settings.waybill_colors,
         "export": instructions.export_command(settings.otlp_url),
-        "languages": instructions.LANGUAGES,
+        "languages": list(instructions.LANGUAGES.items()),  # an object's keys would be sorted
     }
 
 

@@ -9,11 +9,11 @@ export interface Config {
   colors: Record<string, number>;
   /** The shell's command that sends an app's telemetry here. */
   export: string;
-  /** What an app of each language runs or contains then. */
-  languages: Record<string, string>;
+  /** Languages, and what an app of each runs or contains then. */
+  languages: [string, string][];
 }
 
-export const config = signal<Config>({ links: [], colors: {}, export: "", languages: {} });
+export const config = signal<Config>({ links: [], colors: {}, export: "", languages: [] });
 
 /** Read the configuration; without an answer the page works with none. */
 export async function readConfig(): Promise<void> {

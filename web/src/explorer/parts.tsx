@@ -35,7 +35,7 @@ export function NothingYet({ title }: { title: string }) {
         <dd>
           <code>{command}</code>
         </dd>
-        {Object.entries(languages).map(([language, code]) => (
+        {languages.map(([language, code]) => (
           <Fragment key={language}>
             <dt>{language}</dt>
             <dd>
