@@ -123,7 +123,7 @@ def _service(
 
 
 def _explorer_page(settings: LocalSettings) -> dict[str, str]:
-    """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service. The shell wins."""
+    """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service."""
     links = [{"title": "Place an order", "url": f"{_url(settings.order_port)}/"}]
     page = {"WAYBILL_LINKS": json.dumps(links), "WAYBILL_COLORS": json.dumps(COLORS)}
     return {name: os.environ.get(name) or value for name, value in page.items()}
