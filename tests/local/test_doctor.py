@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from small_api import SmallApi
 from typer.testing import CliRunner
 
 from explorer.tests.jaeger_json import BEGAN, span, trace
@@ -21,6 +20,7 @@ from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
 from local.settings import LocalSettings
 from tests.conftest import free_port
+from tests.local.small_api import SmallApi
 
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 
