@@ -1,6 +1,6 @@
 # One image for all services; the command says which: gunicorn -c python:app.gunicorn_conf "services.order:create_app()"
 FROM python:3.13-slim AS base
-ENV PATH=/waybill/.venv/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/waybill/.venv/bin:$PATH PYTHONPATH=/waybill PYTHONUNBUFFERED=1
 WORKDIR /waybill
 
 FROM base AS build
@@ -9,13 +9,12 @@ COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --disable-pip-version-check --root-user-action=ignore \
     "uv$(sed -n 's/^required-version = "\(.*\)"/\1/p' pyproject.toml)"
-# First what the lock file names, which changes rarely; then the project, which changes often.
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --no-install-project
-COPY README.md ./
+# First what the lock file names, which changes rarely; then the code, which changes often.
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups
 COPY app app
 COPY services services
-COPY local local
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --no-editable
+COPY migrations migrations
+RUN python -m compileall -q app services migrations
 
 FROM build AS page
 # Node is a wheel of the lock file.
@@ -23,7 +22,7 @@ RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --only-group web 
 COPY web/package.json web/package-lock.json web/.npmrc web/
 RUN --mount=type=cache,target=/root/.npm npm --prefix web ci --silent
 COPY web web
-RUN npm --prefix web run --silent build
+RUN npm --prefix web run --silent build:storefront
 
 FROM base
 LABEL org.opencontainers.image.title="waybill" \
@@ -32,6 +31,8 @@ LABEL org.opencontainers.image.title="waybill" \
 # this one's owner with it.
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp waybill && install -d -o waybill -g waybill /queue
 COPY --from=build /waybill/.venv .venv
-COPY migrations migrations
+COPY --from=build /waybill/app app
+COPY --from=build /waybill/services services
+COPY --from=build /waybill/migrations migrations
 COPY --from=page /waybill/web/dist/storefront web/dist/storefront
 USER 10001:10001

@@ -64,16 +64,18 @@ reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, lo
 	@.venv/bin/waybill reset
 
 clean: ## Remove what was installed and cached; the local stack's data stays
-	rm -rf .venv .uv .cache web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .uv .cache web/node_modules web/dist explorer/waybill_explorer/static explorer/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.venv/.demo: uv.lock pyproject.toml | $(UV)
+.venv/.demo: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
 	@$(UV) sync --quiet --frozen --inexact --no-group test --compile-bytecode --python $(PYTHON)
+	@ln -sf ../../local/waybill .venv/bin/waybill
 	@touch $@
 
-.venv/.complete: uv.lock pyproject.toml | $(UV)
+.venv/.complete: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
 	@echo "Installing Waybill, its tests and linters into .venv ..."
 	@$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@ln -sf ../../local/waybill .venv/bin/waybill
 	@touch $@ .venv/.demo
 
 # Node is one of the packages in .venv.
@@ -86,9 +88,14 @@ web/node_modules/.complete: web/package-lock.json web/package.json | .venv/.demo
 	@touch $@
 
 web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/src -type f)
-	@echo "Building the pages into web/dist ..."
+	@echo "Building the pages into web/dist and explorer/waybill_explorer/static ..."
 	@$(NPM) run --silent build \
 	  || { echo "The pages could not be built; the error is above. Correct it, or run make clean, then run make again."; exit 1; }
+	@touch $@
+
+# The explorer as a wheel, its page included.
+explorer/dist/.built: web/dist/.built explorer/pyproject.toml explorer/README.md $(shell find explorer/waybill_explorer -name '*.py') | $(UV)
+	@$(UV) build --quiet --wheel --out-dir explorer/dist explorer
 	@touch $@
 
 $(UV):

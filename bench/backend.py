@@ -168,7 +168,8 @@ def main() -> None:
             "OTLP_HTTP_PORT": str(http_port),
             "TRACES_PORT": str(traces_port),
         }
-        backend = subprocess.Popen([sys.executable, "-m", "local.backend"], env=environment)
+        command = [sys.executable, "-m", "waybill_explorer"]
+        backend = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             while True:
                 try:

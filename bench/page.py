@@ -17,9 +17,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, DIST, FLAGS
+from explorer.tests.conftest import Backend, start
+from tests.browser.conftest import BUILT, CHROMIUM, FLAGS
 from tests.browser.otlp import large_trace, send, span
-from tests.local.backend.conftest import Backend, start
 
 RUNS = 5
 SPANS = 10_000
@@ -53,7 +53,7 @@ SCROLL = """async () => {
 
 def weight(page: str) -> float:
     """Kilobytes of all files a page needs, each gzipped as a server would send it."""
-    files = [file for file in (DIST / page).rglob("*") if file.suffix in (".html", ".js", ".css", ".svg")]
+    files = [file for file in (BUILT[page]).rglob("*") if file.suffix in (".html", ".js", ".css", ".svg")]
     return sum(len(gzip.compress(file.read_bytes())) for file in files) / 1000
 
 

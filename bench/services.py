@@ -26,9 +26,10 @@ from http.client import HTTPConnection, HTTPResponse
 from itertools import repeat
 from pathlib import Path
 
-from local.client import TraceApi, new_session, trace_id_of
+from local.client import TraceApi, trace_id_of
 from local.registry import SERVICES
 from tests.local_stack import LocalStack, local_stack
+from waybill_explorer.client import new_session
 
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 4

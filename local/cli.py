@@ -18,9 +18,12 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from local import client, doctor, load, terminal, trace_tree
-from local.client import ClientError, Fetched, TraceApi
+from local import client, doctor, load
+from local.client import TraceApi
 from local.settings import HOST, ROOT, LocalSettings
+from waybill_explorer import terminal
+from waybill_explorer.client import ClientError, json_of, valid_trace_id
+from waybill_explorer.client import as_json as trace_as_json
 
 SettingsT = TypeVar("SettingsT", bound=LocalSettings)
 FIRST_ORDER_ATTEMPTS = 10
@@ -161,7 +164,7 @@ def place(
     """
     response = client.place_order(api, body, key)
     trace_id = client.trace_id_of(response)
-    answer = client.json_of(response)
+    answer = json_of(response)
     if not isinstance(answer, dict) or not answer.keys() & {"id", "title"}:
         raise ClientError(f"{response.url} responds with {response.status_code} and not with an order. Check --api.")
     if not as_json:
@@ -171,7 +174,7 @@ def place(
         with errors.status("Waiting for the trace; services send spans in batches"):
             fetched = traces.wait_for_trace(trace_id, deadline)
     if as_json:
-        _print_json({"order" if response.ok else "problem": answer, "trace_id": trace_id, **_trace_json(fetched)})
+        _print_json({"order" if response.ok else "problem": answer, "trace_id": trace_id, **trace_as_json(fetched)})
     elif fetched and trace_id:
         out.print()
         terminal.print_trace(out, fetched, traces.link(trace_id), everything=everything)
@@ -205,27 +208,6 @@ def _print_problem(problem: dict[str, Any]) -> None:
         out.print(Text(f"  {terminal.clean(error.get('field'))}: {terminal.clean(error.get('reason'))}", "red"))
 
 
-def _trace_json(fetched: Fetched | None) -> dict[str, Any]:
-    if fetched is None:
-        return {"trace": None, "logs": None, "critical_path": None, "bottleneck": None, "complete": False}
-    path = trace_tree.critical_path(fetched.trace.root)
-    worst = trace_tree.bottleneck(fetched.trace.root, path)
-    return {
-        "trace": fetched.data,
-        "logs": fetched.logs,
-        "critical_path": [{"span_id": span, "sections": sections} for span, sections in path.items() if sections],
-        "bottleneck": worst
-        and {
-            "service": worst.service,
-            "operation": worst.name,
-            "span_id": worst.span.span_id,
-            "time": worst.time,
-            "total": worst.total,
-        },
-        "complete": fetched.complete,
-    }
-
-
 @app.command()
 def trace(
     trace_id: Annotated[str, typer.Argument(help="32 hex digits, as in a log line or a `traceresponse` header.")],
@@ -238,18 +220,11 @@ def trace(
 
     Example: `waybill trace 4bf92f3577b34da6a3ce929d0e0e4736`
     """
-    trace_id = trace_id.strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{32}", trace_id) or not int(trace_id, 16):
-        raise ClientError(f"{trace_id!r} is not a trace id: it has 32 hex digits, not all of them 0")
+    trace_id = valid_trace_id(trace_id)
     backend = TraceApi(traces)
-    fetched = backend.trace(trace_id)
-    if fetched is None:
-        raise ClientError(
-            f"no trace {trace_id} on {traces}. If it is new, try again: services send their spans in batches, "
-            "up to 5 s later. If it is old, it may have been removed to make room"
-        )
+    fetched = backend.find(trace_id)
     if as_json:
-        _print_json({"trace_id": trace_id, **_trace_json(fetched)})
+        _print_json({"trace_id": trace_id, **trace_as_json(fetched)})
     else:
         terminal.print_trace(out, fetched, backend.link(trace_id), everything=everything)
 
@@ -398,3 +373,7 @@ def reset() -> None:
     from local import supervisor
 
     supervisor.reset(settings())
+
+
+if __name__ == "__main__":
+    app(prog_name="waybill")

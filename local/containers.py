@@ -7,10 +7,10 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
-from local.client import ClientError
 from local.ports import taken_ports
 from local.registry import REGISTRY
 from local.settings import HOST, ROOT, LocalSettings, Port
+from waybill_explorer.client import ClientError
 
 NO_COMPOSE = (
     "`docker compose` does not answer: start Docker, or Podman with a docker command, or run `make demo`, "

@@ -5,6 +5,7 @@ import shutil
 import socket
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.client import json_of, new_session
 from local.ports import Listener, free_port, listeners
 from local.registry import REGISTRY, SERVICES, Service
-from local.settings import HOST, LocalSettings
+from local.settings import HOST, ROOT, LocalSettings
+from waybill_explorer.client import json_of, new_session
 
 LATELY_SECONDS = 15 * 60
 TIMEOUT_SECONDS = 10
@@ -103,7 +104,7 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> None:
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    wanted = metadata.metadata("waybill")["Requires-Python"]
+    wanted = _project()["requires-python"]
     least = tuple(map(int, re.findall(r"\d+", wanted)[:2]))
     if sys.version_info[:2] < least:
         return Finding("wrong", "Python", f"{version}, needs {wanted}", f"install Python {wanted}, then `make demo`")
@@ -112,13 +113,18 @@ def _python() -> Finding:
 
 def _packages() -> Finding:
     """Check that the packages that pyproject.toml pins with `==`, such as OpenTelemetry's, have these versions."""
-    pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in metadata.requires("waybill") or []]
+    pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in _project()["dependencies"]]
     pinned = {pin[1]: pin[2] for pin in pins if pin}
     other = [f"{name} {have}, not {want}" for name, want in pinned.items() if (have := _version(name)) != want]
     if other:
         fix = "install the locked set again: `rm -rf .venv && make demo`"
         return Finding("wrong", "pinned packages", "; ".join(other), fix)
     return Finding("ok", "pinned packages", f"{len(pinned)} as pinned, opentelemetry-sdk {pinned['opentelemetry-sdk']}")
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
 
 
 def _version(package: str) -> str:

@@ -19,8 +19,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from local.client import json_of, new_session, order_body, trace_id_of
-from local.terminal import clean
+from local.client import order_body, trace_id_of
+from waybill_explorer.client import json_of, new_session
+from waybill_explorer.terminal import clean
 
 TIMEOUT = (10.0, 15.0)
 """Seconds to connect, seconds between two bytes of an answer; what takes longer counts as an error here."""

@@ -1,5 +1,6 @@
 """The processes of the local stack: one table, in the order in which they start."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,14 @@ from local.registry import DATABASES, REGISTRY, SERVICES, Service
 from local.settings import HOST, LocalSettings
 
 PYTHON = sys.executable
+COLORS = {
+    "order-service": 1,
+    "payment-service": 2,
+    "inventory-service": 3,
+    "notification-service": 4,
+    "storefront": 5,
+}
+"""The number of each service's color in the explorer."""
 ONE_PER_SERVICE = ("OTEL_SERVICE_NAME",)
 """Variables that name one process: set in the shell, they would make one service of the four."""
 IDENTITY = ("service.name", "service.instance.id")
@@ -39,7 +48,7 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
     return (
         ProcessSpec(
             name="local-backend",
-            command=(PYTHON, "-m", "local.backend"),
+            command=(PYTHON, "-m", "waybill_explorer"),
             ready=f"{_url(settings.traces_port)}/healthz",
             live=f"{_url(settings.traces_port)}/healthz",
             ports={
@@ -47,7 +56,7 @@ def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
                 "OTLP_HTTP_PORT": settings.otlp_http_port,
                 "TRACES_PORT": settings.traces_port,
             },
-            environment=settings.as_environment(),
+            environment={**settings.as_environment(), **_explorer_page(settings)},
             links={"Traces": f"{_url(settings.traces_port)}/"},
         ),
         ProcessSpec(
@@ -100,6 +109,13 @@ def _service(settings: LocalSettings, service: Service) -> ProcessSpec:
         depends_on=tuple(depends_on),
         links=links,
     )
+
+
+def _explorer_page(settings: LocalSettings) -> dict[str, str]:
+    """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service."""
+    links = [{"title": "Place an order", "url": f"{_url(settings.order_port)}/"}]
+    page = {"WAYBILL_LINKS": json.dumps(links), "WAYBILL_COLORS": json.dumps(COLORS)}
+    return {name: os.environ.get(name) or value for name, value in page.items()}
 
 
 def without_identity(attributes: str) -> str:

@@ -35,15 +35,6 @@ class LocalSettings(_ServiceSettings):
     traces_port: Port
     waybill_data: Annotated[Path, AfterValidator(Path.absolute)] = ROOT / ".waybill"
     """Where every file of the local stack lives; one command removes it."""
-    waybill_retention_bytes: int = Field(2**30, ge=2**20)
-    """The local backend drops its oldest telemetry beyond this."""
-    waybill_queue_bytes: int = Field(32 * 2**20, gt=0)
-    """The local backend refuses exports (503) while this much waits to be written."""
-    waybill_cors_origins: str = "http://127.0.0.1:* http://localhost:*"
-    """Origins, separated by spaces, whose pages may send telemetry to the local backend."""
-    waybill_allowed_hosts: str = ""
-    """Host names (patterns with *), separated by spaces, by which the local backend is reached beside loopback's."""
-
     def port(self, service: str) -> int:
         """Return the port of a service, by its folder's name."""
         port: int = getattr(self, f"{service}_port")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 os.environ["OTEL_SDK_DISABLED"] = "true"
 
 ROOT = Path(__file__).resolve().parent.parent
+# Processes that the tests start import the project from its folder, as `local/waybill` does: it is not installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from services import VERSION
 from tests.support.fifth_service import NAME, copy_with_a_fifth_service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,3 +79,7 @@ def test_the_makefile_has_at_most_16_targets_and_explains_each() -> None:
     assert len(phony) <= 16
     for target in phony:
         assert any(line.startswith(f"{target}:") and "## " in line for line in text.splitlines()), target
+
+
+def test_the_services_report_the_version_of_the_project() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION

@@ -13,9 +13,9 @@ from typing import Any
 import requests
 from fakeredis import TcpFakeServer
 
+from explorer.tests.conftest import Backend, start
 from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.conftest import migrate
-from tests.local.backend.conftest import Backend, start
 from tests.servers import free_port
 from tests.service_process import ServiceProcess, running_service
 from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until

@@ -20,7 +20,11 @@ from tests.servers import free_port
 from tests.telemetry_receiver import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DIST = ROOT / "web" / "dist"
+BUILT = {
+    "storefront": ROOT / "web" / "dist" / "storefront",
+    "explorer": ROOT / "explorer" / "waybill_explorer" / "static",
+}
+"""Where each page is built into."""
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 PORTS = (*map(str.upper, SERVICES), "CACHE", "OTLP_GRPC", "OTLP_HTTP", "TRACES")
@@ -103,8 +107,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
     """Run a stack on ports of its own, its data in `folder`."""
-    for page in ("storefront", "explorer"):
-        if not (DIST / page / "index.html").exists():
+    for folder in BUILT.values():
+        if not (folder / "index.html").exists():
             pytest.fail("the pages are not built: `make web/dist/.built` builds them, and so does `make test`")
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("OTEL_")}
     ports = {f"{port}_PORT": str(free_port()) for port in PORTS}

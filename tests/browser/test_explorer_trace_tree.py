@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from local.trace_tree import bottleneck, critical_path, read_trace
 from tests.browser.conftest import ROOT
+from waybill_explorer.trace_tree import bottleneck, critical_path, read_trace
 
 MODULE = ROOT / "web" / "src" / "explorer" / "trace-tree.ts"
 ANSWERS = f"""

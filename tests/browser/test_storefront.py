@@ -13,7 +13,7 @@ import requests
 from playwright.sync_api import Locator, Page, Route, expect
 
 from local.registry import REGISTRY
-from tests.browser.conftest import DIST, NewPage, Stack, accessibility_problems
+from tests.browser.conftest import BUILT, NewPage, Stack, accessibility_problems
 from tests.telemetry_receiver import until
 
 SERVICES = tuple(REGISTRY[name].host for name in ("order", *REGISTRY["order"].calls))
@@ -330,7 +330,7 @@ def test_the_theme_is_the_systems_until_another_is_chosen_and_then_stays(new_pag
 
 
 def test_the_storefront_weighs_less_than_150_kb_gzipped() -> None:
-    files = [path for path in (DIST / "storefront").rglob("*") if path.is_file()]
+    files = [path for path in (BUILT["storefront"]).rglob("*") if path.is_file()]
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 150_000
 
 

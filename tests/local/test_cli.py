@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jaeger_json import TRACE_ID, Json, call, log, order_trace, span, trace
 from rich.cells import cell_len
 from rich.console import Console
-from small_api import ORDER, SmallApi
 from typer.testing import CliRunner, Result
 
-from local import terminal
+from explorer.tests.jaeger_json import TRACE_ID, Json, call, log, order_trace, span, trace
 from local.cli import app
-from local.client import Fetched, TraceApi
-from local.trace_tree import read_trace
+from local.client import TraceApi
 from tests.conftest import migrate
+from tests.local.small_api import ORDER, SmallApi
+from waybill_explorer import terminal
+from waybill_explorer.client import Fetched
+from waybill_explorer.trace_tree import read_trace
 
 PORTS = ("ORDER_PORT", "INVENTORY_PORT", "TRACES_PORT")
 

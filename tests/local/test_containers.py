@@ -5,12 +5,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from jaeger_json import TRACE_ID, order_trace
-from small_api import SmallApi
 from typer.testing import CliRunner, Result
 
+from explorer.tests.jaeger_json import TRACE_ID, order_trace
 from local.cli import app
 from local.containers import PUBLISHED
+from tests.local.small_api import SmallApi
 from tests.servers import free_port
 
 

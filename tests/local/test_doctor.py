@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from jaeger_json import BEGAN, span, trace
-from small_api import SmallApi
 from typer.testing import CliRunner
 
+from explorer.tests.jaeger_json import BEGAN, span, trace
 from local.cli import app
 from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
 from local.registry import REGISTRY
 from local.settings import LocalSettings
 from tests.conftest import free_port
+from tests.local.small_api import SmallApi
 
 SERVICES = tuple(service.host for service in REGISTRY.values())
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import requests
-from jaeger_json import TRACE_ID
-from small_api import ORDER, SmallApi
 from typer.testing import CliRunner
 
+from explorer.tests.jaeger_json import TRACE_ID
 from local.cli import app, seconds
 from local.load import Load, Plan, Report, error_kind
 from tests.conftest import free_port
+from tests.local.small_api import ORDER, SmallApi
 
 PLAN = Plan(
     api="http://127.0.0.1:1",

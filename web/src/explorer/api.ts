@@ -65,14 +65,6 @@ export const POLL_MS = 2000;
 /** Characters of an answer that is asked for half as often: to take in a long one is felt. */
 const LONG = 500_000;
 
-/** Where orders are placed; "" until it is known. */
-export const shop = signal("");
-
-export async function findShop(): Promise<void> {
-  const config = JSON.parse(await ask("/page-config.json")) as { shop_url: string };
-  shop.value = config.shop_url;
-}
-
 /** Whether the views follow what arrives. */
 export const live = signal(true);
 
@@ -88,7 +80,7 @@ export class ApiError extends Error {
 export async function ask(path: string, init: RequestInit = {}): Promise<string> {
   const response = await fetch(path, init).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError("The local backend does not answer. Start it with `make demo`.", 0);
+    throw new ApiError("The explorer's server does not respond. Is it still running?", 0);
   });
   const text = await response.text();
   if (!response.ok) throw new ApiError(messageOf(text) || `${path} answers ${response.status}`, response.status);

@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { ago, duration, time } from "../shared/format.ts";
-import { serviceColor } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { type Summary, useQuery } from "./api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
 import { Empty, Failure } from "./parts.tsx";
@@ -23,7 +23,7 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
     return (
       <Empty title="Nothing to compare with">
         <p>
-          This is the only trace of {service} {name}. Make more with <code>.venv/bin/waybill load</code>.
+          This is the only trace of {service} {name}.
         </p>
       </Empty>
     );

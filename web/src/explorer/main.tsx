@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
 import "../shared/tokens.css";
 import "./explorer.css";
-import { findShop, shop } from "./api.ts";
+import { config, readConfig } from "./config.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs.tsx";
 import { Metrics } from "./metrics.tsx";
@@ -31,7 +31,7 @@ function App() {
             </a>
           ))}
         </nav>
-        <ShopLink />
+        <Links />
         <KeysButton />
       </Masthead>
       <div id="view" class={`view view-${view || "traces"}`}>
@@ -42,14 +42,15 @@ function App() {
   );
 }
 
-function ShopLink() {
-  useEffect(() => void findShop().catch(() => undefined), []);
-  return shop.value ? (
-    <a class="button quiet small to-shop" href={shop.value}>
-      Place an order
-    </a>
-  ) : null;
-}
+const Links = () => (
+  <>
+    {config.value.links.map(({ title, url: href }) => (
+      <a key={href} class="button quiet small configured-link" href={href}>
+        {title}
+      </a>
+    ))}
+  </>
+);
 
 function View({ view, name }: { view: string; name: string | undefined }) {
   if (view === "trace" && name) return <TracePage key={name} traceId={name.toLowerCase()} />;
@@ -78,4 +79,5 @@ function decode(part: string): string {
   }
 }
 
+await readConfig();
 render(<App />, document.querySelector("#app")!);

@@ -1,4 +1,4 @@
-// A file of OTLP/JSON, as this page exports it and other tools write it, into the local backend.
+// A file of OTLP/JSON, as this page exports it and other tools write it, into the explorer's server.
 import { ask, getData } from "./api.ts";
 import { address } from "./router.ts";
 

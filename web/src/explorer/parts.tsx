@@ -1,8 +1,9 @@
-// What several views share: a service's name with its color, empty states, the live switch, search boxes.
-import type { ComponentChildren } from "preact";
+// What several views share: a service's name with its colour, empty states, the live switch, search boxes.
+import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { serviceColor } from "../shared/services.ts";
-import { type ApiError, live, shop } from "./api.ts";
+import { serviceColor } from "./service-color.ts";
+import { type ApiError, live } from "./api.ts";
+import { config } from "./config.ts";
 import { shortService } from "./titles.ts";
 
 export function Service({ name, isShort = false }: { name: string; isShort?: boolean }) {
@@ -25,31 +26,29 @@ export function Empty({ title, children }: { title: string; children: ComponentC
 
 /** What to do when nothing has arrived. */
 export function NothingYet({ title }: { title: string }) {
+  const { export: command, languages, links } = config.value;
   return (
     <Empty title={title}>
-      <p>Whatever sends OpenTelemetry to this machine shows up here as it arrives.</p>
+      <p>Send any app's telemetry here, over OpenTelemetry's protocol:</p>
       <dl class="commands">
-        <dt>
-          <code>make demo</code>
-        </dt>
-        <dd>starts the stack and places a first order</dd>
-        <dt>
-          <code>.venv/bin/waybill order</code>
-        </dt>
-        <dd>places another one</dd>
-        <dt>
-          <code>.venv/bin/waybill load</code>
-        </dt>
-        <dd>sends orders for half a minute</dd>
-        {shop.value && (
-          <>
-            <dt>
-              <a href={shop.value}>The shop</a>
-            </dt>
-            <dd>takes one from you: your click begins its trace</dd>
-          </>
-        )}
+        <dt>Every app</dt>
+        <dd>
+          <code>{command}</code>
+        </dd>
+        {languages.map(([language, code]) => (
+          <Fragment key={language}>
+            <dt>{language}</dt>
+            <dd>
+              <code>{code}</code>
+            </dd>
+          </Fragment>
+        ))}
       </dl>
+      {links.map(({ title: text, url }) => (
+        <p key={url}>
+          <a href={url}>{text}</a>
+        </p>
+      ))}
     </Empty>
   );
 }

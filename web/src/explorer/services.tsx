@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { ago, duration, number, percent, plural } from "../shared/format.ts";
-import { serviceColor } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "./api.ts";
 import { Chart, type Line } from "./chart.tsx";
 import { Failure, LiveSwitch, NothingYet, Service } from "./parts.tsx";

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ago, duration, plural, time } from "../shared/format.ts";
-import { serviceColor } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { type Log, POLL_MS, useQuery } from "./api.ts";
 import { Comparison } from "./comparison.tsx";
 import { Empty, Failure, Icon, ICONS, Service, Tabs } from "./parts.tsx";
@@ -64,7 +64,7 @@ const NotHere = ({ traceId }: { traceId: string }) => (
         <code>{traceId}</code>.
       </p>
       <p>
-        <a href="/">All traces</a> · a new one: <code>.venv/bin/waybill order</code>
+        <a href="/">All traces</a>
       </p>
     </Empty>
   </main>

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, plural } from "../shared/format.ts";
-import { serviceColor } from "../shared/services.ts";
+import { serviceColor } from "./service-color.ts";
 import { setParams } from "./router.ts";
 import { isNarrow } from "./screen.ts";
 import { peer, shortService, title } from "./titles.ts";

@@ -1,0 +1,107 @@
+"""`waybill-explorer`: take the OpenTelemetry data of any app, keep it and show it."""
+
+import argparse
+import json
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from waybill_explorer import client, instructions, terminal
+from waybill_explorer.client import ClientError, TraceApi
+from waybill_explorer.settings import HOST, Settings
+
+OPTIONS = {
+    "--port": ("traces_port", int, "the page and the read API"),
+    "--http-port": ("otlp_http_port", int, "OTLP over HTTP"),
+    "--grpc-port": ("otlp_grpc_port", int, "OTLP over gRPC"),
+    "--data": ("waybill_data", Path, "the folder of the data"),
+}
+"""Each option, the setting that it overrides, its type, and what it is."""
+
+
+def main() -> None:
+    """Run the command that the arguments name; without one, serve until Ctrl-C."""
+    arguments = _parser().parse_args()
+    try:
+        settings = read_settings(**{name: getattr(arguments, name) for name, _, _ in OPTIONS.values()})
+        if arguments.command == "trace":
+            url = arguments.url or settings.page_url
+            print_trace(url, arguments.trace_id, everything=arguments.all, as_json=arguments.json)
+        else:
+            serve(settings)
+    except ClientError as error:
+        sys.exit(f"waybill-explorer: {error}")
+
+
+def read_settings(**given: Any) -> Settings:
+    """Return the settings, with what the command line gives. Raise a ClientError that names the variable."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ClientError(f"{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}") from error
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    from waybill_explorer import server  # takes a second to import, which the other commands need not wait for
+
+    logging.basicConfig(level=logging.INFO, format="waybill-explorer: %(message)s", stream=sys.stderr)
+    server.run(settings, lambda: print(welcome(settings), flush=True))  # noqa: T201
+
+
+def welcome(settings: Settings) -> str:
+    """Return what a person reads first: the addresses, and how to send telemetry to them."""
+    return (
+        f"Page       {settings.page_url}/\n"
+        f"OTLP/HTTP  {settings.otlp_url}\n"
+        f"OTLP/gRPC  http://{HOST}:{settings.otlp_grpc_port}\n"
+        f"Data       {settings.waybill_data}\n\n"
+        f"{instructions.as_text(settings.otlp_url)}\n\n"
+        "Press Ctrl-C to stop."
+    )
+
+
+def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> None:
+    """Print a trace and its logs as a waterfall, or as JSON. Raise ClientError if it cannot be read."""
+    api = TraceApi(url.rstrip("/"))
+    trace_id = client.valid_trace_id(trace_id)
+    fetched = api.find(trace_id)
+    if as_json:
+        print(json.dumps({"trace_id": trace_id, **client.as_json(fetched)}, indent=2, ensure_ascii=False))  # noqa: T201
+    else:
+        terminal.print_trace(Console(highlight=False), fetched, api.link(trace_id), everything=everything)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="waybill-explorer",
+        description="Take the OpenTelemetry data of any app, keep it in one file and show it, until Ctrl-C.",
+        epilog="Each option has an environment variable; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('waybill-explorer')}")
+    fields = Settings.model_fields
+    for option, (name, kind, what) in OPTIONS.items():
+        parser.add_argument(
+            option,
+            dest=name,
+            type=kind,
+            metavar="FOLDER" if kind is Path else "PORT",
+            help=f"{what} ({name.upper()}; default {fields[name].default})",
+        )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    trace = commands.add_parser("trace", help="print a trace of a running explorer, or of a Jaeger, as a waterfall")
+    trace.add_argument("trace_id", metavar="ID", help="32 hex digits")
+    trace.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
+    trace.add_argument("--all", action="store_true", help="print every span")
+    trace.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The spans of one export: which of them are new, and their rows in `traces`, `chunks`, `matches` and `spans`."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from waybill_explorer.ingest import (
+    Batch,
+    Ingest,
+    Rejected,
+    StoredResource,
+    is_span_id,
+    is_trace_id,
+    stored_resource,
+    too_large,
+)
+
+NO_NAME = "empty-span-name"
+ANY = ""
+"""In `operations`: whatever the operation, whatever the service."""
+NEVER = 2**62
+"""The start of a trace none of whose spans has a time."""
+UNTIMED_ROOT, HAS_PARENT = 2**60, 2**61
+"""Added to a start to rank the candidates for a trace's root: lowest first."""
+LOOKED_UP_TOGETHER = 400
+
+UPSERT_TRACE = """
+INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+    start = min(start, excluded.start), end = max(end, excluded.end),
+    spans = spans + excluded.spans, errors = errors + excluded.errors,
+    root_rank = min(root_rank, excluded.root_rank),
+    root_service = iif(excluded.root_rank < root_rank, excluded.root_service, root_service),
+    root_name = iif(excluded.root_rank < root_rank, excluded.root_name, root_name)"""
+UPSERT_MATCH = """
+INSERT INTO matches VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    longest = max(longest, excluded.longest), failed = max(failed, excluded.failed)"""
+
+
+class SpanRow(NamedTuple):
+    """What is needed of a span to store it; times in microseconds, `start` is None where the span has no time."""
+
+    trace_id: bytes
+    key: int
+    resource: StoredResource
+    scope: bytes
+    data: bytes
+    name: str
+    start: int | None
+    end: int
+    failed: int
+    has_parent: bool
+
+
+class Match:
+    """When an operation first occurs in a trace, how long it takes at most (microseconds), whether it failed (0, 1)."""
+
+    __slots__ = ("failed", "longest", "start")
+
+    def __init__(self, start: int, longest: int, failed: int) -> None:
+        self.start = start
+        self.longest = longest
+        self.failed = failed
+
+    def add(self, start: int, longest: int, failed: int) -> None:
+        self.start = min(self.start, start)
+        self.longest = max(self.longest, longest)
+        self.failed |= failed
+
+
+@dataclass
+class TraceRows:
+    """What one export says of one trace."""
+
+    start: int = NEVER
+    end: int = 0
+    spans: int = 0
+    errors: int = 0
+    root_rank: int = 2**63 - 1
+    root: tuple[str, str] = ("", "")
+    parts: dict[tuple[StoredResource, bytes], list[bytes]] = field(default_factory=dict)
+    """Encoded spans by resource and scope."""
+    matches: dict[tuple[str, str], Match] = field(default_factory=dict)
+
+    def add(self, row: SpanRow) -> None:
+        """Add a span."""
+        self.spans += 1
+        self.errors += row.failed
+        if row.start is not None:
+            self.start, self.end = min(self.start, row.start), max(self.end, row.end)
+        # A span without a parent is the root; until it arrives, the earliest one stands in for it.
+        rank = (UNTIMED_ROOT if row.start is None else row.start) + (HAS_PARENT if row.has_parent else 0)
+        service = row.resource.service
+        if rank < self.root_rank:
+            self.root_rank, self.root = rank, (service, row.name)
+        parts = self.parts.setdefault((row.resource, row.scope), [])
+        parts += (_wire_header(2, len(row.data)), row.data)
+        start, longest = (NEVER, 0) if row.start is None else (row.start, row.end - row.start)
+        match = self.matches.get((service, row.name))
+        if match is None:
+            self.matches[service, row.name] = Match(start, longest, row.failed)
+        else:
+            match.add(start, longest, row.failed)
+
+    def all_matches(self, untimed: int) -> dict[tuple[str, str], Match]:
+        """Return the matches, with those of any operation and of any service; `untimed` stands in for no start."""
+        everything = Match(NEVER, 0, 0)
+        found: dict[tuple[str, str], Match] = {(ANY, ANY): everything}
+        for (service, name), match in self.matches.items():
+            values = (min(match.start, untimed) if match.start == NEVER else match.start, match.longest, match.failed)
+            everything.add(*values)
+            found[service, name] = Match(*values)
+            found.setdefault((service, ANY), Match(*values)).add(*values)
+        return found
+
+    def chunks(self) -> Iterator[tuple[StoredResource, bytes]]:
+        """Yield the ScopeSpans that go into one row of `chunks`, as the bytes of a ResourceSpans."""
+        of_resource: dict[StoredResource, list[bytes]] = {}
+        for (resource, scope), parts in self.parts.items():
+            body = b"".join((_wire_header(1, len(scope)), scope, *parts))
+            of_resource.setdefault(resource, []).extend((_wire_header(2, len(body)), body))
+        for resource, bodies in of_resource.items():
+            yield resource, b"".join(bodies)
+
+
+@dataclass
+class SpanBatch:
+    """The spans of one export."""
+
+    rows: list[SpanRow] = field(default_factory=list)
+    rejected: Rejected = field(default_factory=Rejected)
+    is_dated: bool = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def parts(self, size: int) -> list[Batch]:
+        """Return the spans in parts: one that is written again is not stored again."""
+        return [SpanBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
+
+    def write(self, ingest: Ingest) -> None:
+        """Write the spans that are not stored yet: one that is sent again counts once."""
+        keys = [(ingest.trace(row.trace_id), row.key) for row in self.rows]
+        new = _insert_keys(ingest, keys)
+        traces: dict[int, TraceRows] = {}
+        ids: dict[int, bytes] = {}
+        for key, row in zip(keys, self.rows, strict=True):
+            if key in new:
+                new.remove(key)
+                trace = key[0]
+                if trace not in traces:
+                    traces[trace], ids[trace] = TraceRows(), row.trace_id
+                traces[trace].add(row)
+        rows, chunks, matches = [], [], []
+        for trace, t in traces.items():
+            rows.append((trace, ids[trace], t.start, t.end, t.spans, t.errors, t.root_rank, *t.root))
+            chunks += [(trace, ingest.resource(resource), data) for resource, data in t.chunks()]
+            untimed = min(t.start, trace)  # the id of a trace is the time at which it arrived
+            for operation, m in t.all_matches(untimed).items():
+                matches.append((ingest.operation(*operation), m.start, trace, m.longest, m.failed))
+        ingest.db.executemany(UPSERT_TRACE, rows)
+        ingest.db.executemany("INSERT INTO chunks (trace, resource, data) VALUES (?, ?, ?)", chunks)
+        ingest.db.executemany(UPSERT_MATCH, matches)
+
+
+def _insert_keys(ingest: Ingest, keys: list[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Insert the keys of spans and give those that were not there yet."""
+    new: set[tuple[int, int]] = set()
+    for first in range(0, len(keys), LOOKED_UP_TOGETHER):
+        some = keys[first : first + LOOKED_UP_TOGETHER]
+        marks = ",".join(["(?,?)"] * len(some))
+        values = [number for key in some for number in key]
+        new.update(
+            ingest.db.execute(
+                f"INSERT INTO spans VALUES {marks} ON CONFLICT DO NOTHING RETURNING trace, key",  # noqa: S608
+                values,
+            ).fetchall()
+        )
+    return new
+
+
+def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch:
+    """Read the spans of an export; those that cannot be stored are counted in `rejected`."""
+    batch = SpanBatch()
+    for r, resource_spans in enumerate(request.resource_spans):
+        resource = stored_resource(resource_spans.resource)
+        large_resource = too_large(len(resource.body), item_limit)
+        for s, scope_spans in enumerate(resource_spans.scope_spans):
+            scope = scope_spans.scope.SerializeToString()
+            place = f"resourceSpans[{r}].scopeSpans[{s}]"
+            if problem := large_resource or too_large(len(scope), item_limit):
+                if scope_spans.spans:
+                    field_name = f"resourceSpans[{r}].resource" if large_resource else f"{place}.scope"
+                    batch.rejected.add(field_name, problem, len(scope_spans.spans))
+                continue
+            for i, span in enumerate(scope_spans.spans):
+                bad_field, problem = _problem(span)
+                data = b"" if problem else _encoded(span)
+                if problem := problem or too_large(len(data), item_limit):
+                    batch.rejected.add(f"{place}.spans[{i}]{bad_field}", problem)
+                else:
+                    batch.rows.append(_row(span, resource, scope, data))
+    batch.is_dated = all(row.start is not None for row in batch.rows)
+    return batch
+
+
+def _problem(span: Span) -> tuple[str, str]:
+    """Return the field of a span that is wrong and what is wrong with it, or nothing."""
+    if not is_trace_id(span.trace_id):
+        return ".traceId", f"{span.trace_id.hex()!r:.80} is not 16 bytes with one that is not zero"
+    if not is_span_id(span.span_id):
+        return ".spanId", f"{span.span_id.hex()!r:.80} is not 8 bytes with one that is not zero"
+    if len(span.parent_span_id) not in (0, 8):
+        return ".parentSpanId", f"{span.parent_span_id.hex()!r:.80} is not 8 bytes"
+    return "", ""
+
+
+def _encoded(span: Span) -> bytes:
+    if span.parent_span_id and not any(span.parent_span_id):
+        span.parent_span_id = b""  # some senders write eight zero bytes where there is no parent
+    return span.SerializeToString()
+
+
+def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> SpanRow:
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    name = span.name or NO_NAME
+    # A span that is sent again is the same in all of this. A client and a server may share an id (Zipkin, B3), and
+    # what a faulty sender gives the same id to is kept as well.
+    identity = f"{span.kind} {start} {end} {resource.service}\0{name}".encode()
+    key = hashlib.blake2b(span.span_id + identity, digest_size=8).digest()
+    begins = (start or end) // 1000
+    return SpanRow(
+        span.trace_id,
+        int.from_bytes(key, signed=True),
+        resource,
+        scope,
+        data,
+        name,
+        begins or None,
+        max(begins, end // 1000),
+        int(span.status.code == Status.STATUS_CODE_ERROR),
+        bool(span.parent_span_id),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _wire_header(number: int, length: int) -> bytes:
+    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
+    header = bytearray([number << 3 | 2])
+    while length > 0x7F:
+        header.append(length & 0x7F | 0x80)
+        length >>= 7
+    header.append(length)
+    return bytes(header)

@@ -1,1 +1,0 @@
-"""The local backend: takes OTLP over gRPC and HTTP, keeps it in one SQLite file, answers Jaeger's query API."""
