@@ -113,7 +113,9 @@ def _service(settings: LocalSettings, service: Service) -> ProcessSpec:
 
 def _explorer_page(settings: LocalSettings) -> dict[str, str]:
     """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service."""
-    links = [{"title": "Place an order", "url": f"{_url(settings.order_port)}/"}]
+    links = [
+        {"title": "Place an order", "url": f"{_url(settings.port(name))}/"} for name in SERVICES if REGISTRY[name].page
+    ]
     page = {"WAYBILL_LINKS": json.dumps(links), "WAYBILL_COLORS": json.dumps(COLORS)}
     return {name: os.environ.get(name) or value for name, value in page.items()}
 

@@ -35,6 +35,7 @@ class LocalSettings(_ServiceSettings):
     traces_port: Port
     waybill_data: Annotated[Path, AfterValidator(Path.absolute)] = ROOT / ".waybill"
     """Where every file of the local stack lives; one command removes it."""
+
     def port(self, service: str) -> int:
         """Return the port of a service, by its folder's name."""
         port: int = getattr(self, f"{service}_port")
