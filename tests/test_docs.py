@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from fnmatch import filter as filter_names
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PASS_ON = ("dead-letters",)
 """Commands whose options are those of another program."""
 PORTS = {*dotenv_values(ROOT / ".env").values(), *re.findall(r"\b8889\b", (ROOT / "prometheus.yml").read_text())}
-BUILT = ("web/dist", "dist", ".venv", ".waybill", ".screenshots", "node_modules")
+BUILT = ("web/dist", "dist", "explorer/waybill_explorer/static", ".venv", ".waybill", ".screenshots", "node_modules")
 """What `make` or a stack creates."""
 NAMES = {path.name for path in sources()}
 SUFFIXES = "py|md|ya?ml|toml|tsx?|css|json|sql|ini|sh"
@@ -56,12 +57,13 @@ def wrong_paths(snippet: str, folder: Path) -> Iterator[str]:
     """Yield each path that is neither in the project nor in the document's folder; a bare name may be anywhere."""
     if not re.fullmatch(rf"[\w.*-]+(/[\w.*-]+)+/?|[\w*-]+/|[\w.*-]*\w\.({SUFFIXES})", snippet):
         return
-    if snippet.startswith(BUILT) or re.fullmatch(r"\w+/\w+", snippet):  # such as application/json
+    if snippet.removeprefix("../").startswith(BUILT):
         return
-    if (
-        not any(next(base.glob(snippet.rstrip("/")), None) for base in (ROOT, folder, folder / "src"))
-        and snippet not in NAMES
-    ):
+    if re.fullmatch(r"\w+/\w+|[\w-]+(\.[\w-]+)+/.*", snippet):  # such as application/json, go.example.org/module
+        return
+    if not any(
+        next(base.glob(snippet.rstrip("/")), None) for base in (ROOT, folder, folder / "src")
+    ) and not filter_names(NAMES, snippet):
         yield snippet
 
 
