@@ -1,6 +1,6 @@
 """What create_service takes beside one blueprint and a database."""
 
-import logging
+import json
 from dataclasses import dataclass
 
 import flask
@@ -79,7 +79,7 @@ def test_a_service_with_tables_and_without_the_url_of_a_database_is_refused() ->
         create_service("greeter", ServiceSettings(), greetings(), version="1", metadata=tables)
 
 
-def test_a_service_is_not_ready_while_a_check_of_its_own_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_service_is_not_ready_while_a_check_of_its_own_fails(capsys: pytest.CaptureFixture[str]) -> None:
     broken = [True]
 
     def check_queue() -> None:
@@ -89,7 +89,7 @@ def test_a_service_is_not_ready_while_a_check_of_its_own_fails(caplog: pytest.Lo
     client = service(checks={"queue": check_queue}).test_client()
     response = client.get("/readyz")
     assert (response.status_code, response.get_json()["detail"]) == (503, "queue is not ready. The log has the cause.")
-    assert "no route to the queue" in caplog.text
+    assert "no route to the queue" in capsys.readouterr().out
     broken.clear()
     assert client.get("/readyz").status_code == 200
 
@@ -103,11 +103,10 @@ def test_a_hook_is_called_before_each_request_but_those_of_quiet_blueprints() ->
 
 @pytest.mark.parametrize(("kind", "logged"), [(Blueprint, True), (QuietBlueprint, False)])
 def test_requests_of_a_quiet_blueprint_are_not_logged(
-    kind: type[Blueprint], logged: bool, caplog: pytest.LogCaptureFixture
+    kind: type[Blueprint], logged: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = service(kind).test_client()
-    with caplog.at_level(logging.INFO, "app.factory"):
-        for path in ("/greeting", "/robots.txt", "/healthz"):
-            client.get(path)
-    messages = [record.getMessage() for record in caplog.records]
+    for path in ("/greeting", "/robots.txt", "/healthz"):
+        client.get(path)
+    messages = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
     assert messages == ["GET /greeting 200", *(["GET /robots.txt 200"] if logged else [])]

@@ -102,5 +102,13 @@ def test_under_reload_a_syntax_error_is_survived_and_its_correction_is_served(
             return response.status_code == 500 and "SyntaxError" in response.text
 
         until(shows_the_error, READY_CAP)
+        failing = service.workers()
         module.write_text("from tests.app.probe import create_app\n")
+
+        def reloads() -> bool:
+            # gunicorn compares the time of a file with that of its last look, which may not have been taken yet.
+            os.utime(module)
+            return service.workers() != failing
+
+        until(reloads, READY_CAP)
         until(service.ready, READY_CAP)

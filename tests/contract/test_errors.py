@@ -64,7 +64,7 @@ def test_a_service_whose_database_is_away_says_to_try_later(name: str, monkeypat
     url = service.url + operation.path
     response = requests.request(operation.method, url, json=operation.body, headers=headers, timeout=20)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-    assert "try again" in problem_of(response)["detail"]
+    assert "retry" in problem_of(response)["detail"]
     ready = requests.get(f"{service.url}/readyz", timeout=20)
     assert ready.status_code == 503
     assert problem_of(ready)["detail"] == "database is not ready. The log has the cause."
