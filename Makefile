@@ -38,10 +38,11 @@ test-stack: .venv/.complete ## Test the container stack that `make up` has start
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
-	@$(NPM) run --silent types
+	@$(NPM) run --silent check
 
-format: .venv/.complete ## Rewrite the code in its one style
+format: .venv/.complete web/node_modules/.complete ## Rewrite the code in its one style
 	@.venv/bin/ruff check --fix && .venv/bin/ruff format
+	@$(NPM) run --silent format
 
 chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
 	@.venv/bin/python -m tests.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
@@ -84,7 +85,7 @@ web/node_modules/.complete: web/package-lock.json web/package.json | .venv/.demo
 	  || { echo "npm could not install the packages of the pages; its error is above. Is the network there, and room on the disk? Then run make again."; exit 1; }
 	@touch $@
 
-web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/src -type f)
+web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/src -type f ! -name '*.test.ts' ! -name '*.fixture.ts')
 	@echo "Building the pages into web/dist ..."
 	@$(NPM) run --silent build \
 	  || { echo "The pages could not be built; the error is above. Correct it, or run make clean, then run make again."; exit 1; }

@@ -18,12 +18,12 @@ export function layOut(map: ServiceMap, isNarrow: boolean): Layout {
   const layers = layersOf(map);
   const most = Math.max(...layers.map((layer) => layer.length));
   const places = new Map<string, Point>();
-  layers.forEach((layer, depth) =>
-    layer.forEach((service, i) => {
+  for (const [depth, layer] of layers.entries()) {
+    for (const [i, service] of layer.entries()) {
       const beside = (i + (most - layer.length) / 2) * (NODE.height + GAP.beside);
       places.set(service, isNarrow ? [depth * INDENT, places.size * (NODE.height + GAP.label)] : [depth * (NODE.width + GAP.arrow), beside]);
-    }),
-  );
+    }
+  }
   return {
     nodes: [...places].map(([service, [x, y]]) => ({ service, x, y })),
     edges: map.calls.map((call) => {
@@ -46,7 +46,10 @@ function layersOf({ services, calls }: ServiceMap): string[][] {
     }
   }
   const layers: string[][] = [];
-  for (const [service, at] of depth) (layers[at] ??= []).push(service);
+  for (const [service, at] of depth) {
+    layers[at] ??= [];
+    layers[at].push(service);
+  }
   return layers.filter(Boolean);
 }
 

@@ -28,7 +28,7 @@ export function Services() {
       {map && !map.services.length && <NothingYet title="No requests in this time" />}
       {map && map.services.length > 0 && (
         <>
-          <Map map={map} />
+          <MapCard map={map} />
           <section class="card table-scroll" tabIndex={0} aria-label="Services in figures">
             <RequestsTable
               first="Service"
@@ -41,9 +41,9 @@ export function Services() {
   );
 }
 
-function Map({ map }: { map: ServiceMap }) {
+function MapCard({ map }: { map: ServiceMap }) {
   const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
-  const places = new globalThis.Map(nodes.map((node) => [node.service, node]));
+  const places = new Map(nodes.map((node) => [node.service, node]));
   return (
     <section class="card map-card" aria-label="Map of services">
       <div class="map" style={{ width: `${width}px`, height: `${height}px` }}>

@@ -44,7 +44,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
   };
   /** A span that is found or linked to may lie in a folded part. */
   const bringUp = (span: Span): void => {
-    if (places.has(span)) return show(span, true);
+    if (places.has(span)) {
+      show(span, true);
+      return;
+    }
     const above = ancestors(trace, span);
     setCollapsed(new Set([...collapsed].filter((folded) => !above.includes(folded))));
     awaited.current = span;
@@ -98,7 +101,7 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
   };
   const nextMatch = (step: 1 | -1): void => {
     const order = rowsOf(trace, new Set(), null).flatMap((row) => (row.kind === "span" && matches.has(row.span) ? [row.span] : []));
-    const current = order.findIndex((span) => span === active);
+    const current = order.indexOf(active as Span);
     const next = order.at(current < 0 ? 0 : (current + step) % order.length);
     if (next) bringUp(next);
   };
@@ -174,7 +177,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
                 trace={trace}
                 window={window}
                 isActive={i === at}
-                onOpen={() => (setActive(row.note), open(row.note.span))}
+                onOpen={() => {
+                  setActive(row.note);
+                  open(row.note.span);
+                }}
               />
             ) : (
               <SpanRow
@@ -193,7 +199,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
                   search ? (matches.has(row.span) ? "match" : "no-match") : "",
                 ].join(" ")}
                 onFold={() => fold(row.span, !collapsed.has(row.span))}
-                onOpen={() => (setActive(row.span), open(row.span === selected ? undefined : row.span))}
+                onOpen={() => {
+                  setActive(row.span);
+                  open(row.span === selected ? undefined : row.span);
+                }}
               />
             )
           }
@@ -270,7 +279,10 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
           <span
             class={`twisty ${isFolded ? "folded" : "unfolded"}`}
             aria-hidden="true"
-            onClick={(event) => (event.stopPropagation(), onFold())}
+            onClick={(event) => {
+              event.stopPropagation();
+              onFold();
+            }}
           />
         )}
         {failed && <span class="cross" role="img" aria-label="failed" />}
