@@ -11,7 +11,11 @@ test("alike spans at the same place are one line; a span that only one trace has
     { ...span("1", 10, 20, { parent: "root" }), operationName: "SELECT" },
     { ...span("2", 40, 30, { parent: "root" }), operationName: "SELECT" },
   );
-  const there = read(span("root", 0, 60), { ...span("1", 10, 20, { parent: "root" }), operationName: "SELECT" }, span("new", 30, 5, { parent: "root" }));
+  const there = read(
+    span("root", 0, 60),
+    { ...span("1", 10, 20, { parent: "root" }), operationName: "SELECT" },
+    span("new", 30, 5, { parent: "root" }),
+  );
 
   const lines = compare(here, there);
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { goDuration, isSql, measured, peer, rate, shortService, shortSql, title } from "./titles.ts";
 import type { Span, Tags, TagValue } from "./trace-tree.ts";
 
-const spanOf = (name: string, tags: Record<string, TagValue>): Span => ({ name, tags: new Map(Object.entries(tags)) as Tags }) as Span;
+const spanOf = (name: string, tags: Record<string, TagValue>): Span =>
+  ({ name, tags: new Map(Object.entries(tags)) as Tags }) as Span;
 const spaced = (text: string): string => text.replaceAll("\u202f", " ");
 
 describe("a span's title", () => {

@@ -5,11 +5,15 @@ import { bottleneck, criticalPath, type JaegerSpan, readTrace, total } from "./t
 const childrenOf = (...spans: JaegerSpan[]): Record<string, string[]> =>
   Object.fromEntries([...readTrace(traceOf(...spans)).spans].map(([id, one]) => [id, one.children.map((child) => child.spanId)]));
 const criticalMs = (...spans: JaegerSpan[]): Record<string, number> =>
-  Object.fromEntries([...criticalPath(readTrace(traceOf(...spans)).root)].map(([one, sections]) => [one.spanId, total(sections) / 1000]));
+  Object.fromEntries(
+    [...criticalPath(readTrace(traceOf(...spans)).root)].map(([one, sections]) => [one.spanId, total(sections) / 1000]),
+  );
 
 describe("the tree", () => {
   test("has children in order of time, in whatever order the spans come", () =>
-    expect(childrenOf(span("late", 20, 5, { parent: "root" }), span("early", 10, 5, { parent: "root" }), span("root", 0, 50))).toEqual({
+    expect(
+      childrenOf(span("late", 20, 5, { parent: "root" }), span("early", 10, 5, { parent: "root" }), span("root", 0, 50)),
+    ).toEqual({
       root: ["early", "late"],
       early: [],
       late: [],
@@ -47,14 +51,18 @@ describe("the tree", () => {
 
 describe("the critical path", () => {
   test("walks back through the child that finished last", () =>
-    expect(criticalMs(span("root", 0, 100), span("early", 10, 30, { parent: "root" }), span("late", 50, 40, { parent: "root" }))).toEqual({
+    expect(
+      criticalMs(span("root", 0, 100), span("early", 10, 30, { parent: "root" }), span("late", 50, 40, { parent: "root" })),
+    ).toEqual({
       root: 30,
       early: 30,
       late: 40,
     }));
 
   test("leaves out the quicker of two that run at once", () =>
-    expect(criticalMs(span("root", 0, 100), span("quick", 10, 40, { parent: "root" }), span("slow", 10, 80, { parent: "root" }))).toEqual({
+    expect(
+      criticalMs(span("root", 0, 100), span("quick", 10, 40, { parent: "root" }), span("slow", 10, 80, { parent: "root" })),
+    ).toEqual({
       root: 20,
       slow: 80,
     }));
@@ -76,7 +84,10 @@ describe("the bottleneck", () => {
   };
 
   test("is the span that took more than half", () =>
-    expect(worstOf(span("root", 0, 100), span("slow", 10, 80, { parent: "root" }))).toMatchObject({ name: "slow", time: 80_000 }));
+    expect(worstOf(span("root", 0, 100), span("slow", 10, 80, { parent: "root" }))).toMatchObject({
+      name: "slow",
+      time: 80_000,
+    }));
 
   test("is else the endpoint that took most in all", () => {
     const calls = [0, 1, 2, 3].map((i) =>

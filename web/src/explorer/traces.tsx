@@ -135,7 +135,12 @@ function Import() {
   };
   return (
     <>
-      <button type="button" class="button small" onClick={() => input.current?.click()} title="Open a trace from a file of OTLP JSON">
+      <button
+        type="button"
+        class="button small"
+        onClick={() => input.current?.click()}
+        title="Open a trace from a file of OTLP JSON"
+      >
         <Icon path={ICONS.up} />
         Import
       </button>
@@ -211,7 +216,12 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
         isLogarithmic
         onBrush={({ from, to, low, high }) =>
           setParams(
-            { start: String(Math.round(from)), end: String(Math.round(to)), min: low > FLOOR ? goDuration(low) : null, max: goDuration(high) },
+            {
+              start: String(Math.round(from)),
+              end: String(Math.round(to)),
+              min: low > FLOOR ? goDuration(low) : null,
+              max: goDuration(high),
+            },
             false,
           )
         }
@@ -269,7 +279,10 @@ const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
     </span>
     <span class="duration">
       <span class="bar-track" aria-hidden="true">
-        <span class={`bar ${trace.errors ? "failed" : ""}`} style={{ width: `${Math.max(0.5, (trace.duration / longest) * 100)}%` }} />
+        <span
+          class={`bar ${trace.errors ? "failed" : ""}`}
+          style={{ width: `${Math.max(0.5, (trace.duration / longest) * 100)}%` }}
+        />
       </span>
       <span class="number">{duration(trace.duration)}</span>
     </span>

@@ -89,7 +89,8 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     if (step) show(itemOf(rows[Math.min(rows.length - 1, Math.max(0, at + step))]!));
     else if (event.key === "ArrowRight" && span && collapsed.has(span)) fold(span, false);
     else if (event.key === "ArrowRight" && span && isFoldable(span, hasNotes ? notes : null)) show(itemOf(rows[at + 1]!));
-    else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span)) fold(span, true);
+    else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span))
+      fold(span, true);
     else if (event.key === "ArrowLeft") show(parentOf(trace, row) ?? active);
     else if (event.key === "Enter" || event.key === " ") open(row.kind === "span" ? row.span : row.note.span);
     else if (event.key === "z") setZoom(zoom ? null : zoomTo(span ?? (row.kind === "note" ? row.note.span : null)));
@@ -100,7 +101,9 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     event.stopPropagation();
   };
   const nextMatch = (step: 1 | -1): void => {
-    const order = rowsOf(trace, new Set(), null).flatMap((row) => (row.kind === "span" && matches.has(row.span) ? [row.span] : []));
+    const order = rowsOf(trace, new Set(), null).flatMap((row) =>
+      row.kind === "span" && matches.has(row.span) ? [row.span] : [],
+    );
     const current = order.indexOf(active as Span);
     const next = order.at(current < 0 ? 0 : (current + step) % order.length);
     if (next) bringUp(next);
@@ -225,7 +228,8 @@ const zoomTo = (span: Span | null): Section | null => (span?.duration ? [span.st
 
 function ancestors(trace: Trace, span: Span): Span[] {
   const found = new Set<Span>();
-  for (let up = trace.spans.get(span.parentId ?? ""); up && !found.has(up); up = trace.spans.get(up.parentId ?? "")) found.add(up);
+  for (let up = trace.spans.get(span.parentId ?? ""); up && !found.has(up); up = trace.spans.get(up.parentId ?? ""))
+    found.add(up);
   return [...found];
 }
 
@@ -319,7 +323,12 @@ function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | 
         <span key={from} class="bar critical" style={{ left: `${clip(from)}%`, width: `${clip(to) - clip(from)}%` }} />
       ))}
       {notes.slice(0, ALIKE).map((note, i) => (
-        <span key={i} class={`note-tick ${levelClass(note.level)}`} style={{ left: `${clip(note.at)}%` }} title={note.text.slice(0, 200)} />
+        <span
+          key={i}
+          class={`note-tick ${levelClass(note.level)}`}
+          style={{ left: `${clip(note.at)}%` }}
+          title={note.text.slice(0, 200)}
+        />
       ))}
       <span class="bar-label" style={{ left: `calc(${right}% + 6px)` }}>
         {duration(span.duration)}

@@ -85,7 +85,9 @@ export async function call<T>(path: string, init?: RequestInit): Promise<Answer<
   }
   const body: unknown = await response.json().catch(() => null);
   if (response.ok && body !== null) return { body: body as T, traceId: traceIdOf(response) };
-  const problem = isProblem(body) ? body : { title: response.statusText, status: response.status, detail: `HTTP ${response.status}` };
+  const problem = isProblem(body)
+    ? body
+    : { title: response.statusText, status: response.status, detail: `HTTP ${response.status}` };
   throw new Failure(problem, 1000 * Number(response.headers.get("Retry-After") ?? 0));
 }
 
