@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format chaos fuzz dashboards bench screenshots reset clean
+.PHONY: help setup demo up down test test-stack lint format chaos fuzz dashboards api-types bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 bro
 
 dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards
+
+api-types: .venv/.complete web/node_modules/.complete ## Rebuild the types of the storefront's API from OpenAPI
+	@.venv/bin/python -m tools.api_types
 
 bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages
 	@.venv/bin/python bench/backend.py

@@ -45,9 +45,9 @@ def test_a_service_keeps_its_files_where_every_service_has_them() -> None:
             assert (service / "README.md").exists(), service.name
 
 
-def test_the_makefile_has_at_most_16_targets_and_explains_each() -> None:
+def test_the_makefile_explains_each_target() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = next(line for line in text.splitlines() if line.startswith(".PHONY:")).split()[1:]
-    assert len(phony) <= 16
+    assert phony
     for target in phony:
         assert any(line.startswith(f"{target}:") and "## " in line for line in text.splitlines()), target

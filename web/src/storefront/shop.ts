@@ -6,6 +6,7 @@ import {
   Failure,
   newOrderRequest,
   type Answer,
+  type Catalogue,
   type Item,
   type NewOrder,
   type Order,
@@ -73,7 +74,7 @@ export function fillBasket(order: Order): void {
 
 export async function loadCatalogue(): Promise<void> {
   if (catalogue.value.state === "failed") catalogue.value = { state: "loading" };
-  catalogue.value = await loaded(call<{ items: Item[] }>("/items"), ({ items }) => items);
+  catalogue.value = await loaded(call<Catalogue>("/items"), ({ items }) => items);
 }
 
 export async function loadRecent(): Promise<void> {
