@@ -45,10 +45,10 @@ format: .venv/.complete web/node_modules/.complete ## Rewrite the code in its on
 	@$(NPM) run --silent format
 
 chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
-	@.venv/bin/python -m tests.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python -m tools.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
 
 fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
-	@.venv/bin/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python -m tools.fuzz $(if $(SEED),--seed $(SEED))
 
 dashboards: .venv/.complete ## Write Grafana's dashboards anew from their code in grafana/dashboards
 	@.venv/bin/python -m grafana.dashboards
@@ -61,7 +61,7 @@ bench: .venv/.complete web/dist/.built ## Measure the local backend and the page
 	@.venv/bin/python -m bench.page
 
 screenshots: .venv/.complete web/dist/.built ## Make the pictures in docs/images anew; every view goes to .screenshots
-	@.venv/bin/python -m tests.browser.screenshots
+	@.venv/bin/python -m tools.screenshots
 
 reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, logs
 	@.venv/bin/waybill reset

@@ -18,8 +18,8 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, DIST, FLAGS
-from tests.browser.otlp import large_trace, send, span
 from tests.local.backend.conftest import Backend, start
+from tests.support.otlp import large_trace, send, span
 
 RUNS = 5
 SPANS = 10_000

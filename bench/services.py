@@ -28,7 +28,7 @@ from pathlib import Path
 
 from local.client import TraceApi, new_session, trace_id_of
 from local.processes import SERVICES
-from tests.local_stack import LocalStack, local_stack
+from tests.support.local_stack import LocalStack, local_stack
 
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 4

@@ -24,10 +24,10 @@ from app.database import write_session
 from services.order.models import Order
 from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
-from tests.servers import create_database, free_port, postgresql_server
+from tests.support.servers import create_database, free_port, postgresql_server
 
 if TYPE_CHECKING:
-    from tests.traced_shop import TracedShop
+    from tests.support.traced_shop import TracedShop
 
 # Services within the tests' own process are not traced; the tests of telemetry start processes of their own.
 os.environ["OTEL_SDK_DISABLED"] = "true"
@@ -239,7 +239,7 @@ def shop(new_database: Callable[[str], str]) -> Iterator[Shop]:
 @pytest.fixture(scope="session")
 def traced_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TracedShop"]:
     """One run of the shop as real processes, for all the tests that look at its traces."""
-    from tests.traced_shop import traced_shop_in  # which stands on this file
+    from tests.support.traced_shop import traced_shop_in  # which stands on this file
 
     with traced_shop_in(tmp_path_factory.mktemp("shop")) as shop:
         yield shop

@@ -15,13 +15,13 @@ import pytest
 import requests
 from sqlalchemy import Engine, text
 
-from tests.chaos import books
-from tests.chaos.faults import Kind, faults, write_number
-from tests.chaos.load import Answer, Load, SeenOrder, Wish
-from tests.chaos.proxy import Armed, NetworkFault, Proxy
-from tests.chaos.stack import CLOCK
 from tests.conftest import Shop, open_shop, valkey_server
-from tests.telemetry_receiver import until
+from tests.support.telemetry_receiver import until
+from tools.chaos import books
+from tools.chaos.faults import Kind, faults, write_number
+from tools.chaos.load import Answer, Load, SeenOrder, Wish
+from tools.chaos.proxy import Armed, NetworkFault, Proxy
+from tools.chaos.stack import CLOCK
 
 HOUR = 3600
 

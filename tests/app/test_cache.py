@@ -14,7 +14,7 @@ from redis import Redis
 
 from app import cache as cache_module
 from app.cache import Cache
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from tests.app.conftest import PROBE
-from tests.servers import free_port
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, matching, one, until
+from tests.support.servers import free_port
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, matching, one, until
 
 FAST = {"OTEL_METRIC_EXPORT_INTERVAL": "500", "OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100"}
 

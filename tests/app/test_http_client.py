@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from app import circuit_breaker, http_adapter, http_client
 from app.http_client import BadAnswer, CircuitOpen, Peer, PeerError, PeerRefused, PeerUnavailable
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 class Greeting(BaseModel):

@@ -16,8 +16,8 @@ import pytest
 from app.config import EXIT_BAD_SETTING
 from app.otel_variables import VARIABLES, check_variables
 from tests.app.conftest import PROBE, make_database
-from tests.service_process import ROOT, running_service, start_process
-from tests.telemetry_receiver import LogRecord, Point, Receiver, Span, matching, running_receiver
+from tests.support.service_process import ROOT, running_service, start_process
+from tests.support.telemetry_receiver import LogRecord, Point, Receiver, Span, matching, running_receiver
 
 CALLER = {"traceparent": f"00-{'a1' * 16}-{'b2' * 8}-00", "baggage": "tenant=blue"}
 

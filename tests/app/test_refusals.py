@@ -10,9 +10,9 @@ from gunicorn.glogging import Logger
 
 from app.worker import Worker
 from tests.app.conftest import PROBE
-from tests.raw_http import connect, exchange, read
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import until
+from tests.support.raw_http import connect, exchange, read
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import until
 
 HOST = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"

@@ -7,7 +7,7 @@ import pytest
 
 from app.config import EXIT_BAD_SETTING, Settings, load_settings
 from tests.app.probe import Settings as ProbeSettings
-from tests.service_process import start_process
+from tests.support.service_process import start_process
 
 PROBE = "tests.app.probe:create_app()"
 

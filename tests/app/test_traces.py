@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.service_process import ServiceProcess
-from tests.telemetry_receiver import Receiver, Span, matching, until
+from tests.support.service_process import ServiceProcess
+from tests.support.telemetry_receiver import Receiver, Span, matching, until
 
 pytestmark = pytest.mark.xdist_group("probe")
 

@@ -9,8 +9,8 @@ import requests
 
 from tests.app.conftest import PROBE, make_database
 from tests.app.test_traces import trace_ids
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver, until
 
 PAGE = {"Sec-Fetch-Site": "same-origin"}
 FOREIGN_PAGE = {"Sec-Fetch-Site": "cross-site"}

@@ -15,8 +15,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.servers import free_port
-from tests.telemetry_receiver import until
+from tests.support.servers import free_port
+from tests.support.telemetry_receiver import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DIST = ROOT / "web" / "dist"

@@ -15,9 +15,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from local.trace_tree import bottleneck, critical_path, read_trace
 from tests.browser.conftest import NewPage, Stack, accessibility_problems
-from tests.browser.otlp import HOSTILE, attributes, large_trace, send, span
 from tests.local.backend.conftest import Backend, start
-from tests.telemetry_receiver import until
+from tests.support.otlp import HOSTILE, attributes, large_trace, send, span
+from tests.support.telemetry_receiver import until
 
 SERVICES = ("order-service", "inventory-service", "payment-service")
 VIEWS = ("/", "/trace/{}", "/trace/{}?view=log", "/trace/{}?view=compare", "/services", "/services/order-service")

@@ -13,7 +13,7 @@ import requests
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import DIST, NewPage, Stack, accessibility_problems
-from tests.telemetry_receiver import until
+from tests.support.telemetry_receiver import until
 
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 

@@ -10,7 +10,7 @@ from small_api import SmallApi
 from typer.testing import CliRunner, Result
 
 from local.cli import app
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 PUBLISHED = ("ORDER_PORT", "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT")
 

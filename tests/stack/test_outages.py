@@ -16,7 +16,7 @@ from tests.stack.conftest import (
     services_in,
     trace,
 )
-from tests.telemetry_receiver import until
+from tests.support.telemetry_receiver import until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import requests
 
-from tests.servers import free_port
-from tests.telemetry_receiver import until
+from tests.support.servers import free_port
+from tests.support.telemetry_receiver import until
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 READY_CAP = 100
 """Seconds; a slow machine makes no test fail, while a process that has ended fails it immediately."""
 

@@ -15,9 +15,9 @@ from fakeredis import TcpFakeServer
 
 from tests.conftest import migrate
 from tests.local.backend.conftest import Backend, start
-from tests.servers import free_port
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until
+from tests.support.servers import free_port
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver, until
 
 CUSTOMER = "cus_4711"
 

@@ -16,7 +16,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 
-from tests.fuzz import oddities
+from tools.fuzz import oddities
 
 ORDER_ID = "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"
 LINES = [{"sku": "TEA-SENCHA", "quantity": 2}, {"sku": "CUP-PORCELAIN", "quantity": 1}]
