@@ -15,8 +15,7 @@ from sqlalchemy import update
 
 from app import circuit_breaker
 from app.database import write_session
-from app.http_client import CALL_DEADLINE
-from services.order.models import LEASE, Order
+from services.order.models import Order
 from services.order.use_cases import recover_notifications, recover_orders
 from tests.conftest import LONG_AGO, RunningService, start_service
 
@@ -277,7 +276,3 @@ def test_an_order_is_confirmed_within_seconds_after_a_dependency_is_back_though_
         time.sleep(0.1)
         process(service)
     assert dependency.requested.count("/charges") == tried + 1
-
-
-def test_a_lease_is_longer_than_the_longest_call() -> None:
-    assert LEASE.total_seconds() > CALL_DEADLINE
