@@ -16,7 +16,7 @@ import requests
 from sqlalchemy import Engine, text
 
 from tests.conftest import Shop, open_shop, valkey_server
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 from tools.chaos import books
 from tools.chaos.faults import Kind, faults, write_number
 from tools.chaos.load import Answer, Load, SeenOrder, Wish

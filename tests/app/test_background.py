@@ -10,7 +10,7 @@ from flask import Flask
 
 from app import background
 from app.background import Task
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import requests
 from tests.app.conftest import PROBE
 from tests.support.servers import free_port
 from tests.support.service_process import ServiceProcess, running_service
-from tests.support.telemetry_receiver import Receiver, matching, one, until
+from tests.support.telemetry_receiver import Receiver, matching, one
+from tests.support.waiting import until
 
 FAST = {"OTEL_METRIC_EXPORT_INTERVAL": "500", "OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100"}
 

@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from tests.support.service_process import ServiceProcess
-from tests.support.telemetry_receiver import Receiver, Span, matching, until
+from tests.support.telemetry_receiver import Receiver, Span, matching
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.xdist_group("probe")
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,16 +12,21 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support import processes
 from tests.support.servers import free_port
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import CAP, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DIST = ROOT / "web" / "dist"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 PORTS = ("ORDER", "INVENTORY", "PAYMENT", "NOTIFICATION", "CACHE", "OTLP_GRPC", "OTLP_HTTP", "TRACES")
+PAGE_CAP_MS = 60_000
+"""A cap on what is expected of a page; it measures nothing, as Playwright's own 5 s would on a slow machine."""
+expect.set_options(timeout=PAGE_CAP_MS)
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
@@ -89,7 +93,7 @@ class Stack:
             whole = parents <= {span["spanID"] for span in spans}
             return spans if whole and {span["service"] for span in spans} >= set(services) else []
 
-        return until(arrived, 20)
+        return until(arrived)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +115,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     output = folder / "output"
     with output.open("w") as file:
         command = [Path(sys.executable).with_name("waybill"), "up"]
-        process = subprocess.Popen(command, cwd=ROOT, env=stack.environment, stdout=file, stderr=file)
+        process = processes.start(command, cwd=ROOT, env=stack.environment, stdout=file, stderr=file)
 
     def ready() -> bool:
         assert process.poll() is None, output.read_text()
@@ -120,11 +124,11 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         return False
 
     try:
-        until(ready, 60)
+        until(ready)
         yield stack
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(CAP)
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +160,7 @@ def new_page(browser: Browser, problems: list[str]) -> Iterator[NewPage]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PAGE_CAP_MS)
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         context.on("request", lambda request: problems.extend(_elsewhere(request.url)))

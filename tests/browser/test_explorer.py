@@ -17,7 +17,7 @@ from local.trace_tree import bottleneck, critical_path, read_trace
 from tests.browser.conftest import NewPage, Stack, accessibility_problems
 from tests.local.backend.conftest import Backend, start
 from tests.support.otlp import HOSTILE, attributes, large_trace, send, span
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 SERVICES = ("order-service", "inventory-service", "payment-service")
 VIEWS = ("/", "/trace/{}", "/trace/{}?view=log", "/trace/{}?view=compare", "/services", "/services/order-service")
@@ -411,7 +411,7 @@ def test_an_instrument_is_found_by_typing_and_its_exemplars_open_traces(page: Pa
         answer = requests.get(f"{stack.traces}/api/series?name=orders.processing_time&stat=p95&step=5", timeout=9)
         return any(one["exemplars"] for one in answer.json()["data"])
 
-    until(measured, 30)
+    until(measured)
     page.goto(f"{stack.traces}/metrics")
     page.get_by_label("Find").fill("orders time")
     page.get_by_role("link", name="orders.processing_time").click()

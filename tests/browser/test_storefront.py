@@ -13,7 +13,7 @@ import requests
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import DIST, NewPage, Stack, accessibility_problems
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 
@@ -266,7 +266,7 @@ def test_the_loading_of_the_page_is_a_trace_and_its_vitals_are_sent_when_it_is_l
         spans = [span for trace in found["data"] for span in trace["spans"]]
         return {tag["key"]: tag["value"] for span in spans for tag in span["tags"]}
 
-    assert {"web_vital.ttfb", "web_vital.fcp", "web_vital.lcp", "web_vital.cls"} <= until(vitals, 20).keys()
+    assert {"web_vital.ttfb", "web_vital.fcp", "web_vital.lcp", "web_vital.cls"} <= until(vitals).keys()
     loads = requests.get(f"{stack.traces}/api/traces?service=storefront&operation=documentLoad", timeout=10).json()
     names = {span["operationName"] for trace in loads["data"] for span in trace["spans"]}
     assert names == {"documentLoad", "documentFetch", "resourceFetch"}

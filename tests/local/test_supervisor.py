@@ -18,10 +18,10 @@ import pytest
 from local import data_folder
 from local.processes import ProcessSpec
 from local.supervisor import Supervisor
+from tests.support import processes
+from tests.support.waiting import CAP, until
 
 HERE = Path(__file__).parent
-PATIENCE = 90
-"""Seconds after which a condition counts as never met: far more than a loaded machine takes."""
 
 
 class Stack:
@@ -32,7 +32,7 @@ class Stack:
         self.terminal = folder / f"terminal-{time.monotonic_ns()}"
         with self.terminal.open("w") as output:
             command = small_stack(self.data, specs, **limits)
-            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            self.process = processes.start(command, stdout=output, stderr=subprocess.STDOUT)
 
     @property
     def output(self) -> str:
@@ -50,7 +50,7 @@ class Stack:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=PATIENCE)
+        return self.process.wait(timeout=CAP)
 
 
 def small_stack(data: Path, specs: tuple[ProcessSpec, ...], **limits: float) -> list[str]:
@@ -110,13 +110,6 @@ def free_port() -> int:
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_ctrl_c_stops_each_process_before_those_it_depends_on(stack, service, tmp_path) -> None:
@@ -262,7 +255,7 @@ def test_a_data_folder_that_cannot_be_made_is_named_without_a_traceback(service,
 def test_a_full_disk_is_named_without_a_traceback(service, tmp_path) -> None:
     command = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *small_stack(tmp_path / "data", (service("order"),))]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=CAP)
 
     assert ended.returncode == 1
     assert ended.stdout.startswith(f"Cannot write in the data folder {tmp_path / 'data'}: File too large")

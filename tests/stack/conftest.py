@@ -16,7 +16,7 @@ import requests
 from local.client import trace_id_of
 from local.containers import ContainerSettings
 from local.settings import HOST, ROOT
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 PATIENCE = 60
 """Seconds within which what happened must be seen in a backend: batches, scrapes and retries take their time."""

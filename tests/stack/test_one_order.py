@@ -8,7 +8,7 @@ import requests
 
 from local.processes import SERVICES
 from tests.stack.conftest import PATIENCE, Order, loki, place_order, prometheus, services_in, span_rows, trace, url
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 from tests.test_trace_flow import APPROVED
 
 EDGES = {(parent, child) for parent, child in APPROVED if not child[2].startswith("BEGIN")}

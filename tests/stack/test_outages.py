@@ -16,7 +16,7 @@ from tests.stack.conftest import (
     services_in,
     trace,
 )
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 

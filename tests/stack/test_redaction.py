@@ -11,7 +11,7 @@ import requests
 
 from local.client import trace_id_of
 from tests.stack.conftest import PATIENCE, loki, prometheus, trace, url
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 CARDS = ("4111111111111111", "5500 0055 5555 5559", "3782-822463-10005")
 MAIL = "canary.person@mail.example.com"

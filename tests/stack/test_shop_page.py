@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from local.processes import SERVICES
 from tests.browser.conftest import browser as browser
 from tests.stack.conftest import PATIENCE, prometheus, services_in, trace, url
-from tests.support.telemetry_receiver import until
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

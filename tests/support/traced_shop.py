@@ -16,8 +16,9 @@ from fakeredis import TcpFakeServer
 from tests.conftest import migrate
 from tests.local.backend.conftest import Backend, start
 from tests.support.servers import free_port
-from tests.support.service_process import ServiceProcess, running_service
-from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver, until
+from tests.support.service_process import ServiceProcess, starting_service
+from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver
+from tests.support.waiting import CAP, until
 
 CUSTOMER = "cus_4711"
 
@@ -72,7 +73,7 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
             "order", INVENTORY_URL=inventory.url, PAYMENT_URL=payment.url, NOTIFICATION_URL=notification.url
         )
         for process in (inventory, payment, notification, order):
-            until(process.ready, 30)
+            until(process.ready)
 
         _make_free(folder, "CUP-PORCELAIN")
         free = _order(order, "free", lines=[{"sku": "CUP-PORCELAIN", "quantity": 1}])
@@ -83,12 +84,12 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
         recovered = _order(order, "recovered")
         assert recovered.status_code == 202, recovered.text
         payment = service("payment", PORT=str(payment.port), PROCESSOR_LATENCY_MS="1")
-        until(lambda: went_well(receiver, recovered, "send_notification"), 30)
-        until(lambda: matching(receiver.points, name="orders.dead_letters"), 30)
+        until(lambda: went_well(receiver, recovered, "send_notification"))
+        until(lambda: matching(receiver.points, name="orders.dead_letters"))
         for process in processes:
             process.process.send_signal(signal.SIGTERM)
         for process in processes:
-            process.process.wait(20)
+            process.process.wait(CAP)
     return TracedShop(receiver, backend, processes, approved, declined, recovered, free)
 
 
@@ -135,10 +136,9 @@ def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: Serv
 def _service(folder: Path, receiver: Receiver, name: str, **environment: str) -> Iterator[ServiceProcess]:
     url = f"sqlite:///{folder}/{name}.db"
     migrate(name, url)
-    with running_service(
+    with starting_service(
         f"services.{name}:create_app()",
         folder / f"{name}-{time.monotonic_ns()}",
-        wait=False,
         DATABASE_URL=url,
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
         OTEL_METRIC_EXPORT_INTERVAL="1000",
