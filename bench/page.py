@@ -65,7 +65,9 @@ def visits(
     A first visit starts a renderer, fetches the page's files and compiles its code; a later one finds all of it warm.
     Last: what `then` gave after each.
     """
-    first, again, results = [], [], []
+    first: list[float] = []
+    again: list[float] = []
+    results: list[Any] = []
     for _ in range(RUNS):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()

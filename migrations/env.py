@@ -1,6 +1,7 @@
 """Alembic's environment, the same for every service: the section of alembic.ini names the service."""
 
 from importlib import import_module
+from typing import Literal
 
 from alembic import context
 from pydantic import create_model
@@ -19,7 +20,7 @@ DatabaseSettings = create_model(
 )
 
 
-def render_item(kind: str, item: object, _context: object) -> str | bool:
+def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Write the kit's own column type into a revision as the plain type that the database sees."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
@@ -28,7 +29,7 @@ def render_item(kind: str, item: object, _context: object) -> str | bool:
 
 def run() -> None:
     """Apply the revisions in one transaction each."""
-    engine = create_engine(load_settings(DatabaseSettings).database_url)
+    engine = create_engine(load_settings(DatabaseSettings).database_url)  # type: ignore[attr-defined]
     with engine.connect() as connection:
         context.configure(
             connection=connection,

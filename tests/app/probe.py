@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, jsonify
@@ -17,9 +18,9 @@ from app.cache import Cache
 from app.config import Settings as ServiceSettings
 from app.config import load_settings
 from app.database import UtcDateTime, read_session, write_session
-from app.errors import ProblemError
 from app.factory import create_service
 from app.http_client import Peer, PeerUnavailable
+from app.problems import ProblemError
 from app.schemas import Request
 
 logger = logging.getLogger("probe")
@@ -83,7 +84,7 @@ class SleepQuery(BaseModel):
 class Taken(ProblemError):
     """Somebody has it."""
 
-    name, status, title = "taken", 409, "Taken"
+    name, status, title = "taken", HTTPStatus.CONFLICT, "Taken"
 
 
 @blueprint.post("/things")

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from urllib3.util.connection import create_connection
 
 from app import circuit_breaker, http_adapter, http_client
 from app.http_client import BadAnswer, CircuitOpen, Peer, PeerError, PeerRefused, PeerUnavailable
@@ -82,7 +83,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         self.server.asked_at.append(time.monotonic())
         self.server.clients.add(self.client_address)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = self.server.script.pop(0) if self.server.script else OK
+        answer: Any = self.server.script.pop(0) if self.server.script else OK
         if callable(answer):
             answer = answer(self)
         if answer is None:
@@ -258,7 +259,11 @@ def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(new_
 def test_a_name_that_is_not_resolved_is_given_up_at_the_deadline(
     new_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args: time.sleep(2) or [])
+    def hang(*_args: object) -> list[object]:
+        time.sleep(2)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     peer = new_peer("http://nobody.invalid", connect_timeout=0.1, call_deadline=0.15)
     began = time.monotonic()
     with pytest.raises(PeerUnavailable, match="ConnectTimeout"):
@@ -269,13 +274,14 @@ def test_a_name_that_is_not_resolved_is_given_up_at_the_deadline(
 def test_all_addresses_of_a_name_share_the_time_to_connect(
     new_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = http_adapter.create_connection
+    real = create_connection
 
     def time_out(address: tuple[str, int], timeout: float, *options: Any) -> socket.socket:
         if address[0].startswith("192.0.2."):
             time.sleep(timeout)
             raise TimeoutError
-        return real(address, timeout, *options)
+        sock: socket.socket = real(address, timeout, *options)
+        return sock
 
     monkeypatch.setattr(http_adapter, "create_connection", time_out)
     addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -20,7 +21,14 @@ from tests.support.otlp import HOSTILE, attributes, large_trace, send, span
 from tests.support.waiting import until
 
 SERVICES = ("order-service", "inventory-service", "payment-service")
-VIEWS = ("/", "/trace/{}", "/trace/{}?view=log", "/trace/{}?view=compare", "/services", "/services/order-service")
+VIEWS: tuple[str, ...] = (
+    "/",
+    "/trace/{}",
+    "/trace/{}?view=log",
+    "/trace/{}?view=compare",
+    "/services",
+    "/services/order-service",
+)
 VIEWS += ("/metrics?name=orders.processing_time", "/logs")
 
 
@@ -530,7 +538,7 @@ def test_nothing_from_telemetry_is_ever_run(page: Page, stack: Stack) -> None:
     one = span(HOSTILE, attributes=values, events=[event], status=status)
     record = {"spanId": one["spanId"], "body": {"stringValue": HOSTILE}, "attributes": attributes({HOSTILE: HOSTILE})}
     trace_id = send(stack, HOSTILE, [one], [record])
-    name = requests.utils.quote(HOSTILE, safe="")
+    name = quote(HOSTILE, safe="")
     views = ("/", f"/trace/{trace_id}?span={one['spanId']}", f"/trace/{trace_id}?view=log", "/services", "/logs")
     for view in (
         *views,

@@ -1,6 +1,7 @@
 """Wrong routes and methods, a database that is away or empty: a problem that says what to do."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
@@ -9,14 +10,15 @@ from local.processes import SERVICES
 from tests import conftest
 from tests.conftest import RunningService, Shop, start_service
 from tests.contract.conftest import Operation
+from tests.support.servers import free_port
 
 NOBODY = "http://127.0.0.1:9"
 PEERS = {"INVENTORY_URL": NOBODY, "PAYMENT_URL": NOBODY, "NOTIFICATION_URL": NOBODY}
 
 
-def problem_of(response: requests.Response) -> dict[str, str]:
+def problem_of(response: requests.Response) -> dict[str, Any]:
     assert response.headers["Content-Type"] == "application/problem+json"
-    problem: dict[str, str] = response.json()
+    problem: dict[str, Any] = response.json()
     assert problem["detail"]
     return problem
 
@@ -62,7 +64,7 @@ def test_a_service_whose_database_is_away_says_to_try_later(
     name: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conftest, "migrate", lambda _service, _url: None)
-    url = f"postgresql://waybill@127.0.0.1:{conftest.free_port()}/{name}"
+    url = f"postgresql://waybill@127.0.0.1:{free_port()}/{name}"
     service = start_service(name, url, **PEERS)
     if path in ("/orders", "/items"):
         response = requests.get(service.url + path, timeout=20)

@@ -11,7 +11,8 @@ from redis import Redis
 from sqlalchemy import event
 
 from app import cache
-from tests.conftest import RunningService, free_port, start_service, valkey_server
+from tests.conftest import RunningService, start_service, valkey_server
+from tests.support.servers import free_port
 
 SENCHA = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": 1290, "currency": "EUR"}
 
@@ -21,7 +22,7 @@ class Inventory:
     """inventory-service, its cache, and the statements it sends to its database."""
 
     service: RunningService
-    cache: "Redis[bytes]"
+    cache: Redis
     statements: list[str]
 
     def get(self, path: str) -> requests.Response:
@@ -32,10 +33,11 @@ class Inventory:
     def reserve(self, **quantities: int) -> str:
         """Reserve pieces for a new order; its id."""
         lines = [{"sku": sku.replace("_", "-"), "quantity": quantity} for sku, quantity in quantities.items()]
-        body = {"order_id": str(uuid.uuid4()), "lines": lines}
+        order_id = str(uuid.uuid4())
+        body = {"order_id": order_id, "lines": lines}
         response = requests.post(f"{self.service.url}/reservations", json=body, timeout=10)
         assert response.status_code == 200
-        return body["order_id"]
+        return order_id
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def _full_shelves(inventory: RunningService) -> None:
             item.stock = 5 if item.sku == "CUP-RAKU" else 100
 
 
-def reserve(inventory: RunningService, order_id: str | None = None, **quantities: int) -> requests.Response:
+def reserve(inventory: RunningService, order_id: str | None = None, /, **quantities: int) -> requests.Response:
     """Reserve pieces by sku, written with an underscore."""
     lines = [{"sku": sku.replace("_", "-"), "quantity": quantity} for sku, quantity in quantities.items()]
     body = {"order_id": order_id or str(uuid.uuid4()), "lines": lines}

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from jaeger_json import TRACE_ID
 from werkzeug.serving import BaseWSGIServer, make_server
+
+from tests.local.jaeger_json import TRACE_ID
 
 ORDER = {
     "id": "5f0c2f3e-8a52-4ad2-9d0f-0d3c1f6f7a11",

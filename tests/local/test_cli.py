@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jaeger_json import TRACE_ID, Json, call, log, order_trace, span, trace
 from rich.cells import cell_len
 from rich.console import Console
-from small_api import ORDER, SmallApi
 from typer.testing import CliRunner, Result
 
 from local import terminal
@@ -24,6 +22,8 @@ from local.cli import app
 from local.client import Fetched, TraceApi
 from local.trace_tree import read_trace
 from tests.conftest import migrate
+from tests.local.jaeger_json import TRACE_ID, Json, call, log, order_trace, span, trace
+from tests.local.small_api import ORDER, SmallApi
 
 PORTS = ("ORDER_PORT", "INVENTORY_PORT", "TRACES_PORT")
 

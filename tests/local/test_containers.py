@@ -5,11 +5,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from jaeger_json import TRACE_ID, order_trace
-from small_api import SmallApi
 from typer.testing import CliRunner, Result
 
 from local.cli import app
+from tests.local.jaeger_json import TRACE_ID, order_trace
+from tests.local.small_api import SmallApi
 from tests.support.servers import free_port
 
 PUBLISHED = ("ORDER_PORT", "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT")

@@ -10,17 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from jaeger_json import BEGAN, span, trace
-from small_api import SmallApi
 from typer.testing import CliRunner
 
 from local.cli import app
 from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
 from local.settings import LocalSettings
-from tests.conftest import free_port
+from tests.local.jaeger_json import BEGAN, span, trace
+from tests.local.small_api import SmallApi
+from tests.support.servers import free_port
 
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 
@@ -28,7 +29,7 @@ SERVICES = ("order-service", "inventory-service", "payment-service", "notificati
 @pytest.fixture
 def settings(tmp_path: Path) -> LocalSettings:
     """Settings whose ports nobody listens on."""
-    ports = {name: free_port() for name in LocalSettings.model_fields if name.endswith("_port")}
+    ports: dict[str, Any] = {name: free_port() for name in LocalSettings.model_fields if name.endswith("_port")}
     return LocalSettings(waybill_data=tmp_path / "data", **ports)
 
 
@@ -46,7 +47,7 @@ def up(api: SmallApi, tmp_path: Path) -> Iterator[LocalSettings]:
     """Settings whose every port is that of `api`."""
     with api.listening() as url:
         port = int(url.rpartition(":")[2])
-        ports = {name: port for name in LocalSettings.model_fields if name.endswith("_port")}
+        ports: dict[str, Any] = {name: port for name in LocalSettings.model_fields if name.endswith("_port")}
         yield LocalSettings(waybill_data=tmp_path, **ports)
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import requests
-from jaeger_json import TRACE_ID
-from small_api import ORDER, SmallApi
 from typer.testing import CliRunner
 
 from local.cli import app, seconds
 from local.load import Load, Plan, Report, error_kind
+from tests.local.jaeger_json import TRACE_ID
+from tests.local.small_api import ORDER, SmallApi
 from tests.support.servers import free_port
 from tests.support.waiting import until
 

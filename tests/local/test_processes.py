@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from local.child import environment as environment_of
 from local.processes import ProcessSpec, process_table
@@ -88,7 +90,7 @@ def test_the_cache_server_answers_a_redis_client_and_stops_while_one_is_connecte
     environment = {**os.environ, "CACHE_PORT": str(port)}
     server = subprocess.Popen([sys.executable, "-m", "local.cache_server"], env=environment)
     try:
-        with redis.Redis(port=port, retry=None) as client:
+        with redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as client:
 
             def ready() -> bool:
                 assert server.poll() is None

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jaeger_json import call, order_trace, span, trace
 
 from local.trace_tree import Trace, bottleneck, critical_path, read_trace, total, unfinished, walk
+from tests.local.jaeger_json import call, order_trace, span, trace
 
 
 def critical_ms(data: dict[str, Any]) -> dict[str, float]:

@@ -26,7 +26,7 @@ PRICE = 1290
 def honest(path: str, request: Body) -> Body:
     """What the real services respond with."""
     order = {"order_id": request.get("order_id")}
-    return {
+    responses: dict[str, Callable[[], Body]] = {
         "/items": lambda: {"items": [ITEM]},
         "/reservations": lambda: {
             **order,
@@ -43,7 +43,8 @@ def honest(path: str, request: Body) -> Body:
         },
         "/refunds": lambda: {**order, "status": "VOIDED", "amount": None, "currency": None},
         "/notifications": lambda: {**order, "template": request["template"], "sent_at": datetime.now(UTC).isoformat()},
-    }[path]()
+    }
+    return responses[path]()
 
 
 ITEM = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": PRICE, "currency": "EUR", "stock": 5}

@@ -47,9 +47,14 @@ def test_many_workers_that_recover_at_once_drive_each_order_once(
 def test_an_order_that_is_being_driven_is_not_recovered(
     shop: Shop, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recovered = []
+    recovered: list[bool] = []
     real = peers.charge
-    monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_order()), real(order)))
+
+    def recover_meanwhile(order: Order) -> Any:
+        recovered.append(shop.recover_order())
+        return real(order)
+
+    monkeypatch.setattr(peers, "charge", recover_meanwhile)
     assert shop.post_order().json()["status"] == "CONFIRMED"
     assert recovered == [False]
 
@@ -61,7 +66,7 @@ def test_a_driver_that_lost_its_lease_leaves_the_order_to_the_other(
     """The first worker stops for longer than its lease in the middle of a call; another finishes the order."""
     before = shop.stock()
     real = getattr(peers, call)
-    slept = []
+    slept: list[Any] = []
 
     def sleep_through_the_lease(order: Order) -> Any:
         answer = real(order)

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import requests
@@ -88,7 +89,7 @@ def test_a_processor_that_did_not_answer_is_asked_again(payment: RunningService,
 
 @pytest.mark.parametrize("changes", [{"amount": 501}, {"token": "tok_slow"}], ids=["amount", "token"])
 def test_another_charge_for_the_same_order_is_refused(
-    payment: RunningService, order_id: str, changes: dict[str, object]
+    payment: RunningService, order_id: str, changes: dict[str, Any]
 ) -> None:
     charge(payment, order_id)
     response = charge(payment, order_id, **changes)

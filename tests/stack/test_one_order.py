@@ -88,7 +88,7 @@ def test_jaegers_monitor_tab_has_its_metrics(minute_of_load: list[Order], metric
     assert minute_of_load
 
     def values() -> list[float]:
-        params = {
+        params: dict[str, str | float] = {
             "service": "order-service",
             "quantile": 0.95,
             "endTs": int(time.time() * 1000),

@@ -44,7 +44,7 @@ def postgresql_server() -> Iterator[str]:
     if user:
         shutil.chown(folder, user)
     data = folder / "data"
-    initdb = [binaries / "initdb", "-D", data, "-U", "waybill", "-A", "trust", "-N", "--no-instructions"]
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "waybill", "-A", "trust", "-N", "--no-instructions"]
     subprocess.run(initdb, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     port = free_port()
     options = ("listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off", "max_connections=200")
