@@ -171,7 +171,7 @@ class Shop:
 
     def read_order(self, order: dict[str, Any]) -> dict[str, Any]:
         """The order as it is now."""
-        found: dict[str, Any] = requests.get(f"{self.order.url}/orders/{order['id']}", timeout=10).json()
+        found: dict[str, Any] = requests.get(f"{self.order.url}/orders/{order['id']}", timeout=60).json()
         return found
 
     def drive_on(self) -> None:
@@ -210,7 +210,7 @@ class Shop:
 
     def stock(self, sku: str = "TEA-SENCHA") -> int:
         """The pieces left of an item."""
-        response = requests.get(f"{self.inventory.url}/items/{sku}", timeout=10)
+        response = requests.get(f"{self.inventory.url}/items/{sku}", timeout=60)
         return int(response.json()["stock"])
 
 

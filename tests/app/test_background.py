@@ -10,7 +10,7 @@ from flask import Flask
 
 from app import background
 from app.background import Task
-from tests.support.waiting import until
+from tests.support.waiting import CAP, until
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_stop_waits_until_a_task_has_finished_what_it_is_at(start: Callable[...,
         return True
 
     start(Task("slow", 0.01, run))
-    assert begun.wait(5)
+    assert begun.wait(CAP)
     background.stop(timeout=5)
     assert done.is_set()
     assert not [thread for thread in threading.enumerate() if thread.name == "slow"]
@@ -89,11 +89,11 @@ def test_stop_does_not_wait_for_ever(start: Callable[..., None]) -> None:
 
     def run() -> bool:
         begun.set()
-        released.wait(10)
+        released.wait(CAP)
         return False
 
     start(*(Task(f"stuck-{n}", 0.01, run) for n in range(8)))
-    assert begun.wait(5)
+    assert begun.wait(CAP)
     began = time.monotonic()
     background.stop(timeout=0.3)
     assert time.monotonic() - began < 0.3 + 1  # in all, however many are stuck; a second for a busy machine

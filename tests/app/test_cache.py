@@ -143,7 +143,7 @@ def test_more_threads_than_connections_still_get_their_values(cache_url: str) ->
     together = threading.Barrier(8)
 
     def read(n: int) -> None:
-        together.wait(5)
+        together.wait(60)
         values.append(cache.get_or_load(f"item-{n}", lambda: n))
 
     threads = [threading.Thread(target=read, args=(n,)) for n in range(8)]

@@ -527,7 +527,7 @@ def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: Peer, serve
     together = threading.Barrier(12)
 
     def wait_for_all(_handler: ScriptedHandler) -> Answer:
-        together.wait(10)
+        together.wait(60)
         return OK
 
     for _ in range(2):

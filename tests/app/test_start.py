@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.config import EXIT_BAD_SETTING
 from tests.support.service_process import start_process
+from tests.support.waiting import CAP
 
 PROBE = "tests.app.probe:create_app()"
 
@@ -21,7 +22,7 @@ def test_gunicorn_stops_at_once_with_the_line_and_without_a_traceback(tmp_path: 
         variable: start_process(PROBE, tmp_path / variable, **{**good, variable: "otlp,awry"}) for variable in bad
     }
     try:
-        statuses = {variable: service.process.wait(60) for variable, service in starts.items()}
+        statuses = {variable: service.process.wait(CAP) for variable, service in starts.items()}
     finally:
         for service in starts.values():
             service.process.kill()

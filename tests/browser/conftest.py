@@ -75,14 +75,14 @@ class Stack:
 
     def orders(self) -> list[dict[str, Any]]:
         """The newest orders."""
-        found: list[dict[str, Any]] = requests.get(f"{self.shop}/orders?limit=100", timeout=10).json()["orders"]
+        found: list[dict[str, Any]] = requests.get(f"{self.shop}/orders?limit=100", timeout=60).json()["orders"]
         return found
 
     def trace(self, trace_id: str, *services: str) -> list[dict[str, Any]]:
         """The spans of a trace in Jaeger's JSON, `service` added, once none of `services` and no parent is missing."""
 
         def arrived() -> list[dict[str, Any]]:
-            response = requests.get(f"{self.traces}/api/traces/{trace_id}", timeout=10)
+            response = requests.get(f"{self.traces}/api/traces/{trace_id}", timeout=60)
             if response.status_code == 404:
                 return []
             trace = response.json()["data"][0]
@@ -120,7 +120,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     def ready() -> bool:
         assert process.poll() is None, output.read_text()
         with suppress(requests.RequestException):
-            return requests.get(f"{stack.shop}/readyz", timeout=5).ok
+            return requests.get(f"{stack.shop}/readyz", timeout=60).ok
         return False
 
     try:

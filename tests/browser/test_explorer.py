@@ -167,7 +167,7 @@ def test_a_dot_of_the_scatter_opens_its_trace(page: Page, stack: Stack) -> None:
 
 
 def test_a_trace_names_its_bottleneck_as_the_command_line_does(page: Page, stack: Stack, declined: str) -> None:
-    data = requests.get(f"{stack.traces}/api/traces/{declined}", timeout=10).json()["data"][0]
+    data = requests.get(f"{stack.traces}/api/traces/{declined}", timeout=60).json()["data"][0]
     trace = read_trace(data)
     worst = bottleneck(trace.root, critical_path(trace.root))
     page.goto(f"{stack.traces}/trace/{declined}")
@@ -324,12 +324,12 @@ def test_an_exported_trace_can_be_imported_and_is_the_same(
     expect(waterfall(page)).to_contain_text("the order is refused")
 
     def stored(base: str, path: str) -> Any:
-        return requests.get(f"{base}{path}", timeout=10).json()["data"]
+        return requests.get(f"{base}{path}", timeout=60).json()["data"]
 
     for path in (f"/api/traces/{declined}", f"/api/logs?trace_id={declined}"):
         assert stored(other, path) == stored(stack.traces, path)
     exported = json.loads(file.read_text())
-    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=10).json()
+    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=60).json()
     assert _spans(again) == _spans(exported)
 
 
@@ -555,16 +555,16 @@ def test_nothing_from_telemetry_is_ever_run(page: Page, stack: Stack) -> None:
 
 
 def test_the_page_may_load_and_run_only_its_own_files(stack: Stack) -> None:
-    response = requests.get(f"{stack.traces}/trace/abc", timeout=10)
+    response = requests.get(f"{stack.traces}/trace/abc", timeout=60)
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "require-trusted-types-for 'script'" in policy
     assert (
-        requests.get(response.url, headers={"If-None-Match": response.headers["ETag"]}, timeout=10).status_code == 304
+        requests.get(response.url, headers={"If-None-Match": response.headers["ETag"]}, timeout=60).status_code == 304
     )
     (script,) = re.findall(r'src="(/assets/[^"]+\.js)"', response.text)
-    asset = requests.get(stack.traces + script, timeout=10)
+    asset = requests.get(stack.traces + script, timeout=60)
     assert (asset.status_code, asset.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
     assert "<style" not in response.text
 

@@ -28,7 +28,7 @@ def problem_of(response: requests.Response) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_route_that_is_not_there_is_not_found(service: RunningService, method: str, path: str) -> None:
-    response = requests.request(method, service.url + path, timeout=10)
+    response = requests.request(method, service.url + path, timeout=60)
     assert response.status_code == 404
     assert problem_of(response)["status"] == 404
 
@@ -38,7 +38,7 @@ def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
     shop: Shop, operation: Operation, method: str
 ) -> None:
     url = getattr(shop, operation.service).url + operation.path
-    response = requests.request(method, url, json={}, timeout=10)
+    response = requests.request(method, url, json={}, timeout=60)
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]
     assert problem_of(response)["status"] == 405
@@ -46,14 +46,14 @@ def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json"])
 def test_what_is_only_read_takes_no_post(service: RunningService, path: str) -> None:
-    response = requests.post(service.url + path, json={}, timeout=10)
+    response = requests.post(service.url + path, json={}, timeout=60)
     assert response.status_code == 405
     assert "GET" in response.headers["Allow"]
 
 
 def test_a_service_with_its_database_is_alive_and_ready(service: RunningService) -> None:
-    assert requests.get(f"{service.url}/healthz", timeout=10).json() == {"status": "ok"}
-    assert requests.get(f"{service.url}/readyz", timeout=10).json() == {"status": "ready"}
+    assert requests.get(f"{service.url}/healthz", timeout=60).json() == {"status": "ok"}
+    assert requests.get(f"{service.url}/readyz", timeout=60).json() == {"status": "ready"}
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_a_service_whose_database_is_away_says_to_try_later(
         response = requests.post(service.url + path, json=body, timeout=20)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert "try again" in problem_of(response)["detail"]
-    ready = requests.get(f"{service.url}/readyz", timeout=20)
+    ready = requests.get(f"{service.url}/readyz", timeout=60)
     assert ready.status_code == 503
     assert problem_of(ready)["detail"] == "database is not ready. The log has the cause."
-    assert requests.get(f"{service.url}/healthz", timeout=10).status_code == 200
+    assert requests.get(f"{service.url}/healthz", timeout=60).status_code == 200
     service.close()
 
 
@@ -89,10 +89,10 @@ def test_a_service_that_was_not_migrated_logs_what_to_do_and_is_ready_once_it_wa
     with monkeypatch.context() as patch:
         patch.setattr(conftest, "migrate", lambda _service, _url: None)
         service = start_service(name, url, **PEERS)
-    response = requests.get(f"{service.url}/readyz", timeout=10)
+    response = requests.get(f"{service.url}/readyz", timeout=60)
     assert response.status_code == 503
     assert problem_of(response)["detail"] == "database is not ready. The log has the cause."
     assert "apply the migrations first" in capsys.readouterr().out
     conftest.migrate(name, url)
-    assert requests.get(f"{service.url}/readyz", timeout=10).status_code == 200
+    assert requests.get(f"{service.url}/readyz", timeout=60).status_code == 200
     service.close()

@@ -45,7 +45,7 @@ def refused_by_a_rule(response: Response) -> bool:
 
 
 def test_the_document_is_openapi_3_1(service: RunningService, document: Any) -> None:
-    raw = requests.get(f"{service.url}/openapi.json", timeout=10).json()
+    raw = requests.get(f"{service.url}/openapi.json", timeout=60).json()
     assert raw["openapi"].startswith("3.1.")
     assert raw["info"]["title"] == service.app.import_name
     document.validate()

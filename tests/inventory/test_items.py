@@ -28,14 +28,14 @@ class Inventory:
     def get(self, path: str) -> requests.Response:
         """Read something; forgets the statements of before."""
         self.statements.clear()
-        return requests.get(self.service.url + path, timeout=10)
+        return requests.get(self.service.url + path, timeout=60)
 
     def reserve(self, **quantities: int) -> str:
         """Reserve pieces for a new order; its id."""
         lines = [{"sku": sku.replace("_", "-"), "quantity": quantity} for sku, quantity in quantities.items()]
         order_id = str(uuid.uuid4())
         body = {"order_id": order_id, "lines": lines}
-        response = requests.post(f"{self.service.url}/reservations", json=body, timeout=10)
+        response = requests.post(f"{self.service.url}/reservations", json=body, timeout=60)
         assert response.status_code == 200
         return order_id
 
@@ -90,7 +90,7 @@ def test_a_reservation_and_its_release_are_seen_at_once(inventory: Inventory) ->
     order_id = inventory.reserve(TEA_SENCHA=2, TEA_ASSAM=1)
     assert inventory.get("/items/TEA-SENCHA").json()["stock"] == before - 2
     assert SENCHA | {"stock": before - 2} in inventory.get("/items").json()["items"]
-    requests.post(f"{inventory.service.url}/releases", json={"order_id": order_id}, timeout=10)
+    requests.post(f"{inventory.service.url}/releases", json={"order_id": order_id}, timeout=60)
     assert inventory.get("/items/TEA-SENCHA").json()["stock"] == before
     assert SENCHA | {"stock": before} in inventory.get("/items").json()["items"]
 
@@ -139,9 +139,9 @@ def test_a_cache_that_dies_and_comes_back_is_used_again(
     monkeypatch.setattr(cache, "PAUSE", 0.0)
     with valkey_server() as cache_url:
         service = start_service("inventory", new_sqlite("dies"), CACHE_URL=cache_url)
-        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=10).status_code == 200
+        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=60).status_code == 200
     for _ in range(3):
-        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=10).status_code == 200
+        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=60).status_code == 200
     service.close()
 
 

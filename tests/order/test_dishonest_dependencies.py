@@ -136,7 +136,7 @@ def process(service: RunningService) -> None:
 
 
 def read_order(service: RunningService, order: Body) -> Body:
-    found: Body = requests.get(f"{service.url}/orders/{order['id']}", timeout=10).json()
+    found: Body = requests.get(f"{service.url}/orders/{order['id']}", timeout=60).json()
     return found
 
 
@@ -255,10 +255,10 @@ def test_a_catalogue_with_an_impossible_item_is_answered_503(
     service: RunningService, dependency: Dependency, change: Body
 ) -> None:
     dependency.lies["/items"] = lambda body: {"items": [{**body["items"][0], **change}]}
-    response = requests.get(f"{service.url}/items", timeout=10)
+    response = requests.get(f"{service.url}/items", timeout=60)
     assert (response.status_code, response.headers["Content-Type"]) == (503, "application/problem+json")
     dependency.lies.clear()
-    assert requests.get(f"{service.url}/items", timeout=10).json() == {"items": [ITEM]}
+    assert requests.get(f"{service.url}/items", timeout=60).json() == {"items": [ITEM]}
 
 
 def test_an_order_is_confirmed_within_seconds_after_a_dependency_is_back_though_its_circuit_was_open(

@@ -42,7 +42,7 @@ def order_at(created_at: datetime) -> Order:
 
 
 def get(service: RunningService, path: str, **query: str | int) -> requests.Response:
-    return requests.get(service.url + path, params=query, timeout=10)
+    return requests.get(service.url + path, params=query, timeout=60)
 
 
 def pages(service: RunningService, limit: int) -> Iterator[list[dict[str, str]]]:

@@ -126,7 +126,7 @@ def load(seconds: float, **changes: Any) -> list[Order]:
 def look_at_the_catalogue(seconds: float) -> None:
     """Read it once a second, as people do before they order."""
     for _ in range(int(seconds)):
-        assert requests.get(f"{url('ORDER_PORT')}/items", timeout=10).ok
+        assert requests.get(f"{url('ORDER_PORT')}/items", timeout=60).ok
         time.sleep(1)
 
 

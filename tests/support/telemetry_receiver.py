@@ -125,7 +125,7 @@ class Receiver:
         if self.forward_to:
             url = f"{self.forward_to}/v1/{signal}"
             headers = {"Content-Type": "application/x-protobuf"}
-            requests.post(url, request.SerializeToString(), headers=headers, timeout=10).raise_for_status()
+            requests.post(url, request.SerializeToString(), headers=headers, timeout=60).raise_for_status()
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace in the order of their starts, as far as they have come."""

@@ -129,7 +129,7 @@ def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: Serv
         (inventory, "/releases", body),
         (inventory, "/releases", body),
     ):
-        requests.post(process.url + path, json=json, timeout=10)
+        requests.post(process.url + path, json=json, timeout=60)
 
 
 @contextmanager
