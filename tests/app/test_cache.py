@@ -116,7 +116,7 @@ def test_a_cache_that_never_answers_costs_one_short_wait_for_many_reads(results:
         began = time.monotonic()
         for n in range(100):
             assert cache.get_or_load("item", lambda n=n: n) == n  # type: ignore[misc]
-        assert time.monotonic() - began < 2  # a hundred waits of 0.2 s would be 20
+        assert time.monotonic() - began < 10  # a hundred waits of 0.2 s would be 20
     assert results == ["unavailable"] * 100
 
 

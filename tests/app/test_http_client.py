@@ -32,6 +32,9 @@ class Greeting(BaseModel):
     hello: str
 
 
+BUSY = 8
+"""Seconds that a busy machine may add; without a deadline these calls would take 16 s and more."""
+
 Answer = tuple[int, dict[str, str], bytes]
 JSON = {"Content-Type": "application/json"}
 OK: Answer = (200, JSON, b'{"hello": "world"}')
@@ -223,7 +226,7 @@ def test_a_peer_that_goes_on_sending_a_little_is_given_up_at_the_deadline(
     began = time.monotonic()
     with pytest.raises(PeerUnavailable, match="Timeout"):
         peer.call("GET", "/", Greeting)
-    assert time.monotonic() - began < 0.25 + 1  # a second for a busy machine; the scripts go on for 20
+    assert time.monotonic() - began < 0.25 + BUSY  # the scripts go on for 20 s
     server.script = []
     assert peer.call("GET", "/", Greeting).hello == "world"
 
@@ -243,7 +246,7 @@ def test_a_peer_that_drips_over_tls_is_given_up_at_the_deadline(
     began = time.monotonic()
     with pytest.raises(PeerUnavailable, match="ReadTimeout"):
         peer.call("GET", "/", Greeting)
-    assert time.monotonic() - began < 0.4 + 1
+    assert time.monotonic() - began < 0.4 + BUSY
 
 
 def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(new_peer: Callable[..., Peer]) -> None:
@@ -253,14 +256,14 @@ def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(new_
         began = time.monotonic()
         with pytest.raises(PeerUnavailable):
             peer.call("GET", "/", Greeting)
-        assert time.monotonic() - began < 0.2 + 1
+        assert time.monotonic() - began < 0.2 + BUSY
 
 
 def test_a_name_that_is_not_resolved_is_given_up_at_the_deadline(
     new_peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(*_args: object) -> list[object]:
-        time.sleep(2)
+        time.sleep(2 * BUSY)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -268,7 +271,7 @@ def test_a_name_that_is_not_resolved_is_given_up_at_the_deadline(
     began = time.monotonic()
     with pytest.raises(PeerUnavailable, match="ConnectTimeout"):
         peer.call("GET", "/", Greeting)
-    assert time.monotonic() - began < 0.15 + 1
+    assert time.monotonic() - began < 0.15 + BUSY
 
 
 def test_all_addresses_of_a_name_share_the_time_to_connect(
@@ -276,9 +279,12 @@ def test_all_addresses_of_a_name_share_the_time_to_connect(
 ) -> None:
     real = create_connection
 
+    waited: list[float] = []
+
     def time_out(address: tuple[str, int], timeout: float, *options: Any) -> socket.socket:
         if address[0].startswith("192.0.2."):
             time.sleep(timeout)
+            waited.append(timeout)
             raise TimeoutError
         sock: socket.socket = real(address, timeout, *options)
         return sock
@@ -287,10 +293,9 @@ def test_all_addresses_of_a_name_share_the_time_to_connect(
     addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
     monkeypatch.setattr(http_adapter, "_look_up", lambda *_args: addresses)
     peer = new_peer(connect_timeout=0.3, call_deadline=0.3)
-    began = time.monotonic()
     with pytest.raises(PeerUnavailable, match="ConnectTimeout"):
         peer.call("POST", "/", Greeting)
-    assert time.monotonic() - began < 2 * 0.3
+    assert sum(waited) < 2 * 0.3
     addresses[2] = "127.0.0.1"
     assert peer.call("POST", "/", Greeting).hello == "world"
 
@@ -302,7 +307,7 @@ def test_a_peer_that_does_not_read_is_given_up_at_the_deadline(new_peer: Callabl
         began = time.monotonic()
         with pytest.raises(PeerUnavailable):
             peer.call("PUT", "/", Greeting, json={"padding": "x" * 30_000_000})
-        assert time.monotonic() - began < 0.2 + 1
+        assert time.monotonic() - began < 0.2 + BUSY
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate", "gzip, gzip"])
