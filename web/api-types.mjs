@@ -1,4 +1,5 @@
 // An OpenAPI document on stdin -> its schemas as TypeScript on stdout; called by tools/api_types.py.
+// Not openapi-typescript: it needs the compiler's JavaScript API of TypeScript 5, which TypeScript 7 does not have.
 import { readFileSync } from "node:fs";
 import { compile } from "json-schema-to-typescript";
 
