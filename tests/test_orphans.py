@@ -30,7 +30,9 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("program", "last"), [(START_A_PROCESS, "sleep"), (START_POSTGRESQL, "postgres")])
+@pytest.mark.parametrize(
+    ("program", "last"), [(START_A_PROCESS, "sleep"), (START_POSTGRESQL, "postgres")], ids=["process", "postgresql"]
+)
 def test_a_run_that_is_killed_leaves_no_process_behind(program: str, last: str) -> None:
     if program is START_POSTGRESQL:
         try:
