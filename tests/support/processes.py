@@ -1,5 +1,6 @@
 """Processes that tests start, none of which outlives them, even a run that is killed."""
 
+import atexit
 import subprocess
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from local.process_group import ProcessGroup
 def _group() -> ProcessGroup:
     group = ProcessGroup()
     group.keep_guard()
+    atexit.register(group.kill)
     return group
 
 
