@@ -38,27 +38,31 @@ test-stack: .venv/.complete ## Test the container stack that `make up` has start
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
-	@$(NPM) run --silent types
+	@$(NPM) run --silent check
 
-format: .venv/.complete ## Rewrite the code in its one style
+format: .venv/.complete web/node_modules/.complete ## Rewrite the code in its one style
 	@.venv/bin/ruff check --fix && .venv/bin/ruff format
+	@$(NPM) run --silent format
 
 chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
-	@.venv/bin/python -m tests.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python -m tools.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
 
 fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
-	@.venv/bin/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python -m tools.fuzz $(if $(SEED),--seed $(SEED))
 
 generate: .venv/.complete ## Write what services.toml implies into other files, and Grafana's dashboards from their code
 	@.venv/bin/python -m local.generate
 	@.venv/bin/python -m grafana.dashboards
+
+api-types: .venv/.complete web/node_modules/.complete ## Rebuild the types of the storefront's API from OpenAPI
+	@.venv/bin/python -m tools.api_types
 
 bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages
 	@.venv/bin/python bench/backend.py
 	@.venv/bin/python -m bench.page
 
 screenshots: .venv/.complete web/dist/.built ## Rebuild the pictures in docs/images; every view goes to .screenshots
-	@.venv/bin/python -m tests.browser.screenshots
+	@.venv/bin/python -m tools.screenshots
 
 reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, logs
 	@.venv/bin/waybill reset

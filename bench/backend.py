@@ -23,8 +23,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import psutil
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -88,7 +89,7 @@ def send(protocol: str, port: int, rounds: int, result: "multiprocessing.Queue[t
     bodies = list(payloads(rounds))
     connections = threading.local()
     channel = grpc.insecure_channel(f"127.0.0.1:{port}") if protocol == "grpc" else None
-    call = channel.unary_unary(METHOD) if channel else None
+    call: Any = channel.unary_unary(METHOD) if channel else None
     refusals = []
 
     def taken(body: bytes) -> bool:

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from explorer.tests.conftest import Backend, start
 from tests.browser.conftest import BUILT, CHROMIUM, FLAGS
-from tests.browser.otlp import large_trace, send, span
+from tests.support.otlp import large_trace, send, span
 
 RUNS = 5
 SPANS = 10_000
@@ -65,7 +65,9 @@ def visits(
     A first visit starts a renderer, fetches the page's files and compiles its code; a later one finds all of it warm.
     Last: what `then` gave after each.
     """
-    first, again, results = [], [], []
+    first: list[float] = []
+    again: list[float] = []
+    results: list[Any] = []
     for _ in range(RUNS):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()

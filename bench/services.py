@@ -28,7 +28,7 @@ from pathlib import Path
 
 from local.client import TraceApi, trace_id_of
 from local.registry import SERVICES
-from tests.local_stack import LocalStack, local_stack
+from tests.support.local_stack import LocalStack, local_stack
 from waybill_explorer.client import new_session
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,6 +1,7 @@
 """Alembic's environment, the same for every service: the section of alembic.ini names the service."""
 
 from importlib import import_module
+from typing import Literal
 
 from alembic import context
 from sqlalchemy import create_engine
@@ -14,7 +15,7 @@ metadata = import_module(f"services.{service}.models").Base.metadata
 settings = import_module(f"services.{service}.settings").DatabaseSettings
 
 
-def render_item(kind: str, item: object, _context: object) -> str | bool:
+def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Write the kit's own column type into a revision as the plain type that the database sees."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"

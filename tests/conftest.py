@@ -27,11 +27,11 @@ from services.order.clients import Clients
 from services.order.models import Order
 from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
-from tests.dependencies import dependency
-from tests.servers import create_database, free_port, postgresql_server
+from tests.support.dependencies import dependency
+from tests.support.servers import create_database, free_port, postgresql_server
 
 if TYPE_CHECKING:
-    from tests.traced_shop import TracedShop
+    from tests.support.traced_shop import TracedShop
 
 # Services within the tests' own process are not traced; the tests of telemetry start processes of their own.
 os.environ["OTEL_SDK_DISABLED"] = "true"
@@ -193,7 +193,7 @@ class Shop:
 
     def read_order(self, order: dict[str, Any]) -> dict[str, Any]:
         """The order as it is now."""
-        found: dict[str, Any] = requests.get(f"{self.order.url}/orders/{order['id']}", timeout=10).json()
+        found: dict[str, Any] = requests.get(f"{self.order.url}/orders/{order['id']}", timeout=60).json()
         return found
 
     def resume(self) -> None:
@@ -232,7 +232,7 @@ class Shop:
 
     def stock(self, sku: str = "TEA-SENCHA") -> int:
         """The pieces left of an item."""
-        response = requests.get(f"{self.inventory.url}/items/{sku}", timeout=10)
+        response = requests.get(f"{self.inventory.url}/items/{sku}", timeout=60)
         return int(response.json()["stock"])
 
 
@@ -267,7 +267,7 @@ def shop(new_database: Callable[[str], str]) -> Iterator[Shop]:
 @pytest.fixture(scope="session")
 def traced_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TracedShop"]:
     """One run of the shop as real processes, for all the tests that look at its traces."""
-    from tests.traced_shop import traced_shop_in  # which stands on this file
+    from tests.support.traced_shop import traced_shop_in  # which stands on this file
 
     with traced_shop_in(tmp_path_factory.mktemp("shop")) as shop:
         yield shop

@@ -16,14 +16,14 @@ import requests
 from sqlalchemy import Engine, text
 
 from app.database import Database
-from tests.chaos import books
-from tests.chaos.faults import Kind, faults, write_number
-from tests.chaos.load import Answer, Load, SeenOrder, Wish
-from tests.chaos.proxy import Armed, NetworkFault, Proxy
-from tests.chaos.stack import CLOCK
 from tests.conftest import Shop, open_shop, valkey_server
-from tests.dependencies import dependency
-from tests.telemetry_receiver import until
+from tests.support.dependencies import dependency
+from tests.support.waiting import CAP, until
+from tools.chaos import books
+from tools.chaos.faults import Kind, faults, write_number
+from tools.chaos.load import Answer, Load, SeenOrder, Wish
+from tools.chaos.proxy import Armed, NetworkFault, Proxy
+from tools.chaos.stack import CLOCK
 
 HOUR = 3600
 
@@ -68,7 +68,7 @@ def proxy(upstream: Upstream) -> Iterator[Proxy]:
 def outcome(proxy: Proxy) -> int | str:
     """Send a request through the proxy; return the status, or that it was lost."""
     try:
-        response = requests.post(proxy.url, b"body", timeout=10)
+        response = requests.post(proxy.url, b"body", timeout=60)
     except requests.RequestException:
         return "lost"
     return response.status_code
@@ -97,7 +97,7 @@ def test_a_fault_strikes_one_request(
     fault = Armed(kind, seconds)
     proxy.arm(fault)
     assert outcome(proxy) == seen
-    assert fault.over.wait(10)
+    assert fault.over.wait(CAP)
     assert upstream.bodies == [b"body"] * deliveries
     assert outcome(proxy) == 201
 
@@ -108,7 +108,7 @@ def test_a_hanging_dependency_answers_nothing_until_it_is_over(proxy: Proxy) -> 
     seen: list[int | str] = []
     client = Thread(target=lambda: seen.append(outcome(proxy)))
     client.start()
-    assert fault.met.wait(10)
+    assert fault.met.wait(CAP)
     assert not seen
     fault.over.set()
     client.join()

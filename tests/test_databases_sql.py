@@ -10,7 +10,7 @@ import pytest
 from local.generate import database_names
 from local.registry import DATABASES, REGISTRY, Service
 from tests.conftest import ROOT
-from tests.servers import postgresql_binaries, postgresql_server
+from tests.support.servers import postgresql_binaries, postgresql_server
 
 SQL = ROOT / "postgres" / "databases.sql"
 FIFTH = Service(name="loyalty", port=8084)

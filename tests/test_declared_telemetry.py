@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from local.registry import SERVICES
-from tests.telemetry_receiver import LogRecord, Point, Span
-from tests.traced_shop import CUSTOMER, TracedShop
+from tests.support.telemetry_receiver import LogRecord, Point, Span
+from tests.support.traced_shop import CUSTOMER, TracedShop
 
 pytestmark = pytest.mark.xdist_group("traced_shop")
 

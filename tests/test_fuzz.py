@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz import backend, services
-from tests.fuzz.__main__ import fuzzed_stack
-from tests.fuzz.findings import Findings
-from tests.local_stack import LocalStack
+from tests.support.local_stack import LocalStack
+from tools.fuzz import backend, services
+from tools.fuzz.__main__ import fuzzed_stack
+from tools.fuzz.findings import Findings
 
 NUMBER = 300
 SEED = 1

@@ -146,8 +146,8 @@ REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
         "local/containers.py",
         replacing("if service.page}", f"if service.page and service.name != '{NAME}'}}"),
     ),
-    "tests/local_stack.py": (
-        "tests/local_stack.py",
+    "tests/support/local_stack.py": (
+        "tests/support/local_stack.py",
         replacing("for service in SERVICES),", f"for service in SERVICES if service != '{NAME}'),"),
     ),
 }

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.telemetry_receiver import Span, matching, one
-from tests.traced_shop import TracedShop, trace_id
+from tests.support.telemetry_receiver import Span, matching, one
+from tests.support.traced_shop import TracedShop, trace_id
 
 pytestmark = pytest.mark.xdist_group("traced_shop")
 

@@ -10,9 +10,9 @@ from fakeredis import TcpFakeServer
 from sqlalchemy import create_engine
 
 from tests.app.probe import Base
-from tests.servers import free_port
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, running_receiver
+from tests.support.servers import free_port
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, running_receiver
 
 PROBE = "tests.app.probe:create_app()"
 

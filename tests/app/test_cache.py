@@ -16,7 +16,7 @@ from redis import Redis
 
 from app import cache as cache_module
 from app.cache import Cache
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 class Stock(BaseModel):

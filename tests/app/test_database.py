@@ -100,7 +100,7 @@ def test_two_that_read_and_then_write_take_turns_instead_of_failing(database: Da
     def increment() -> None:
         try:
             for _ in range(10):
-                together.wait(10)
+                together.wait(60)
                 with database.write() as session, session.begin():
                     counter = session.scalars(select(Thing).with_for_update()).one()
                     time.sleep(0.001)

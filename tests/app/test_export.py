@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 import requests
 
 from tests.app.conftest import PROBE
-from tests.servers import free_port
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, matching, one, until
+from tests.support.servers import free_port
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, matching, one
+from tests.support.waiting import until
 
 FAST = {"OTEL_METRIC_EXPORT_INTERVAL": "500", "OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100"}
 
@@ -178,7 +179,7 @@ def slowest_of(service: ServiceProcess, count: int) -> float:
 
     def ask(n: int) -> float:
         with requests.Session() as session:
-            answers = [session.get(f"{service.url}/busy", timeout=10) for _ in range(n)]
+            answers = [session.get(f"{service.url}/busy", timeout=60) for _ in range(n)]
         assert {answer.status_code for answer in answers} == {200}
         return max(answer.elapsed.total_seconds() for answer in answers)
 

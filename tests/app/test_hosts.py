@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.app.probe import Settings
-from tests.raw_http import exchange
-from tests.service_process import ServiceProcess
+from tests.support.raw_http import exchange
+from tests.support.service_process import ServiceProcess
 
 
 def status_for(probe: ServiceProcess, host_line: bytes, target: bytes = b"/healthz", version: bytes = b"1.1") -> int:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from urllib3.util.connection import create_connection
 
 from app import circuit_breaker, http_adapter, http_client
 from app.dependency_errors import (
@@ -29,7 +30,7 @@ from app.dependency_errors import (
     InvalidResponse,
 )
 from app.http_client import ServiceClient
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 class Greeting(BaseModel):
@@ -37,6 +38,9 @@ class Greeting(BaseModel):
 
     hello: str
 
+
+BUSY = 8
+"""Seconds that a busy machine may add; without a deadline these calls would take 16 s and more."""
 
 Answer = tuple[int, dict[str, str], bytes]
 JSON = {"Content-Type": "application/json"}
@@ -89,7 +93,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         self.server.asked_at.append(time.monotonic())
         self.server.clients.add(self.client_address)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = self.server.script.pop(0) if self.server.script else OK
+        answer: Any = self.server.script.pop(0) if self.server.script else OK
         if callable(answer):
             answer = answer(self)
         if answer is None:
@@ -236,7 +240,7 @@ def test_a_peer_that_goes_on_sending_a_little_is_given_up_at_the_deadline(
     began = time.monotonic()
     with pytest.raises(DependencyUnavailable, match="Timeout"):
         peer.call("GET", "/", Greeting)
-    assert time.monotonic() - began < 0.25 + 1  # a second for a busy machine; the scripts go on for 20
+    assert time.monotonic() - began < 0.25 + BUSY  # the scripts go on for 20 s
     server.script = []
     assert peer.call("GET", "/", Greeting).hello == "world"
 
@@ -256,7 +260,7 @@ def test_a_peer_that_drips_over_tls_is_given_up_at_the_deadline(
     began = time.monotonic()
     with pytest.raises(DependencyUnavailable, match="ReadTimeout"):
         peer.call("GET", "/", Greeting)
-    assert time.monotonic() - began < 0.4 + 1
+    assert time.monotonic() - began < 0.4 + BUSY
 
 
 def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(
@@ -268,30 +272,37 @@ def test_a_tls_handshake_that_is_never_finished_is_given_up_at_the_deadline(
         began = time.monotonic()
         with pytest.raises(DependencyUnavailable):
             peer.call("GET", "/", Greeting)
-        assert time.monotonic() - began < 0.2 + 1
+        assert time.monotonic() - began < 0.2 + BUSY
 
 
 def test_a_name_that_is_not_resolved_is_given_up_at_the_deadline(
     new_peer: Callable[..., ServiceClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args: time.sleep(2) or [])
+    def hang(*_args: object) -> list[object]:
+        time.sleep(2 * BUSY)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     peer = new_peer("http://nobody.invalid", connect_timeout=0.1, call_deadline=0.15)
-    began = time.monotonic()
     with pytest.raises(DependencyUnavailable, match="ConnectTimeout"):
         peer.call("GET", "/", Greeting)
-    assert time.monotonic() - began < 0.15 + 1
+    assert time.monotonic() - began < 0.15 + BUSY
 
 
 def test_all_addresses_of_a_name_share_the_time_to_connect(
     new_peer: Callable[..., ServiceClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = http_adapter.create_connection
+    real = create_connection
+
+    waited: list[float] = []
 
     def time_out(address: tuple[str, int], timeout: float, *options: Any) -> socket.socket:
         if address[0].startswith("192.0.2."):
             time.sleep(timeout)
+            waited.append(timeout)
             raise TimeoutError
-        return real(address, timeout, *options)
+        sock: socket.socket = real(address, timeout, *options)
+        return sock
 
     monkeypatch.setattr(http_adapter, "create_connection", time_out)
     addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
@@ -300,7 +311,7 @@ def test_all_addresses_of_a_name_share_the_time_to_connect(
     began = time.monotonic()
     with pytest.raises(DependencyUnavailable, match="ConnectTimeout"):
         peer.call("POST", "/", Greeting)
-    assert time.monotonic() - began < 2 * 0.3
+    assert sum(waited) < 2 * 0.3
     addresses[2] = "127.0.0.1"
     assert peer.call("POST", "/", Greeting).hello == "world"
 
@@ -312,7 +323,7 @@ def test_a_peer_that_does_not_read_is_given_up_at_the_deadline(new_peer: Callabl
         began = time.monotonic()
         with pytest.raises(DependencyUnavailable):
             peer.call("PUT", "/", Greeting, json={"padding": "x" * 30_000_000})
-        assert time.monotonic() - began < 0.2 + 1
+        assert time.monotonic() - began < 0.2 + BUSY
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate", "gzip, gzip"])
@@ -558,7 +569,7 @@ def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: ServiceClie
     together = threading.Barrier(12)
 
     def wait_for_all(_handler: ScriptedHandler) -> Answer:
-        together.wait(10)
+        together.wait(60)
         return OK
 
     for _ in range(2):

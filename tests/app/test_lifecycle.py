@@ -8,9 +8,10 @@ from pathlib import Path
 
 import requests
 
-from tests.servers import free_port
-from tests.service_process import READY_CAP, ROOT, ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, matching, until
+from tests.support.servers import free_port
+from tests.support.service_process import READY_CAP, ROOT, ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, matching
+from tests.support.waiting import until
 
 LATER = "600000"
 """Milliseconds until telemetry would be exported if nothing flushed it."""

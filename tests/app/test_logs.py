@@ -10,8 +10,9 @@ import pytest
 from app.logs import TraceJsonFormatter
 from tests.app.probe import AWKWARD_CALLS, AWKWARD_EXTRAS, DEEP, Unprintable
 from tests.app.test_traces import server_span, trace_of
-from tests.service_process import ServiceProcess
-from tests.telemetry_receiver import LogRecord, Receiver, matching, until
+from tests.support.service_process import ServiceProcess
+from tests.support.telemetry_receiver import LogRecord, Receiver, matching
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("probe"), pytest.mark.usefixtures("probe")]
 

@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from tests.app.test_traces import trace_of
-from tests.service_process import ServiceProcess
-from tests.telemetry_receiver import Point, Receiver, matching, until
+from tests.support.service_process import ServiceProcess
+from tests.support.telemetry_receiver import Point, Receiver, matching
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("probe"), pytest.mark.usefixtures("probe")]
 

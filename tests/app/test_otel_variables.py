@@ -16,8 +16,9 @@ import pytest
 from app.config import EXIT_BAD_SETTING
 from app.otel_variables import VARIABLES, check_variables
 from tests.app.conftest import PROBE, make_database
-from tests.service_process import ROOT, running_service, start_process
-from tests.telemetry_receiver import LogRecord, Point, Receiver, Span, matching, running_receiver
+from tests.support.service_process import ROOT, running_service, start_process
+from tests.support.telemetry_receiver import LogRecord, Point, Receiver, Span, matching, running_receiver
+from tests.support.waiting import CAP
 
 CALLER = {"traceparent": f"00-{'a1' * 16}-{'b2' * 8}-00", "baggage": "tenant=blue"}
 
@@ -333,6 +334,6 @@ def test_a_service_without_propagators_works_under_gunicorn_and_a_bad_one_stops_
         assert service.get("/things/1", **CALLER).status_code == 200
         assert own_receiver.span(kind="SERVER").parent_id == ""
         assert service.stderr.read_text() == ""
-    assert bad.process.wait(30) == EXIT_BAD_SETTING
+    assert bad.process.wait(CAP) == EXIT_BAD_SETTING
     (line,) = bad.stderr.read_text().splitlines()
     assert line.startswith("bad setting OTEL_PROPAGATORS: ")

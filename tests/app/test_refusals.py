@@ -10,9 +10,9 @@ from gunicorn.glogging import Logger
 
 from app.worker import Worker
 from tests.app.conftest import PROBE
-from tests.raw_http import connect, exchange, read
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import until
+from tests.support.raw_http import connect, exchange, read
+from tests.support.service_process import ServiceProcess, starting_service
+from tests.support.waiting import until
 
 HOST = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -132,7 +132,7 @@ def test_a_refusal_is_one_line_of_the_log_without_what_was_sent(probe: ServicePr
         lines = [line for line in probe.log_lines() if "InvalidHTTPVersion" in line["message"]]
         return lines[0] if lines else None
 
-    logged = until(line, 10)
+    logged = until(line)
     assert logged["level"] == "INFO"
     assert logged["message"] == "refused a request: 400 InvalidHTTPVersion"
     assert "4111111111111111" not in json.dumps(probe.log_lines())
@@ -152,9 +152,9 @@ def test_head_and_options_are_answered(probe: ServiceProcess) -> None:
 
 
 def test_a_path_outside_the_mount_point_is_not_found(database_url: str, tmp_path: Path) -> None:
-    with running_service(PROBE, tmp_path, wait=False, DATABASE_URL=database_url, SCRIPT_NAME="/shop") as service:
-        until(lambda: b"Booting" in service.stdout.read_bytes(), 30)
-        assert until(lambda: exchange(service.port, get(b"/shop/healthz")).status == 200, 30)
+    with starting_service(PROBE, tmp_path, DATABASE_URL=database_url, SCRIPT_NAME="/shop") as service:
+        until(lambda: b"Booting" in service.stdout.read_bytes())
+        assert until(lambda: exchange(service.port, get(b"/shop/healthz")).status == 200)
         assert exchange(service.port, get(b"/healthz")).problem["status"] == 404
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from app.worker import REQUEST_TIMEOUT
 from tests.app.conftest import PROBE
-from tests.raw_http import connect, exchange, read
-from tests.service_process import ServiceProcess, running_service
+from tests.support.raw_http import connect, exchange, read
+from tests.support.service_process import ServiceProcess, running_service
 
 HEAD = b"POST /things HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 NO_BODY = HEAD + b"Content-Length: 100\r\n\r\n"

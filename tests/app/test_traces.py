@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.service_process import ServiceProcess
-from tests.telemetry_receiver import Receiver, Span, matching, until
+from tests.support.service_process import ServiceProcess
+from tests.support.telemetry_receiver import Receiver, Span, matching
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.xdist_group("probe")
 
@@ -34,7 +35,7 @@ def server_span(response: requests.Response, receiver: Receiver) -> Span:
 
 
 def post_thing(probe: ServiceProcess, name: str) -> requests.Response:
-    return requests.post(f"{probe.url}/things", json={"name": name}, timeout=10)
+    return requests.post(f"{probe.url}/things", json={"name": name}, timeout=60)
 
 
 def test_a_request_is_a_server_span_with_stable_http_attributes(probe: ServiceProcess, receiver: Receiver) -> None:
@@ -231,7 +232,7 @@ def test_a_url_that_only_looks_like_a_health_check_is_traced(probe: ServiceProce
 def test_a_url_without_a_route_is_named_by_its_method_alone(
     method: str, name: str, probe: ServiceProcess, receiver: Receiver
 ) -> None:
-    response = requests.request(method, f"{probe.url}/s3cret/path?token=s3cret", timeout=10)
+    response = requests.request(method, f"{probe.url}/s3cret/path?token=s3cret", timeout=60)
     span = server_span(response, receiver)
     assert span.name == name
     assert span.attributes["http.request.method"] == {"HTTP": "_OTHER"}.get(name, name)
@@ -241,7 +242,7 @@ def test_a_url_without_a_route_is_named_by_its_method_alone(
 
 
 def test_a_method_that_a_route_does_not_take_has_no_route(probe: ServiceProcess, receiver: Receiver) -> None:
-    response = requests.delete(f"{probe.url}/things/1", timeout=10)
+    response = requests.delete(f"{probe.url}/things/1", timeout=60)
     span = server_span(response, receiver)
     assert (response.status_code, span.name, span.attributes["url.path"]) == (405, "DELETE", "/REDACTED")
 
@@ -279,7 +280,7 @@ def test_what_a_client_chooses_is_bounded(probe: ServiceProcess, receiver: Recei
 
 def test_requests_of_any_kind_add_no_series(probe: ServiceProcess, receiver: Receiver) -> None:
     for n in range(20):
-        response = requests.request(f"METHOD{n}", f"{probe.url}/nowhere/{n}", timeout=10)
+        response = requests.request(f"METHOD{n}", f"{probe.url}/nowhere/{n}", timeout=60)
         assert response.status_code == 404
     trace_of(response, receiver)
     until(lambda: [point for point in receiver.points if point.attributes.get("http.request.method") == "_OTHER"])
@@ -302,7 +303,7 @@ def test_a_field_name_that_is_no_text_is_refused_and_traced(probe: ServiceProces
 
 @pytest.mark.parametrize("chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}XX0\r\n\r\n"], ids=["size", "end"])
 def test_a_body_whose_chunks_are_broken_is_refused(probe: ServiceProcess, chunks: bytes) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", probe.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", probe.port, timeout=60)
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     connection.request("POST", "/things", chunks, headers)
     response = connection.getresponse()

@@ -9,8 +9,9 @@ import requests
 
 from tests.app.conftest import PROBE, make_database
 from tests.app.test_traces import trace_ids
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until
+from tests.support.service_process import ServiceProcess, starting_service
+from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver
+from tests.support.waiting import until
 
 PAGE = {"Sec-Fetch-Site": "same-origin"}
 FOREIGN_PAGE = {"Sec-Fetch-Site": "cross-site"}
@@ -35,10 +36,9 @@ def services(
     with ExitStack() as stack:
         services = {
             name: stack.enter_context(
-                running_service(
+                starting_service(
                     PROBE,
                     folder / name,
-                    wait=False,
                     DATABASE_URL=url,
                     PEER_URL=peer_url,
                     INCOMING_TRACE_CONTEXT=policy,
@@ -50,7 +50,7 @@ def services(
             for name, (policy, sampling) in kinds.items()
         }
         for service in services.values():
-            until(service.ready, 30)
+            until(service.ready)
         yield services
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from local.registry import DATABASES
 from tests.app.failing_statements import CANARIES
-from tests.service_process import ROOT
-from tests.telemetry_receiver import Receiver, matching
+from tests.support.service_process import ROOT
+from tests.support.telemetry_receiver import Receiver, matching
 
 
 def free_of_values(text: str) -> bool:

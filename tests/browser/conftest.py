@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local.registry import SERVICES
-from tests.servers import free_port
-from tests.telemetry_receiver import until
+from tests.support import processes
+from tests.support.servers import free_port
+from tests.support.waiting import CAP, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILT = {
@@ -28,6 +28,9 @@ BUILT = {
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 PORTS = (*map(str.upper, SERVICES), "CACHE", "OTLP_GRPC", "OTLP_HTTP", "TRACES")
+PAGE_CAP_MS = 60_000
+
+expect.set_options(timeout=PAGE_CAP_MS)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
@@ -76,14 +79,14 @@ class Stack:
 
     def orders(self) -> list[dict[str, Any]]:
         """The newest orders."""
-        found: list[dict[str, Any]] = requests.get(f"{self.shop}/orders?limit=100", timeout=10).json()["orders"]
+        found: list[dict[str, Any]] = requests.get(f"{self.shop}/orders?limit=100", timeout=60).json()["orders"]
         return found
 
     def trace(self, trace_id: str, *services: str) -> list[dict[str, Any]]:
         """The spans of a trace in Jaeger's JSON, `service` added, once none of `services` and no parent is missing."""
 
         def arrived() -> list[dict[str, Any]]:
-            response = requests.get(f"{self.traces}/api/traces/{trace_id}", timeout=10)
+            response = requests.get(f"{self.traces}/api/traces/{trace_id}", timeout=60)
             if response.status_code == 404:
                 return []
             trace = response.json()["data"][0]
@@ -94,7 +97,7 @@ class Stack:
             whole = parents <= {span["spanID"] for span in spans}
             return spans if whole and {span["service"] for span in spans} >= set(services) else []
 
-        return until(arrived, 20)
+        return until(arrived)
 
 
 @pytest.fixture(scope="session")
@@ -116,20 +119,20 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     output = folder / "output"
     with output.open("w") as file:
         command = [Path(sys.executable).with_name("waybill"), "up"]
-        process = subprocess.Popen(command, cwd=ROOT, env=stack.environment, stdout=file, stderr=file)
+        process = processes.start(command, cwd=ROOT, env=stack.environment, stdout=file, stderr=file)
 
     def ready() -> bool:
         assert process.poll() is None, output.read_text()
         with suppress(requests.RequestException):
-            return requests.get(f"{stack.shop}/readyz", timeout=5).ok
+            return requests.get(f"{stack.shop}/readyz", timeout=60).ok
         return False
 
     try:
-        until(ready, 60)
+        until(ready)
         yield stack
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(CAP)
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +164,7 @@ def new_page(browser: Browser, problems: list[str]) -> Iterator[NewPage]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PAGE_CAP_MS)
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         context.on("request", lambda request: problems.extend(_elsewhere(request.url)))

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -15,13 +16,20 @@ from playwright.sync_api import Locator, Page, expect
 
 from explorer.tests.conftest import Backend, start
 from tests.browser.conftest import NewPage, Stack, accessibility_problems
-from tests.browser.otlp import HOSTILE, attributes, large_trace, send, span
-from tests.telemetry_receiver import until
+from tests.support.otlp import HOSTILE, attributes, large_trace, send, span
+from tests.support.waiting import until
 from waybill_explorer import instructions
 from waybill_explorer.trace_tree import bottleneck, critical_path, read_trace
 
 SERVICES = ("order-service", "inventory-service", "payment-service")
-VIEWS = ("/", "/trace/{}", "/trace/{}?view=log", "/trace/{}?view=compare", "/services", "/services/order-service")
+VIEWS: tuple[str, ...] = (
+    "/",
+    "/trace/{}",
+    "/trace/{}?view=log",
+    "/trace/{}?view=compare",
+    "/services",
+    "/services/order-service",
+)
 VIEWS += ("/metrics?name=orders.processing_time", "/logs")
 
 
@@ -160,7 +168,7 @@ def test_a_dot_of_the_scatter_opens_its_trace(page: Page, stack: Stack) -> None:
 
 
 def test_a_trace_names_its_bottleneck_as_the_command_line_does(page: Page, stack: Stack, declined: str) -> None:
-    data = requests.get(f"{stack.traces}/api/traces/{declined}", timeout=10).json()["data"][0]
+    data = requests.get(f"{stack.traces}/api/traces/{declined}", timeout=60).json()["data"][0]
     trace = read_trace(data)
     worst = bottleneck(trace.root, critical_path(trace.root))
     page.goto(f"{stack.traces}/trace/{declined}")
@@ -317,12 +325,12 @@ def test_an_exported_trace_can_be_imported_and_is_the_same(
     expect(waterfall(page)).to_contain_text("the order is refused")
 
     def stored(base: str, path: str) -> Any:
-        return requests.get(f"{base}{path}", timeout=10).json()["data"]
+        return requests.get(f"{base}{path}", timeout=60).json()["data"]
 
     for path in (f"/api/traces/{declined}", f"/api/logs?trace_id={declined}"):
         assert stored(other, path) == stored(stack.traces, path)
     exported = json.loads(file.read_text())
-    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=10).json()
+    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=60).json()
     assert _spans(again) == _spans(exported)
 
 
@@ -412,7 +420,7 @@ def test_an_instrument_is_found_by_typing_and_its_exemplars_open_traces(page: Pa
         answer = requests.get(f"{stack.traces}/api/series?name=orders.processing_time&stat=p95&step=5", timeout=9)
         return any(one["exemplars"] for one in answer.json()["data"])
 
-    until(measured, 30)
+    until(measured)
     page.goto(f"{stack.traces}/metrics")
     page.get_by_label("Find").fill("orders time")
     page.get_by_role("link", name="orders.processing_time").click()
@@ -531,7 +539,7 @@ def test_nothing_from_telemetry_is_ever_run(page: Page, stack: Stack) -> None:
     one = span(HOSTILE, attributes=values, events=[event], status=status)
     record = {"spanId": one["spanId"], "body": {"stringValue": HOSTILE}, "attributes": attributes({HOSTILE: HOSTILE})}
     trace_id = send(stack, HOSTILE, [one], [record])
-    name = requests.utils.quote(HOSTILE, safe="")
+    name = quote(HOSTILE, safe="")
     views = ("/", f"/trace/{trace_id}?span={one['spanId']}", f"/trace/{trace_id}?view=log", "/services", "/logs")
     for view in (
         *views,
@@ -548,16 +556,16 @@ def test_nothing_from_telemetry_is_ever_run(page: Page, stack: Stack) -> None:
 
 
 def test_the_page_may_load_and_run_only_its_own_files(stack: Stack) -> None:
-    response = requests.get(f"{stack.traces}/trace/abc", timeout=10)
+    response = requests.get(f"{stack.traces}/trace/abc", timeout=60)
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "require-trusted-types-for 'script'" in policy
     assert (
-        requests.get(response.url, headers={"If-None-Match": response.headers["ETag"]}, timeout=10).status_code == 304
+        requests.get(response.url, headers={"If-None-Match": response.headers["ETag"]}, timeout=60).status_code == 304
     )
     (script,) = re.findall(r'src="(/assets/[^"]+\.js)"', response.text)
-    asset = requests.get(stack.traces + script, timeout=10)
+    asset = requests.get(stack.traces + script, timeout=60)
     assert (asset.status_code, asset.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
     assert "<style" not in response.text
 

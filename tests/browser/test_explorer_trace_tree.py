@@ -76,7 +76,7 @@ def answer(data: dict[str, Any]) -> dict[str, Any]:
 def test_the_page_and_the_command_line_find_the_same_critical_path_and_bottleneck() -> None:
     traces = [random_trace(seed) for seed in range(300)]
     node = Path(sys.executable).with_name("node")
-    command = [node, "--input-type=module", "--disable-warning=ExperimentalWarning", "--eval", ANSWERS]
+    command = [str(node), "--input-type=module", "--disable-warning=ExperimentalWarning", "--eval", ANSWERS]
     result = subprocess.run(command, input=json.dumps(traces), capture_output=True, text=True, check=True)
     for data, found in zip(traces, json.loads(result.stdout), strict=True):
         assert found == answer(data)

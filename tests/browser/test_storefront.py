@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from local.registry import REGISTRY
 from tests.browser.conftest import BUILT, NewPage, Stack, accessibility_problems
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 
 SERVICES = tuple(REGISTRY[name].host for name in ("order", *REGISTRY["order"].calls))
 
@@ -263,15 +263,15 @@ def test_the_loading_of_the_page_is_a_trace_and_its_vitals_are_sent_when_it_is_l
     page.goto("about:blank")
 
     def vitals() -> dict[str, object]:
-        found = requests.get(f"{stack.traces}/api/traces?service=storefront&operation=web vitals", timeout=10).json()
+        found = requests.get(f"{stack.traces}/api/traces?service=storefront&operation=web vitals", timeout=60).json()
         spans = [span for trace in found["data"] for span in trace["spans"]]
         return {tag["key"]: tag["value"] for span in spans for tag in span["tags"]}
 
-    assert {"web_vital.ttfb", "web_vital.fcp", "web_vital.lcp", "web_vital.cls"} <= until(vitals, 20).keys()
-    loads = requests.get(f"{stack.traces}/api/traces?service=storefront&operation=documentLoad", timeout=10).json()
+    assert {"web_vital.ttfb", "web_vital.fcp", "web_vital.lcp", "web_vital.cls"} <= until(vitals).keys()
+    loads = requests.get(f"{stack.traces}/api/traces?service=storefront&operation=documentLoad", timeout=60).json()
     names = {span["operationName"] for trace in loads["data"] for span in trace["spans"]}
     assert names == {"documentLoad", "documentFetch", "resourceFetch"}
-    served = requests.get(f"{stack.traces}/api/services/order-service/operations", timeout=10).json()["data"]
+    served = requests.get(f"{stack.traces}/api/services/order-service/operations", timeout=60).json()["data"]
     assert "GET /items" in served
     assert not {"GET /", "GET /assets/<path:name>", "GET /page-config.json"} & set(served)
 

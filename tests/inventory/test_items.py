@@ -12,8 +12,9 @@ from sqlalchemy import event
 
 from app import cache
 from app.database import Database
-from tests.conftest import RunningService, free_port, start_service, valkey_server
-from tests.dependencies import dependency
+from tests.conftest import RunningService, start_service, valkey_server
+from tests.support.dependencies import dependency
+from tests.support.servers import free_port
 
 SENCHA = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": 1290, "currency": "EUR"}
 
@@ -23,21 +24,22 @@ class Inventory:
     """inventory-service, its cache, and the statements it sends to its database."""
 
     service: RunningService
-    cache: "Redis[bytes]"
+    cache: Redis
     statements: list[str]
 
     def get(self, path: str) -> requests.Response:
         """Read something; forgets the statements of before."""
         self.statements.clear()
-        return requests.get(self.service.url + path, timeout=10)
+        return requests.get(self.service.url + path, timeout=60)
 
     def reserve(self, **quantities: int) -> str:
         """Reserve pieces for a new order; its id."""
         lines = [{"sku": sku.replace("_", "-"), "quantity": quantity} for sku, quantity in quantities.items()]
-        body = {"order_id": str(uuid.uuid4()), "lines": lines}
-        response = requests.post(f"{self.service.url}/reservations", json=body, timeout=10)
+        order_id = str(uuid.uuid4())
+        body = {"order_id": order_id, "lines": lines}
+        response = requests.post(f"{self.service.url}/reservations", json=body, timeout=60)
         assert response.status_code == 200
-        return body["order_id"]
+        return order_id
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_a_reservation_and_its_release_are_seen_at_once(inventory: Inventory) ->
     order_id = inventory.reserve(TEA_SENCHA=2, TEA_ASSAM=1)
     assert inventory.get("/items/TEA-SENCHA").json()["stock"] == before - 2
     assert SENCHA | {"stock": before - 2} in inventory.get("/items").json()["items"]
-    requests.post(f"{inventory.service.url}/releases", json={"order_id": order_id}, timeout=10)
+    requests.post(f"{inventory.service.url}/releases", json={"order_id": order_id}, timeout=60)
     assert inventory.get("/items/TEA-SENCHA").json()["stock"] == before
     assert SENCHA | {"stock": before} in inventory.get("/items").json()["items"]
 
@@ -139,9 +141,9 @@ def test_a_cache_that_dies_and_comes_back_is_used_again(
     monkeypatch.setattr(cache, "PAUSE", 0.0)
     with valkey_server() as cache_url:
         service = start_service("inventory", new_sqlite("dies"), CACHE_URL=cache_url)
-        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=10).status_code == 200
+        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=60).status_code == 200
     for _ in range(3):
-        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=10).status_code == 200
+        assert requests.get(f"{service.url}/items/TEA-SENCHA", timeout=60).status_code == 200
     service.close()
 
 

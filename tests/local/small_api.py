@@ -67,7 +67,7 @@ class SmallApi:
         @app.post("/orders")
         def post_order() -> tuple[Response, int, dict[str, str]]:
             self.orders.append((request.headers["Idempotency-Key"], request.get_json()))
-            self.gate.wait(10)
+            self.gate.wait(60)
             headers = {"traceresponse": f"00-{TRACE_ID}-{'a' * 16}-03"}
             if self.failures:
                 return jsonify(title="Unavailable"), self.failures.pop(), headers

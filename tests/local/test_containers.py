@@ -11,7 +11,7 @@ from explorer.tests.jaeger_json import TRACE_ID, order_trace
 from local.cli import app
 from local.containers import PUBLISHED
 from tests.local.small_api import SmallApi
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 def containers() -> Result:

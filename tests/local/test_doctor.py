@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,8 +21,8 @@ from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
 from local.registry import REGISTRY
 from local.settings import LocalSettings
-from tests.conftest import free_port
 from tests.local.small_api import SmallApi
+from tests.support.servers import free_port
 
 SERVICES = tuple(service.host for service in REGISTRY.values())
 
@@ -29,7 +30,7 @@ SERVICES = tuple(service.host for service in REGISTRY.values())
 @pytest.fixture
 def settings(tmp_path: Path) -> LocalSettings:
     """Settings whose ports nobody listens on."""
-    ports = {name: free_port() for name in LocalSettings.model_fields if name.endswith("_port")}
+    ports: dict[str, Any] = {name: free_port() for name in LocalSettings.model_fields if name.endswith("_port")}
     return LocalSettings(waybill_data=tmp_path / "data", **ports)
 
 
@@ -47,7 +48,7 @@ def up(api: SmallApi, tmp_path: Path) -> Iterator[LocalSettings]:
     """Settings whose every port is that of `api`."""
     with api.listening() as url:
         port = int(url.rpartition(":")[2])
-        ports = {name: port for name in LocalSettings.model_fields if name.endswith("_port")}
+        ports: dict[str, Any] = {name: port for name in LocalSettings.model_fields if name.endswith("_port")}
         yield LocalSettings(waybill_data=tmp_path, **ports)
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 from explorer.tests.jaeger_json import TRACE_ID
 from local.cli import app, seconds
 from local.load import Load, Plan, Report, error_kind
-from tests.conftest import free_port
 from tests.local.small_api import ORDER, SmallApi
+from tests.support.servers import free_port
+from tests.support.waiting import until
 
 PLAN = Plan(
     api="http://127.0.0.1:1",
@@ -43,14 +44,6 @@ def api() -> SmallApi:
 def url(api: SmallApi) -> Iterator[str]:
     with api.listening() as url:
         yield url
-
-
-def until(condition: Callable[[], bool], deadline: float = 90.0) -> None:
-    """Poll until the condition holds; fails at the deadline (s)."""
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.01)
 
 
 def finished(plan: Plan) -> Report:

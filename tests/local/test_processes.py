@@ -4,15 +4,18 @@ import os
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from local.child import environment as environment_of
 from local.processes import ProcessSpec, process_table
 from local.settings import LocalSettings
+from tests.support.waiting import CAP, until
 
 
 def rows() -> dict[str, ProcessSpec]:
@@ -87,20 +90,19 @@ def test_the_cache_server_answers_a_redis_client_and_stops_while_one_is_connecte
     environment = {**os.environ, "CACHE_PORT": str(port)}
     server = subprocess.Popen([sys.executable, "-m", "local.cache_server"], env=environment)
     try:
-        with redis.Redis(port=port, retry=None) as client:
-            deadline = time.monotonic() + 90
-            while True:
-                try:
-                    client.ping()
-                    break
-                except redis.ConnectionError:
-                    assert server.poll() is None
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
+        with redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as client:
+
+            def ready() -> bool:
+                assert server.poll() is None
+                with suppress(redis.ConnectionError):
+                    return bool(client.ping())
+                return False
+
+            until(ready)
             client.set("sku", "TEA-SENCHA", ex=60)
             assert client.get("sku") == b"TEA-SENCHA"
             server.terminate()
-            server.wait(timeout=90)
+            server.wait(CAP)
     finally:
         server.kill()
         server.wait()

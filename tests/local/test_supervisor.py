@@ -18,10 +18,10 @@ import pytest
 from local import data_folder
 from local.processes import ProcessSpec
 from local.supervisor import Supervisor
+from tests.support import processes
+from tests.support.waiting import CAP, until
 
 HERE = Path(__file__).parent
-PATIENCE = 90
-"""Seconds after which a condition counts as never met: far more than a loaded machine takes."""
 
 
 class Stack:
@@ -32,7 +32,7 @@ class Stack:
         self.terminal = folder / f"terminal-{time.monotonic_ns()}"
         with self.terminal.open("w") as output:
             command = small_stack(self.data, specs, **limits)
-            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            self.process = processes.start(command, stdout=output, stderr=subprocess.STDOUT)
 
     @property
     def output(self) -> str:
@@ -50,7 +50,11 @@ class Stack:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=PATIENCE)
+        return self.process.wait(timeout=CAP)
+
+
+NewStack = Callable[..., Stack]
+NewSpec = Callable[..., ProcessSpec]
 
 
 def small_stack(data: Path, specs: tuple[ProcessSpec, ...], **limits: float) -> list[str]:
@@ -59,7 +63,7 @@ def small_stack(data: Path, specs: tuple[ProcessSpec, ...], **limits: float) -> 
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+def stack(tmp_path: Path) -> Iterator[NewStack]:
     stacks: list[Stack] = []
 
     def make(*specs: ProcessSpec, **limits: float) -> Stack:
@@ -73,7 +77,7 @@ def stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Callable[..., ProcessSpec]:
+def service(tmp_path: Path) -> NewSpec:
     def spec(name: str, manner: str = "", **fields: object) -> ProcessSpec:
         port = free_port()
         row: dict[str, object] = {
@@ -90,7 +94,7 @@ def service(tmp_path: Path) -> Callable[..., ProcessSpec]:
 
 
 @pytest.fixture
-def gunicorn(service: Callable[..., ProcessSpec]) -> ProcessSpec:
+def gunicorn(service: NewSpec) -> ProcessSpec:
     port = free_port()
     command = (sys.executable, "-m", "gunicorn", "--no-control-socket", "-w", "2", "-b", f"127.0.0.1:{port}")
     return service(
@@ -112,14 +116,9 @@ def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def test_ctrl_c_stops_each_process_before_those_it_depends_on(stack, service, tmp_path) -> None:
+def test_ctrl_c_stops_each_process_before_those_it_depends_on(
+    stack: NewStack, service: NewSpec, tmp_path: Path
+) -> None:
     order = service("order", depends_on=("inventory", "backend"))
     running = stack(service("backend"), service("inventory", depends_on=("backend",)), order).up()
 
@@ -128,7 +127,9 @@ def test_ctrl_c_stops_each_process_before_those_it_depends_on(stack, service, tm
     assert not (running.data / "processes.json").exists()
 
 
-def test_the_terminal_shows_links_and_readable_log_lines_and_the_file_keeps_them_raw(stack, service) -> None:
+def test_the_terminal_shows_links_and_readable_log_lines_and_the_file_keeps_them_raw(
+    stack: NewStack, service: NewSpec
+) -> None:
     order = service("order")
     running = stack(order).up()
     running.stop()
@@ -139,7 +140,9 @@ def test_the_terminal_shows_links_and_readable_log_lines_and_the_file_keeps_them
     assert '"message": "few left"' in (running.data / "logs" / "order.log").read_text()
 
 
-def test_kill_9_of_the_supervisor_leaves_no_process_not_even_a_gunicorn_worker(stack, service, gunicorn) -> None:
+def test_kill_9_of_the_supervisor_leaves_no_process_not_even_a_gunicorn_worker(
+    stack: NewStack, service: NewSpec, gunicorn: ProcessSpec
+) -> None:
     running = stack(service("backend", "deaf"), gunicorn).up()
     supervisor = psutil.Process(running.process.pid)
     # The guard, the backend, gunicorn's master and its two workers.
@@ -151,7 +154,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process_not_even_a_gunicorn_worker(s
     until(lambda: not any(alive(child) for child in children))
 
 
-def test_a_guard_that_is_killed_is_replaced_and_guards_the_same_processes(stack, service) -> None:
+def test_a_guard_that_is_killed_is_replaced_and_guards_the_same_processes(stack: NewStack, service: NewSpec) -> None:
     running = stack(service("backend"), service("order")).up()
     (guard,) = (child for child in psutil.Process(running.process.pid).children() if child.name() == "sh")
     guard.kill()
@@ -164,7 +167,7 @@ def test_a_guard_that_is_killed_is_replaced_and_guards_the_same_processes(stack,
     until(lambda: not any(alive(child) for child in children))
 
 
-def test_a_killed_process_is_started_again_without_its_old_workers(stack, gunicorn) -> None:
+def test_a_killed_process_is_started_again_without_its_old_workers(stack: NewStack, gunicorn: ProcessSpec) -> None:
     running = stack(gunicorn).up()
     first = running.pids["order"]
     workers = psutil.Process(first).children()
@@ -174,12 +177,15 @@ def test_a_killed_process_is_started_again_without_its_old_workers(stack, gunico
     until(lambda: running.output.count("order is ready") == 2)
     assert "order died (killed by SIGKILL)" in running.output
     assert running.pids["order"] != first
+    assert gunicorn.ready is not None
     with urllib.request.urlopen(gunicorn.ready) as response:
         assert int(response.read()) not in {worker.pid for worker in workers}
     assert running.stop() == 0
 
 
-def test_a_process_that_cannot_start_again_is_given_up_and_the_others_stay(stack, service, tmp_path) -> None:
+def test_a_process_that_cannot_start_again_is_given_up_and_the_others_stay(
+    stack: NewStack, service: NewSpec, tmp_path: Path
+) -> None:
     running = stack(service("inventory"), service("payment", "broken-later")).up()
     (tmp_path / "broken").touch()
     os.kill(running.pids["payment"], signal.SIGKILL)
@@ -192,7 +198,9 @@ def test_a_process_that_cannot_start_again_is_given_up_and_the_others_stay(stack
     assert running.stop() == 0
 
 
-def test_a_process_that_does_not_stop_in_time_is_killed_and_a_second_ctrl_c_does_not_wait(stack, service) -> None:
+def test_a_process_that_does_not_stop_in_time_is_killed_and_a_second_ctrl_c_does_not_wait(
+    stack: NewStack, service: NewSpec
+) -> None:
     order, backend = service("order", "deaf", depends_on=("backend",)), service("backend", "deaf")
     running = stack(order, backend, STOP_IDLE_SECONDS=1).up()
     deaf = running.pids.values()
@@ -204,7 +212,9 @@ def test_a_process_that_does_not_stop_in_time_is_killed_and_a_second_ctrl_c_does
     assert not any(psutil.pid_exists(pid) for pid in deaf)
 
 
-def test_a_second_stack_on_the_same_data_folder_is_refused_and_so_is_its_removal(stack, service, capsys) -> None:
+def test_a_second_stack_on_the_same_data_folder_is_refused_and_so_is_its_removal(
+    stack: NewStack, service: NewSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = stack(service("order")).up()
 
     assert Supervisor([service("payment")], first.data).run() == 1
@@ -214,7 +224,9 @@ def test_a_second_stack_on_the_same_data_folder_is_refused_and_so_is_its_removal
     assert first.stop() == 0
 
 
-def test_a_process_that_dies_before_it_is_ready_stops_everything_and_shows_why(service, tmp_path, capsys) -> None:
+def test_a_process_that_dies_before_it_is_ready_stops_everything_and_shows_why(
+    service: NewSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert Supervisor([service("inventory"), service("payment", "broken")], tmp_path / "data").run() == 1
 
     output = capsys.readouterr().out
@@ -222,14 +234,18 @@ def test_a_process_that_dies_before_it_is_ready_stops_everything_and_shows_why(s
     assert "| PAYMENT_PORT is not a number" in output
 
 
-def test_a_row_that_is_a_command_has_ended_before_the_next_row_starts(service, tmp_path, capsys) -> None:
+def test_a_row_that_is_a_command_has_ended_before_the_next_row_starts(
+    service: NewSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     touch = ProcessSpec("touch", (sys.executable, "-c", f"open({str(tmp_path / 'broken')!r}, 'w').close()"), ready=None)
 
     assert Supervisor([touch, service("payment", "broken-later")], tmp_path / "data").run() == 1
     assert "payment died (exit status 1)" in capsys.readouterr().out
 
 
-def test_a_command_that_fails_shows_why_and_the_next_row_does_not_start(service, tmp_path, capsys) -> None:
+def test_a_command_that_fails_shows_why_and_the_next_row_does_not_start(
+    service: NewSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     migrate = ProcessSpec("migrations", (sys.executable, "-c", "raise SystemExit('no such database')"), ready=None)
 
     assert Supervisor([migrate, service("order", "broken")], tmp_path / "data").run() == 1
@@ -239,7 +255,9 @@ def test_a_command_that_fails_shows_why_and_the_next_row_does_not_start(service,
     assert "order died" not in output
 
 
-def test_every_taken_port_is_named_with_its_holder_and_the_variable_that_moves_it(service, tmp_path, capsys) -> None:
+def test_every_taken_port_is_named_with_its_holder_and_the_variable_that_moves_it(
+    service: NewSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     order, payment = service("order"), service("payment")
     cache = service("cache", ports={"CACHE_PORT": payment.ports["PAYMENT_PORT"]})
     with socket.create_server(("127.0.0.1", order.ports["ORDER_PORT"])):
@@ -251,7 +269,9 @@ def test_every_taken_port_is_named_with_its_holder_and_the_variable_that_moves_i
     assert "is asked for by PAYMENT_PORT and CACHE_PORT" in output
 
 
-def test_a_data_folder_that_cannot_be_made_is_named_without_a_traceback(service, tmp_path, capsys) -> None:
+def test_a_data_folder_that_cannot_be_made_is_named_without_a_traceback(
+    service: NewSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
     data = tmp_path / "file" / "data"
 
@@ -259,17 +279,19 @@ def test_a_data_folder_that_cannot_be_made_is_named_without_a_traceback(service,
     assert capsys.readouterr().out.startswith(f"Cannot write in the data folder {data}: Not a directory")
 
 
-def test_a_full_disk_is_named_without_a_traceback(service, tmp_path) -> None:
+def test_a_full_disk_is_named_without_a_traceback(service: NewSpec, tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *small_stack(tmp_path / "data", (service("order"),))]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=CAP)
 
     assert ended.returncode == 1
     assert ended.stdout.startswith(f"Cannot write in the data folder {tmp_path / 'data'}: File too large")
     assert not ended.stderr
 
 
-def test_a_process_that_is_slow_to_start_is_awaited_and_it_is_said_what_is_awaited(stack, service, tmp_path) -> None:
+def test_a_process_that_is_slow_to_start_is_awaited_and_it_is_said_what_is_awaited(
+    stack: NewStack, service: NewSpec, tmp_path: Path
+) -> None:
     limits = {"SAY_AFTER_SECONDS": 0.2, "START_IDLE_SECONDS": 1.5}
     running = stack(service("payment"), service("order", "late"), **limits)
 
@@ -283,7 +305,9 @@ def test_a_process_that_is_slow_to_start_is_awaited_and_it_is_said_what_is_await
     assert str(running.data / "logs" / "order.log") in running.output
 
 
-def test_a_process_that_makes_progress_may_take_its_time_to_stop(stack, service, tmp_path) -> None:
+def test_a_process_that_makes_progress_may_take_its_time_to_stop(
+    stack: NewStack, service: NewSpec, tmp_path: Path
+) -> None:
     running = stack(service("order", "tidy"), STOP_IDLE_SECONDS=1.5, SAY_AFTER_SECONDS=0.5).up()
 
     assert running.stop() == 0
@@ -295,7 +319,7 @@ def test_a_process_that_makes_progress_may_take_its_time_to_stop(stack, service,
 HUNG_QUICKLY = {"HUNG_SECONDS": 1, "LIVE_SECONDS": 0.05, "TIMEOUT_SECONDS": 0.2}
 
 
-def test_a_hung_process_is_killed_and_started_again(stack, service) -> None:
+def test_a_hung_process_is_killed_and_started_again(stack: NewStack, service: NewSpec) -> None:
     payment = service("payment")
     running = stack(dataclasses.replace(payment, live=payment.ready), service("order"), **HUNG_QUICKLY).up()
     hung = running.pids["payment"]
@@ -309,7 +333,9 @@ def test_a_hung_process_is_killed_and_started_again(stack, service) -> None:
     assert running.stop() == 0
 
 
-def test_a_process_that_fails_its_health_checks_but_works_is_overloaded_and_not_killed(stack, service) -> None:
+def test_a_process_that_fails_its_health_checks_but_works_is_overloaded_and_not_killed(
+    stack: NewStack, service: NewSpec
+) -> None:
     payment = service("payment", "overloaded")
     running = stack(dataclasses.replace(payment, live=payment.ready), **HUNG_QUICKLY).up()
 
@@ -320,7 +346,7 @@ def test_a_process_that_fails_its_health_checks_but_works_is_overloaded_and_not_
     assert running.output.count("payment is ready") == 1
 
 
-def test_only_the_owner_can_read_what_the_stack_writes_whatever_the_umask(stack, service) -> None:
+def test_only_the_owner_can_read_what_the_stack_writes_whatever_the_umask(stack: NewStack, service: NewSpec) -> None:
     order = service("order")
     sqlite = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('PRAGMA journal_mode=WAL')"
     held = f"{sqlite}; db.execute('CREATE TABLE t (x)'); sys.argv = sys.argv[2:]; import small_service as s; "
@@ -340,7 +366,9 @@ def test_only_the_owner_can_read_what_the_stack_writes_whatever_the_umask(stack,
     assert running.stop() == 0
 
 
-def test_names_that_would_merge_the_services_are_dropped_and_it_is_said_once(stack, service, monkeypatch) -> None:
+def test_names_that_would_merge_the_services_are_dropped_and_it_is_said_once(
+    stack: NewStack, service: NewSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "my-app")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=my-app,team=tea")
 

@@ -29,7 +29,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Notification]:
 
 def tell(notification: RunningService, order_id: str, customer_id: str = "cus_1") -> requests.Response:
     body = {"order_id": order_id, "customer_id": customer_id, "template": "order_confirmed"}
-    return requests.post(f"{notification.url}/notifications", json=body, timeout=10)
+    return requests.post(f"{notification.url}/notifications", json=body, timeout=60)
 
 
 def test_a_notification_is_recorded_and_sent_once(notification: RunningService, sent: list[Notification]) -> None:

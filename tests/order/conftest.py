@@ -13,7 +13,7 @@ from app.dependency_errors import DependencyUnavailable
 from services.order.clients import Clients
 from services.order.models import MIN_ATTEMPTS, ORDER_TIMEOUT, Order
 from tests.conftest import Shop
-from tests.dependencies import dependency
+from tests.support.dependencies import dependency
 
 
 @pytest.fixture(autouse=True)

@@ -173,7 +173,12 @@ def test_a_reservation_that_arrives_after_its_order_was_refused_holds_nothing(
     """The first attempt waits at the peer for a lock while the second is told that there is too little."""
     late: list[Order] = []
     real = peers.reserve
-    monkeypatch.setattr(peers, "reserve", lambda order: late.append(order) or real(order))
+
+    def keep_and_reserve(order: Order) -> object:
+        late.append(order)
+        return real(order)
+
+    monkeypatch.setattr(peers, "reserve", keep_and_reserve)
     order = shop.post_order(lines=[{"sku": "CUP-RAKU", "quantity": 6}]).json()
     assert order["reason"] == "out_of_stock"
     with shop.inventory.session() as session, session.begin():

@@ -7,8 +7,8 @@ from tests.conftest import Shop
 
 def test_the_catalogue_is_that_of_inventory_service(shop: Shop) -> None:
     shop.post_order()
-    items = requests.get(f"{shop.order.url}/items", timeout=10).json()["items"]
-    assert items == requests.get(f"{shop.inventory.url}/items", timeout=10).json()["items"]
+    items = requests.get(f"{shop.order.url}/items", timeout=60).json()["items"]
+    assert items == requests.get(f"{shop.inventory.url}/items", timeout=60).json()["items"]
     (sencha,) = [item for item in items if item["sku"] == "TEA-SENCHA"]
     assert sencha == {
         "sku": "TEA-SENCHA",

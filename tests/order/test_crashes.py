@@ -21,8 +21,8 @@ from services.notification.models import Notification
 from services.order.clients import Clients
 from services.order.models import Order
 from tests.conftest import RunningService, Shop
-from tests.dependencies import dependency
 from tests.order.conftest import grow_old, lose_answers
+from tests.support.dependencies import dependency
 
 
 class Died(BaseException):

@@ -120,7 +120,7 @@ def test_dead_letters_are_counted_by_step_until_they_are_retried(
     dead_notification(shop, peers)
     dead_notification(shop, peers)
     shop.watch()
-    assert counts == {**dict.fromkeys(Step, 0), "send_notification": 2}
+    assert counts == {**dict.fromkeys(map(str, Step), 0), "send_notification": 2}
     cli(shop, "retry", "--all")
     shop.watch()
     assert counts == dict.fromkeys(Step, 0)

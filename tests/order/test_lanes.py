@@ -15,8 +15,8 @@ from app.dependency_errors import CircuitOpen, DependencyUnavailable
 from services.order.clients import Clients
 from services.order.models import Order
 from tests.conftest import LONG_AGO, Shop
-from tests.dependencies import dependency
 from tests.order.conftest import grow_old
+from tests.support.dependencies import dependency
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,12 @@ def test_many_workers_that_recover_at_the_same_time_process_each_order_once(
 def test_an_order_that_is_leased_is_not_recovered(shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     recovered = []
     real = peers.charge
-    monkeypatch.setattr(peers, "charge", lambda order: (recovered.append(shop.recover_order()), real(order)))
+
+    def recover_meanwhile(order: Order) -> Any:
+        recovered.append(shop.recover_order())
+        return real(order)
+
+    monkeypatch.setattr(peers, "charge", recover_meanwhile)
     assert shop.post_order().json()["status"] == "CONFIRMED"
     assert recovered == [False]
 
@@ -59,7 +64,7 @@ def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
     """The first worker stops for longer than its lease in the middle of a call; another finishes the order."""
     before = shop.stock()
     real = getattr(peers, call)
-    slept = []
+    slept: list[Any] = []
 
     def sleep_through_the_lease(order: Order) -> Any:
         answer = real(order)

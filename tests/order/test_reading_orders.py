@@ -39,13 +39,13 @@ def order_at(created_at: datetime) -> Order:
     )
 
 
-def get(service: RunningService, path: str, **query: object) -> requests.Response:
-    return requests.get(service.url + path, params=query, timeout=10)
+def get(service: RunningService, path: str, **query: str | int) -> requests.Response:
+    return requests.get(service.url + path, params=query, timeout=60)
 
 
 def pages(service: RunningService, limit: int) -> Iterator[list[dict[str, str]]]:
     """All pages, from the newest order to the oldest."""
-    query: dict[str, object] = {"limit": limit}
+    query: dict[str, str | int] = {"limit": limit}
     while True:
         page = get(service, "/orders", **query).json()
         yield page["orders"]
@@ -99,7 +99,9 @@ def test_an_order_that_comes_while_paging_does_not_move_the_next_page(orders: Ru
         ({"page": 2}, "page"),
     ],
 )
-def test_a_bad_limit_or_cursor_is_refused_by_name(orders: RunningService, query: dict[str, object], field: str) -> None:
+def test_a_bad_limit_or_cursor_is_refused_by_name(
+    orders: RunningService, query: dict[str, str | int], field: str
+) -> None:
     response = get(orders, "/orders", **query)
     assert response.status_code == 422
     assert [error["field"] for error in response.json()["errors"]] == [field]

@@ -8,7 +8,7 @@ from services.notification.models import Notification
 from services.order.clients import Clients
 from services.payment import processor
 from tests.conftest import Shop
-from tests.dependencies import dependency
+from tests.support.dependencies import dependency
 
 
 def test_an_approved_order_is_confirmed_charged_and_takes_its_stock(shop: Shop) -> None:

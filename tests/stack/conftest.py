@@ -17,7 +17,7 @@ from local.client import trace_id_of
 from local.containers import ContainerSettings
 from local.registry import REGISTRY
 from local.settings import HOST, ROOT
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 
 PATIENCE = 60
 """Seconds within which what happened must be seen in a backend: batches, scrapes and retries take their time."""
@@ -130,7 +130,7 @@ def load(seconds: float, **changes: Any) -> list[Order]:
 def look_at_the_catalogue(seconds: float) -> None:
     """Read it once a second, as people do before they order."""
     for _ in range(int(seconds)):
-        assert requests.get(f"{url('ORDER_PORT')}/items", timeout=10).ok
+        assert requests.get(f"{url('ORDER_PORT')}/items", timeout=60).ok
         time.sleep(1)
 
 

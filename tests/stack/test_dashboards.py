@@ -7,7 +7,7 @@ import pytest
 
 from grafana.queries import Query, queries
 from tests.stack.conftest import PATIENCE, Order, loki, prometheus
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 
 SHOWN = 300
 """Seconds of the time range that a dashboard shows."""

@@ -19,7 +19,7 @@ from tests.stack.conftest import (
     trace,
     url,
 )
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 from tests.test_trace_flow import APPROVED
 
 EDGES = {(parent, child) for parent, child in APPROVED if not child[2].startswith("BEGIN")}
@@ -98,7 +98,7 @@ def test_jaegers_monitor_tab_has_its_metrics(minute_of_load: list[Order], metric
     assert minute_of_load
 
     def values() -> list[float]:
-        params = {
+        params: dict[str, str | float] = {
             "service": "order-service",
             "quantile": 0.95,
             "endTs": int(time.time() * 1000),

@@ -17,7 +17,7 @@ from tests.stack.conftest import (
     services_in,
     trace,
 )
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,7 +11,7 @@ import requests
 
 from local.client import trace_id_of
 from tests.stack.conftest import PATIENCE, loki, prometheus, trace, url
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 
 CARDS = ("4111111111111111", "5500 0055 5555 5559", "3782-822463-10005")
 MAIL = "canary.person@mail.example.com"
@@ -31,12 +31,12 @@ def traces_of_bad_input() -> list[str]:
     """Trace ids of requests that carry canaries in every place a client can put them."""
     shop = url("ORDER_PORT")
     headers = {"User-Agent": f"canary/1 ({MAIL})", "Authorization": SECRET, "Idempotency-Key": MAIL}
-    responses = [requests.get(f"{shop}/orders/{card}", headers=headers, timeout=10) for card in CARDS]
-    responses.append(requests.get(f"{shop}/orders", {"cursor": MAIL}, headers=headers, timeout=10))
+    responses = [requests.get(f"{shop}/orders/{card}", headers=headers, timeout=60) for card in CARDS]
+    responses.append(requests.get(f"{shop}/orders", {"cursor": MAIL}, headers=headers, timeout=60))
     for canary in CANARIES:
         for field in ("customer_id", "payment_token", "region"):
             body = {"customer_id": "c", "payment_token": "tok_a", "region": "eu", "lines": [], field: canary}
-            responses.append(requests.post(f"{shop}/orders", json=body, headers=headers, timeout=10))
+            responses.append(requests.post(f"{shop}/orders", json=body, headers=headers, timeout=60))
     assert {response.status_code for response in responses} <= {404, 422}
     return [trace_id_of(response) or "" for response in responses]
 
@@ -54,7 +54,7 @@ def test_what_clients_send_is_in_no_log(traces_of_bad_input: list[str]) -> None:
 
 
 def otlp(signal: str, body: dict[str, Any]) -> None:
-    response = requests.post(f"{url('OTLP_HTTP_PORT')}/v1/{signal}", json=body, timeout=10)
+    response = requests.post(f"{url('OTLP_HTTP_PORT')}/v1/{signal}", json=body, timeout=60)
     assert response.ok, response.text
 
 

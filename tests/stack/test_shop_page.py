@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import browser as browser
 from tests.stack.conftest import IN_AN_ORDER, PATIENCE, prometheus, services_in, trace, url
-from tests.telemetry_receiver import until
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from local.generate import PARTS, fresh
 from local.processes import process_table
 from local.registry import REGISTRY
 from local.settings import ROOT, LocalSettings
-from tests.local_stack import PORTS
+from tests.support.local_stack import PORTS
 
 FILES = ("__init__", "models", "routes", "schemas", "settings", "telemetry", "use_cases")
 NOTHING_LISTENS = 1
@@ -67,7 +67,7 @@ def places() -> Mapping[str, Callable[[str], bool]]:
         "local/doctor.py": lambda service: f"{service}-service" in diagnosed,
         "local/doctor.py (traces)": lambda service: f"traces of {service}" in diagnosed,
         "local/containers.py": lambda service: not page(service) or f"{service.upper()}_PORT" in PUBLISHED,
-        "tests/local_stack.py": lambda service: f"{service.upper()}_PORT" in PORTS,
+        "tests/support/local_stack.py": lambda service: f"{service.upper()}_PORT" in PORTS,
     }
 
 

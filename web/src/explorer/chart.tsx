@@ -109,7 +109,11 @@ function colorOf(css: string): string {
 }
 
 function dataOf({ lines = [], range }: Props): uPlot.AlignedData {
-  if (!lines.length) return [[range[0] / 1e6, range[1] / 1e6], [null, null]];
+  if (!lines.length)
+    return [
+      [range[0] / 1e6, range[1] / 1e6],
+      [null, null],
+    ];
   const times = [...new Set(lines.flatMap((line) => line.points.map(([at]) => at)))].sort((a, b) => a - b);
   const ys = lines.map((line) => {
     const values = new Map(line.points);
@@ -140,12 +144,20 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
       y: { distr: isLogarithmic ? 3 : 1, range: () => yRange(current.current) },
     },
     axes: [
-      { ...axis, size: 30, gap: 9, space: 64, incrs: TICK_STEPS, values: (_, splits) => splits.map((at) => clock(at, current.current.range)) },
+      {
+        ...axis,
+        size: 30,
+        gap: 9,
+        space: 64,
+        incrs: TICK_STEPS,
+        values: (_, splits) => splits.map((at) => clock(at, current.current.range)),
+      },
       {
         ...axis,
         size: 62,
         space: 26,
-        splits: (u, _, min, max) => current.current.ticks?.map((tick) => tick.at) ?? (isLogarithmic ? decades(min, max) : linear(u, min, max)),
+        splits: (u, _, min, max) =>
+          current.current.ticks?.map((tick) => tick.at) ?? (isLogarithmic ? decades(min, max) : linear(u, min, max)),
         filter: (_, splits) => splits,
         values: (_, splits) => splits.map((value) => labelOf(current.current, value)),
       },

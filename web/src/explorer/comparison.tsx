@@ -50,7 +50,8 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
           <p class="verdict">
             {most && ownGrowth(most) > 0 ? (
               <>
-                Grew most: <b>{`${most.service} ${most.name}`}</b>, <b class="grew">+{duration(ownGrowth(most))}</b> of its own time.{" "}
+                Grew most: <b>{`${most.service} ${most.name}`}</b>, <b class="grew">+{duration(ownGrowth(most))}</b> of its own
+                time.{" "}
               </>
             ) : (
               "No span took longer here. "
@@ -66,9 +67,15 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
             <thead>
               <tr>
                 <th scope="col">Span</th>
-                <th scope="col" class="number">Here</th>
-                <th scope="col" class="number">There</th>
-                <th scope="col" class="number">Grew by</th>
+                <th scope="col" class="number">
+                  Here
+                </th>
+                <th scope="col" class="number">
+                  There
+                </th>
+                <th scope="col" class="number">
+                  Grew by
+                </th>
                 <th scope="col" class="compare-bars">
                   <span class="visually-hidden">As bars</span>
                 </th>

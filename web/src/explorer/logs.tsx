@@ -29,10 +29,35 @@ export function Logs() {
     <main class="page">
       <h1 class="visually-hidden">Logs</h1>
       <search class="filters">
-        <Field label="Search" class="wide" isSearch value={of("q")} placeholder="words of a line" onChange={(q) => setParams({ q })} />
-        <Choice label="Service" all="All services" value={of("service")} options={services} onChange={(service) => setParams({ service })} />
-        <Choice label="Level, and above" all="All levels" value={of("level")} options={LEVELS} onChange={(level) => setParams({ level })} />
-        <Field label="Trace" class="medium" value={of("trace")} placeholder="trace id" onChange={(trace) => setParams({ trace })} />
+        <Field
+          label="Search"
+          class="wide"
+          isSearch
+          value={of("q")}
+          placeholder="words of a line"
+          onChange={(q) => setParams({ q })}
+        />
+        <Choice
+          label="Service"
+          all="All services"
+          value={of("service")}
+          options={services}
+          onChange={(service) => setParams({ service })}
+        />
+        <Choice
+          label="Level, and above"
+          all="All levels"
+          value={of("level")}
+          options={LEVELS}
+          onChange={(level) => setParams({ level })}
+        />
+        <Field
+          label="Trace"
+          class="medium"
+          value={of("trace")}
+          placeholder="trace id"
+          onChange={(trace) => setParams({ trace })}
+        />
         <div class="filter-end">
           <LiveSwitch />
         </div>
@@ -85,7 +110,13 @@ function LogLine({ log }: { log: Log }) {
       ) : (
         <div class="log-main">{line}</div>
       )}
-      <button type="button" class="log-more" aria-expanded={isOpen} aria-label="Show the whole line" onClick={() => setOpen(!isOpen)}>
+      <button
+        type="button"
+        class="log-more"
+        aria-expanded={isOpen}
+        aria-label="Show the whole line"
+        onClick={() => setOpen(!isOpen)}
+      >
         <span class={`twisty ${isOpen ? "unfolded" : "folded"}`} />
       </button>
     </li>

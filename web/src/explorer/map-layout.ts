@@ -18,12 +18,15 @@ export function layOut(map: ServiceMap, isNarrow: boolean): Layout {
   const layers = layersOf(map);
   const most = Math.max(...layers.map((layer) => layer.length));
   const places = new Map<string, Point>();
-  layers.forEach((layer, depth) =>
-    layer.forEach((service, i) => {
+  for (const [depth, layer] of layers.entries()) {
+    for (const [i, service] of layer.entries()) {
       const beside = (i + (most - layer.length) / 2) * (NODE.height + GAP.beside);
-      places.set(service, isNarrow ? [depth * INDENT, places.size * (NODE.height + GAP.label)] : [depth * (NODE.width + GAP.arrow), beside]);
-    }),
-  );
+      places.set(
+        service,
+        isNarrow ? [depth * INDENT, places.size * (NODE.height + GAP.label)] : [depth * (NODE.width + GAP.arrow), beside],
+      );
+    }
+  }
   return {
     nodes: [...places].map(([service, [x, y]]) => ({ service, x, y })),
     edges: map.calls.map((call) => {
@@ -46,7 +49,10 @@ function layersOf({ services, calls }: ServiceMap): string[][] {
     }
   }
   const layers: string[][] = [];
-  for (const [service, at] of depth) (layers[at] ??= []).push(service);
+  for (const [service, at] of depth) {
+    layers[at] ??= [];
+    layers[at].push(service);
+  }
   return layers.filter(Boolean);
 }
 
@@ -56,7 +62,10 @@ type Arrow = { path: string; label: Point };
 function curve([fromX, fromY]: Point, [toX, toY]: Point): Arrow {
   const [startX, startY, endX, endY] = [fromX + NODE.width, fromY + NODE.height / 2, toX - 2, toY + NODE.height / 2];
   const middle = (startX + endX) / 2;
-  return { path: `M${startX} ${startY}C${middle} ${startY} ${middle} ${endY} ${endX} ${endY}`, label: [endX - 14, endY + (toY > fromY ? 13 : -13)] };
+  return {
+    path: `M${startX} ${startY}C${middle} ${startY} ${middle} ${endY} ${endX} ${endY}`,
+    label: [endX - 14, endY + (toY > fromY ? 13 : -13)],
+  };
 }
 
 function elbow([fromX, fromY]: Point, [toX, toY]: Point): Arrow {

@@ -28,7 +28,8 @@ export function Metrics() {
     return words.every((word) => about.includes(word));
   });
   const name = params.get("name") ?? "";
-  const chosen = all.find((one) => one.name === name) ?? (name ? undefined : (shown.find((one) => one.type === "histogram") ?? shown[0]));
+  const chosen =
+    all.find((one) => one.name === name) ?? (name ? undefined : (shown.find((one) => one.type === "histogram") ?? shown[0]));
   return (
     <main class="page metrics">
       <div class="page-head">
@@ -41,11 +42,20 @@ export function Metrics() {
       {all.length > 0 && (
         <div class="metrics-body">
           <nav class="card instruments" aria-label="Instruments">
-            <Field label="Find" isSearch value={text} placeholder="orders, http duration, cpu …" onChange={(q) => setParams({ q })} />
+            <Field
+              label="Find"
+              isSearch
+              value={text}
+              placeholder="orders, http duration, cpu …"
+              onChange={(q) => setParams({ q })}
+            />
             <ul>
               {shown.map((one) => (
                 <li key={`${one.name} ${one.type}`}>
-                  <a href={address("/metrics", { q: text, name: one.name, since: params.get("since") })} aria-current={one === chosen || undefined}>
+                  <a
+                    href={address("/metrics", { q: text, name: one.name, since: params.get("since") })}
+                    aria-current={one === chosen || undefined}
+                  >
                     <span class="instrument-name">{one.name}</span>
                     <span class="muted">{kindOf(one)}</span>
                   </a>
@@ -84,7 +94,13 @@ function InstrumentView({ instrument }: { instrument: Instrument }) {
         <p>{instrument.description || "No description."}</p>
         <div class="instrument-choices">
           <Choice label="By" all="all together" value={by} options={keys} onChange={(key) => setParams({ by: key })} />
-          <Choice label="Service" all="all services" value={service} options={instrument.services} onChange={(name) => setParams({ service: name })} />
+          <Choice
+            label="Service"
+            all="all services"
+            value={service}
+            options={instrument.services}
+            onChange={(name) => setParams({ service: name })}
+          />
           <p class="muted">
             {kindOf(instrument)}
             {instrument.unit && instrument.unit !== "1" ? `, in ${instrument.unit}` : ""}
@@ -102,7 +118,12 @@ function InstrumentView({ instrument }: { instrument: Instrument }) {
           <SeriesPanel instrument={instrument} stat="rate" title="Rate" by={by} />
         </>
       ) : (
-        <SeriesPanel instrument={instrument} stat={isCounter(instrument) ? "rate" : "value"} title={isCounter(instrument) ? "Rate" : "Value"} by={by} />
+        <SeriesPanel
+          instrument={instrument}
+          stat={isCounter(instrument) ? "rate" : "value"}
+          title={isCounter(instrument) ? "Rate" : "Value"}
+          by={by}
+        />
       )}
     </article>
   );
@@ -193,12 +214,24 @@ function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
   const unit = instrument.unit;
   const lines = useMemo(() => linesOf(all, by), [asked.data]);
   const dots = useMemo(() => (stat === "p95" ? exemplarDots(all, unit, (value) => value) : []), [asked.data]);
-  const format = (value: number): string => (stat === "rate" ? `${measured(value, unit === "By" ? unit : "1")}/s` : measured(value, unit));
+  const format = (value: number): string =>
+    stat === "rate" ? `${measured(value, unit === "By" ? unit : "1")}/s` : measured(value, unit);
   return (
     <Panel title={title} legend={by ? lines : []} {...(stat === "rate" ? { note: "per second" } : {})}>
       {asked.error && <Failure error={asked.error} />}
-      <Chart label={`${title} of ${instrument.name}`} height={by ? 210 : 150} range={rangeOf(all)} lines={lines} dots={dots} format={format} />
-      {all.length > MOST_LINES && <p class="muted card-note">The {MOST_LINES} largest of {all.length}.</p>}
+      <Chart
+        label={`${title} of ${instrument.name}`}
+        height={by ? 210 : 150}
+        range={rangeOf(all)}
+        lines={lines}
+        dots={dots}
+        format={format}
+      />
+      {all.length > MOST_LINES && (
+        <p class="muted card-note">
+          The {MOST_LINES} largest of {all.length}.
+        </p>
+      )}
     </Panel>
   );
 }
@@ -239,7 +272,9 @@ function HeatPanel({ instrument }: { instrument: Instrument }) {
 
 /** Buckets stand one above the other, each as high as the next, from the lowest that was ever hit to the highest. */
 function heatOf(steps: readonly HeatStep[], unit: string) {
-  const bounds = [...new Set(steps.flatMap((step) => step.buckets.flatMap(([low, high]) => [low ?? -Infinity, high ?? Infinity])))];
+  const bounds = [
+    ...new Set(steps.flatMap((step) => step.buckets.flatMap(([low, high]) => [low ?? -Infinity, high ?? Infinity]))),
+  ];
   bounds.sort((a, b) => a - b);
   const level = new Map(bounds.map((bound, i) => [bound, i]));
   const most = Math.max(1, ...steps.flatMap((step) => step.buckets.map(([, , n]) => n)));

@@ -28,11 +28,19 @@ export function Services() {
       {map && !map.services.length && <NothingYet title="No requests in this time" />}
       {map && map.services.length > 0 && (
         <>
-          <Map map={map} />
+          <MapCard map={map} />
           <section class="card table-scroll" tabIndex={0} aria-label="Services in figures">
             <RequestsTable
               first="Service"
-              rows={map.services.map((one) => ({ ...one, key: one.service, name: <a href={serviceLink(one.service)}><Service name={one.service} /></a> }))}
+              rows={map.services.map((one) => ({
+                ...one,
+                key: one.service,
+                name: (
+                  <a href={serviceLink(one.service)}>
+                    <Service name={one.service} />
+                  </a>
+                ),
+              }))}
             />
           </section>
         </>
@@ -41,15 +49,24 @@ export function Services() {
   );
 }
 
-function Map({ map }: { map: ServiceMap }) {
+function MapCard({ map }: { map: ServiceMap }) {
   const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
-  const places = new globalThis.Map(nodes.map((node) => [node.service, node]));
+  const places = new Map(nodes.map((node) => [node.service, node]));
   return (
     <section class="card map-card" aria-label="Map of services">
       <div class="map" style={{ width: `${width}px`, height: `${height}px` }}>
         <svg width={width} height={height} aria-hidden="true">
           <defs>
-            <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="10" markerHeight="10" markerUnits="userSpaceOnUse" orient="auto-start-reverse">
+            <marker
+              id="arrow"
+              viewBox="0 0 8 8"
+              refX="7"
+              refY="4"
+              markerWidth="10"
+              markerHeight="10"
+              markerUnits="userSpaceOnUse"
+              orient="auto-start-reverse"
+            >
               <path d="M0 0.5 8 4 0 7.5z" />
             </marker>
           </defs>
@@ -91,7 +108,9 @@ function Map({ map }: { map: ServiceMap }) {
           );
         })}
       </div>
-      <p class="muted map-key">Requests, share of errors and P95: inside a box of all that reached the service, beside an arrow of those calls.</p>
+      <p class="muted map-key">
+        Requests, share of errors and P95: inside a box of all that reached the service, beside an arrow of those calls.
+      </p>
     </section>
   );
 }
@@ -175,13 +194,25 @@ export function ServicePage({ name }: { name: string }) {
         <>
           <div class="chart-grid">
             <Panel title="Rate" note="requests per second">
-              <Chart label={`Requests per second of ${name}`} height={150} range={range} lines={lines.rate} format={(n) => rate(n)} />
+              <Chart
+                label={`Requests per second of ${name}`}
+                height={150}
+                range={range}
+                lines={lines.rate}
+                format={(n) => rate(n)}
+              />
             </Panel>
             <Panel title="Errors" note="share of requests">
               <Chart label={`Share of errors of ${name}`} height={150} range={range} lines={lines.errors} format={percent} />
             </Panel>
             <Panel title="Duration" legend={lines.duration}>
-              <Chart label={`Duration of requests to ${name}`} height={150} range={range} lines={lines.duration} format={duration} />
+              <Chart
+                label={`Duration of requests to ${name}`}
+                height={150}
+                range={range}
+                lines={lines.duration}
+                format={duration}
+              />
             </Panel>
           </div>
           <section class="card table-scroll" tabIndex={0} aria-label="Operations">
@@ -203,7 +234,10 @@ export function ServicePage({ name }: { name: string }) {
                 <li key={one.traceID}>
                   <a href={traceLink(one.traceID)}>
                     <span class="bar-track" aria-hidden="true">
-                      <span class={`bar ${one.failed ? "failed" : ""}`} style={{ width: `${(one.duration / detail.slowest[0]!.duration) * 100}%` }} />
+                      <span
+                        class={`bar ${one.failed ? "failed" : ""}`}
+                        style={{ width: `${(one.duration / detail.slowest[0]!.duration) * 100}%` }}
+                      />
                     </span>
                     <b class="number">{duration(one.duration)}</b>
                     <span>
@@ -214,7 +248,9 @@ export function ServicePage({ name }: { name: string }) {
                 </li>
               ))}
             </ol>
-            <p class="muted card-note">{plural(detail.slowest.length, "trace")} in which {shortService(name)} took longest</p>
+            <p class="muted card-note">
+              {plural(detail.slowest.length, "trace")} in which {shortService(name)} took longest
+            </p>
           </section>
         </>
       )}

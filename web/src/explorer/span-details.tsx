@@ -35,7 +35,13 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
     document.querySelector<HTMLElement>(".waterfall")?.focus();
   };
   return (
-    <aside class="details card" aria-label="Span details" tabIndex={-1} ref={panel} onKeyDown={(event) => event.key === "Escape" && close()}>
+    <aside
+      class="details card"
+      aria-label="Span details"
+      tabIndex={-1}
+      ref={panel}
+      onKeyDown={(event) => event.key === "Escape" && close()}
+    >
       <header>
         <h2>{title(span)}</h2>
         <button type="button" class="button small quiet" aria-label="Close the details" onClick={close}>
@@ -55,7 +61,8 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
       {why && <p class="failure">{why}</p>}
       {span.shift !== 0 && (
         <p class="notice">
-          Its clock is {duration(Math.abs(span.shift))} {span.shift > 0 ? "behind" : "ahead of"} its caller's; shown where it must have been.
+          Its clock is {duration(Math.abs(span.shift))} {span.shift > 0 ? "behind" : "ahead of"} its caller's; shown where it must
+          have been.
         </p>
       )}
       {span.warnings.map((warning) => (

@@ -59,7 +59,11 @@ function joinWords(parts: string[]): string[] {
 }
 
 const hugs = (before: string, part: string): boolean =>
-  before === "(" || part === ")" || part === "," || part === ";" || (part === "(" && /^\w+$/.test(before) && !WORDS.has(before.toUpperCase()));
+  before === "(" ||
+  part === ")" ||
+  part === "," ||
+  part === ";" ||
+  (part === "(" && /^\w+$/.test(before) && !WORDS.has(before.toUpperCase()));
 
 function kindOf(part: string, word: string): Token["kind"] {
   if (part.startsWith("'")) return "string";

@@ -3,7 +3,8 @@ import { bytes, duration, number } from "../shared/format.ts";
 import type { Span } from "./trace-tree.ts";
 
 /** A duration (µs) as the read API takes it. */
-export const goDuration = (us: number): string => (us < 1000 ? `${Math.round(Math.max(0, us))}us` : `${Math.round(us / 100) / 10}ms`);
+export const goDuration = (us: number): string =>
+  us < 1000 ? `${Math.round(Math.max(0, us))}us` : `${Math.round(us / 100) / 10}ms`;
 
 /** `order-service` is `order` where space is short. */
 export const shortService = (name: string): string => name.replace(/-service$/, "") || name;

@@ -87,7 +87,15 @@ function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
         current={view}
         tabs={[
           { id: "waterfall", label: "Waterfall", href: toView(null) },
-          { id: "log", label: <>Log <span class="tab-count">{lines.length}</span></>, href: toView("log") },
+          {
+            id: "log",
+            label: (
+              <>
+                Log <span class="tab-count">{lines.length}</span>
+              </>
+            ),
+            href: toView("log"),
+          },
           { id: "compare", label: "Compare", href: toView("compare") },
         ]}
       />
@@ -206,4 +214,3 @@ function Shares({ trace, path }: { trace: Trace; path: CriticalPath }) {
     </div>
   );
 }
-

@@ -131,12 +131,15 @@ const isBetterRoot = (one: Span, best: Span): boolean =>
 
 /** The spans by the id with which they were sent and their service: log records name no other. */
 export const ownersOf = (trace: Trace): Map<string, Span> =>
-  new Map([...trace.spans.values()].reverse().map((span) => [ownerKey(String(span.tags.get("otel.span_id") ?? span.spanId), span.service), span]));
+  new Map(
+    [...trace.spans.values()]
+      .reverse()
+      .map((span) => [ownerKey(String(span.tags.get("otel.span_id") ?? span.spanId), span.service), span]),
+  );
 
 export const ownerKey = (spanId: string, service: string): string => `${spanId} ${service}`;
 
-export const tagsOf = (tags: JaegerTag[] | null | undefined): Tags =>
-  new Map((tags ?? []).map(({ key, value }) => [key, value]));
+export const tagsOf = (tags: JaegerTag[] | null | undefined): Tags => new Map((tags ?? []).map(({ key, value }) => [key, value]));
 
 function readSpan(raw: JaegerSpan, processes: JaegerTrace["processes"]): Span {
   const tags = tagsOf(raw.tags);

@@ -5,6 +5,7 @@ import { Chart, type Dot } from "./chart.tsx";
 import { importFile } from "./otlp-file.ts";
 import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Service } from "./parts.tsx";
 import { address, navigate, setParams, traceLink, url } from "./router.ts";
+import { summariesQuery } from "./summaries-query.ts";
 import { goDuration } from "./titles.ts";
 
 const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "start", "end"];
@@ -20,7 +21,7 @@ export function Traces() {
   const of = (name: string): string => params.get(name) ?? "";
   const tags = params.getAll("tag");
   const limit = Math.min(MOST, Number(of("limit")) || PAGE);
-  const found = useQuery<Summary[]>(summariesPath(params, limit), live.value ? POLL_MS : 0);
+  const found = useQuery<Summary[]>(address("/api/summaries", summariesQuery(params, limit)), live.value ? POLL_MS : 0);
   const traces = useMemo(() => (found.data ?? []).toSorted((a, b) => b.startTime - a.startTime), [found.data]);
   const isFiltered = FILTERS.some((name) => params.has(name));
   return (
@@ -56,31 +57,6 @@ export function Traces() {
     </main>
   );
 }
-
-function summariesPath(params: URLSearchParams, limit: number): string {
-  const of = (name: string): string => params.get(name) ?? "";
-  const tags = Object.fromEntries(params.getAll("tag").map(splitTag));
-  return address("/api/summaries", {
-    text: of("q"),
-    service: of("service"),
-    operation: of("service") && of("operation"),
-    minTotal: withUnit(of("min")),
-    maxTotal: withUnit(of("max")),
-    failed: of("errors"),
-    tags: Object.keys(tags).length ? JSON.stringify(tags) : "",
-    start: of("start"),
-    end: of("end"),
-    limit: String(limit),
-  });
-}
-
-function splitTag(tag: string): [string, string] {
-  const at = tag.indexOf("=");
-  return at < 0 ? [tag, ""] : [tag.slice(0, at).trim(), tag.slice(at + 1).trim()];
-}
-
-/** A bare number is milliseconds. */
-const withUnit = (text: string): string => (/^[\d.]+$/.test(text.trim()) ? `${text.trim()}ms` : text.replaceAll(" ", ""));
 
 function Filters() {
   const params = url.value.searchParams;
@@ -159,7 +135,12 @@ function Import() {
   };
   return (
     <>
-      <button type="button" class="button small" onClick={() => input.current?.click()} title="Open a trace from a file of OTLP JSON">
+      <button
+        type="button"
+        class="button small"
+        onClick={() => input.current?.click()}
+        title="Open a trace from a file of OTLP JSON"
+      >
         <Icon path={ICONS.up} />
         Import
       </button>
@@ -235,7 +216,12 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
         isLogarithmic
         onBrush={({ from, to, low, high }) =>
           setParams(
-            { start: String(Math.round(from)), end: String(Math.round(to)), min: low > FLOOR ? goDuration(low) : null, max: goDuration(high) },
+            {
+              start: String(Math.round(from)),
+              end: String(Math.round(to)),
+              min: low > FLOOR ? goDuration(low) : null,
+              max: goDuration(high),
+            },
             false,
           )
         }
@@ -293,7 +279,10 @@ const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
     </span>
     <span class="duration">
       <span class="bar-track" aria-hidden="true">
-        <span class={`bar ${trace.errors ? "failed" : ""}`} style={{ width: `${Math.max(0.5, (trace.duration / longest) * 100)}%` }} />
+        <span
+          class={`bar ${trace.errors ? "failed" : ""}`}
+          style={{ width: `${Math.max(0.5, (trace.duration / longest) * 100)}%` }}
+        />
       </span>
       <span class="number">{duration(trace.duration)}</span>
     </span>

@@ -37,7 +37,10 @@ export function notesOf(trace: Trace, logs: readonly Log[]): Map<Span, Note[]> {
 }
 
 export const exceptionOf = (attributes: Tags): string =>
-  ["exception.type", "exception.message"].map((key) => attributes.get(key)).filter(Boolean).join(": ") || "exception";
+  ["exception.type", "exception.message"]
+    .map((key) => attributes.get(key))
+    .filter(Boolean)
+    .join(": ") || "exception";
 
 /** What is to be seen when the children of `collapsed` are not. Iterative: a hostile trace may be deeper than the stack. */
 export function rowsOf(trace: Trace, collapsed: ReadonlySet<Span>, notes: ReadonlyMap<Span, Note[]> | null): Row[] {

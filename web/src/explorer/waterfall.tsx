@@ -44,7 +44,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
   };
   /** A span that is found or linked to may lie in a folded part. */
   const bringUp = (span: Span): void => {
-    if (places.has(span)) return show(span, true);
+    if (places.has(span)) {
+      show(span, true);
+      return;
+    }
     const above = ancestors(trace, span);
     setCollapsed(new Set([...collapsed].filter((folded) => !above.includes(folded))));
     awaited.current = span;
@@ -86,7 +89,8 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     if (step) show(itemOf(rows[Math.min(rows.length - 1, Math.max(0, at + step))]!));
     else if (event.key === "ArrowRight" && span && collapsed.has(span)) fold(span, false);
     else if (event.key === "ArrowRight" && span && isFoldable(span, hasNotes ? notes : null)) show(itemOf(rows[at + 1]!));
-    else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span)) fold(span, true);
+    else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span))
+      fold(span, true);
     else if (event.key === "ArrowLeft") show(parentOf(trace, row) ?? active);
     else if (event.key === "Enter" || event.key === " ") open(row.kind === "span" ? row.span : row.note.span);
     else if (event.key === "z") setZoom(zoom ? null : zoomTo(span ?? (row.kind === "note" ? row.note.span : null)));
@@ -97,8 +101,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     event.stopPropagation();
   };
   const nextMatch = (step: 1 | -1): void => {
-    const order = rowsOf(trace, new Set(), null).flatMap((row) => (row.kind === "span" && matches.has(row.span) ? [row.span] : []));
-    const current = order.findIndex((span) => span === active);
+    const order = rowsOf(trace, new Set(), null).flatMap((row) =>
+      row.kind === "span" && matches.has(row.span) ? [row.span] : [],
+    );
+    const current = order.indexOf(active as Span);
     const next = order.at(current < 0 ? 0 : (current + step) % order.length);
     if (next) bringUp(next);
   };
@@ -174,7 +180,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
                 trace={trace}
                 window={window}
                 isActive={i === at}
-                onOpen={() => (setActive(row.note), open(row.note.span))}
+                onOpen={() => {
+                  setActive(row.note);
+                  open(row.note.span);
+                }}
               />
             ) : (
               <SpanRow
@@ -193,7 +202,10 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
                   search ? (matches.has(row.span) ? "match" : "no-match") : "",
                 ].join(" ")}
                 onFold={() => fold(row.span, !collapsed.has(row.span))}
-                onOpen={() => (setActive(row.span), open(row.span === selected ? undefined : row.span))}
+                onOpen={() => {
+                  setActive(row.span);
+                  open(row.span === selected ? undefined : row.span);
+                }}
               />
             )
           }
@@ -216,7 +228,8 @@ const zoomTo = (span: Span | null): Section | null => (span?.duration ? [span.st
 
 function ancestors(trace: Trace, span: Span): Span[] {
   const found = new Set<Span>();
-  for (let up = trace.spans.get(span.parentId ?? ""); up && !found.has(up); up = trace.spans.get(up.parentId ?? "")) found.add(up);
+  for (let up = trace.spans.get(span.parentId ?? ""); up && !found.has(up); up = trace.spans.get(up.parentId ?? ""))
+    found.add(up);
   return [...found];
 }
 
@@ -270,7 +283,10 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
           <span
             class={`twisty ${isFolded ? "folded" : "unfolded"}`}
             aria-hidden="true"
-            onClick={(event) => (event.stopPropagation(), onFold())}
+            onClick={(event) => {
+              event.stopPropagation();
+              onFold();
+            }}
           />
         )}
         {failed && <span class="cross" role="img" aria-label="failed" />}
@@ -307,7 +323,12 @@ function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | 
         <span key={from} class="bar critical" style={{ left: `${clip(from)}%`, width: `${clip(to) - clip(from)}%` }} />
       ))}
       {notes.slice(0, ALIKE).map((note, i) => (
-        <span key={i} class={`note-tick ${levelClass(note.level)}`} style={{ left: `${clip(note.at)}%` }} title={note.text.slice(0, 200)} />
+        <span
+          key={i}
+          class={`note-tick ${levelClass(note.level)}`}
+          style={{ left: `${clip(note.at)}%` }}
+          title={note.text.slice(0, 200)}
+        />
       ))}
       <span class="bar-label" style={{ left: `calc(${right}% + 6px)` }}>
         {duration(span.duration)}

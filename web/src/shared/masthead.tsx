@@ -23,7 +23,10 @@ export function Masthead({ name, children }: { name: string; children?: Componen
 function Mark() {
   return (
     <svg viewBox="0 0 32 32" aria-hidden="true">
-      <path class="mark-tag" d="M4 8a4 4 0 0 1 4-4h11.5a4 4 0 0 1 2.9 1.2l6.4 6.9a5.7 5.7 0 0 1 0 7.8l-6.4 6.9a4 4 0 0 1-2.9 1.2H8a4 4 0 0 1-4-4z" />
+      <path
+        class="mark-tag"
+        d="M4 8a4 4 0 0 1 4-4h11.5a4 4 0 0 1 2.9 1.2l6.4 6.9a5.7 5.7 0 0 1 0 7.8l-6.4 6.9a4 4 0 0 1-2.9 1.2H8a4 4 0 0 1-4-4z"
+      />
       <path class="mark-route" d="M9 11.5h4.5v9H19" />
       <circle class="mark-stop" cx="9" cy="11.5" r="2.2" />
       <circle class="mark-stop" cx="22" cy="16" r="2.2" />
@@ -35,7 +38,13 @@ function Mark() {
 function ThemeToggle() {
   const next = theme.value === "dark" ? "light" : "dark";
   return (
-    <button type="button" class="button quiet small" onClick={toggleTheme} aria-label={`Change to the ${next} theme`} title={`Change to the ${next} theme`}>
+    <button
+      type="button"
+      class="button quiet small"
+      onClick={toggleTheme}
+      aria-label={`Change to the ${next} theme`}
+      title={`Change to the ${next} theme`}
+    >
       {next === "dark" ? (
         <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
           <path d="M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z" />

@@ -17,12 +17,12 @@ system.addEventListener("change", (event) => {
 /** The theme on the screen now; redraw a canvas when it changes. */
 export const theme = computed(() => chosen.value ?? systemTheme.value);
 
-if (chosen.value) document.documentElement.dataset["theme"] = chosen.value;
+if (chosen.value) document.documentElement.dataset.theme = chosen.value;
 
 /** Change to the other theme, and remember it unless it is the system's. */
 export function toggleTheme(): void {
   const next: Theme = theme.value === "dark" ? "light" : "dark";
-  document.documentElement.dataset["theme"] = next;
+  document.documentElement.dataset.theme = next;
   chosen.value = next;
   try {
     if (next === systemTheme.value) localStorage.removeItem(STORED);

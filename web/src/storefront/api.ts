@@ -1,54 +1,23 @@
-// order-service's API, as its /openapi.json describes it.
+// order-service's API: its bodies' types are made from its /openapi.json.
+import type { NewOrder, Problem } from "./order-api.ts";
 
-export interface Item {
-  sku: string;
-  name: string;
-  /** Minor units of `currency`. */
-  price: number;
-  currency: string;
-  stock: number;
-}
+export type {
+  CatalogueView as Catalogue,
+  ItemView as Item,
+  NewOrder,
+  OrderPage,
+  OrderView as Order,
+  Problem,
+  Reason,
+  Status,
+} from "./order-api.ts";
 
-export type Status = "PENDING" | "RESERVED" | "CHARGED" | "CONFIRMED" | "CANCELLED";
-export type Reason = "out_of_stock" | "unknown_item" | "payment_declined" | "refused" | "timed_out";
-export type Region = "eu" | "us" | "ap";
-
-export interface NewOrder {
-  customer_id: string;
-  region: Region;
-  payment_token: string;
-  lines: { sku: string; quantity: number }[];
-}
-
-export interface Order {
-  id: string;
-  status: Status;
-  reason: Reason | null;
-  currency: string | null;
-  /** Minor units of `currency`. */
-  total: number | null;
-  lines: { sku: string; quantity: number; unit_price: number | null }[];
-  created_at: string;
-}
-
-export interface OrderPage {
-  orders: Order[];
-  next_cursor: string | null;
-}
+export type Region = NewOrder["region"];
 
 export interface PageConfig {
   version: string;
   otlp_endpoint: string | null;
   traces_url: string | null;
-}
-
-/** https://www.rfc-editor.org/rfc/rfc9457.html */
-export interface Problem {
-  title: string;
-  status: number;
-  detail: string;
-  trace_id?: string | null;
-  errors?: { field: string; reason: string }[];
 }
 
 /** An answer that is a problem, or no answer at all: then `problem` is null. */
@@ -85,8 +54,7 @@ export async function call<T>(path: string, init?: RequestInit): Promise<Answer<
   }
   const body: unknown = await response.json().catch(() => null);
   if (response.ok && body !== null) return { body: body as T, traceId: traceIdOf(response) };
-  const problem = isProblem(body) ? body : { title: response.statusText, status: response.status, detail: `HTTP ${response.status}` };
-  throw new Failure(problem, 1000 * Number(response.headers.get("Retry-After") ?? 0));
+  throw new Failure(isProblem(body) ? body : problemOf(response), 1000 * Number(response.headers.get("Retry-After") ?? 0));
 }
 
 export function newOrderRequest(order: NewOrder, idempotencyKey: string): RequestInit {
@@ -96,6 +64,15 @@ export function newOrderRequest(order: NewOrder, idempotencyKey: string): Reques
     body: JSON.stringify(order),
   };
 }
+
+/** What a response without a problem in its body says by its status. */
+const problemOf = ({ status, statusText }: Response): Problem => ({
+  type: "about:blank",
+  title: statusText,
+  status,
+  detail: `HTTP ${status}`,
+  trace_id: null,
+});
 
 function traceIdOf(response: Response): string | null {
   return /^00-([0-9a-f]{32})-/.exec(response.headers.get("traceresponse") ?? "")?.[1] ?? null;

@@ -53,7 +53,12 @@ function Row({ item }: { item: Item }) {
       </div>
       <span class="item-price number">{money(item.price, item.currency)}</span>
       <div class="stepper" role="group" aria-label={item.name}>
-        <button type="button" aria-label={`One less: ${item.name}`} disabled={quantity === 0} onClick={() => setQuantity(item.sku, quantity - 1)}>
+        <button
+          type="button"
+          aria-label={`One less: ${item.name}`}
+          disabled={quantity === 0}
+          onClick={() => setQuantity(item.sku, quantity - 1)}
+        >
           −
         </button>
         <input
@@ -73,7 +78,12 @@ function Row({ item }: { item: Item }) {
             if (step) setQuantity(item.sku, quantity + step);
           }}
         />
-        <button type="button" aria-label={`One more: ${item.name}`} disabled={quantity === MAX_QUANTITY} onClick={() => setQuantity(item.sku, quantity + 1)}>
+        <button
+          type="button"
+          aria-label={`One more: ${item.name}`}
+          disabled={quantity === MAX_QUANTITY}
+          onClick={() => setQuantity(item.sku, quantity + 1)}
+        >
           +
         </button>
       </div>

@@ -15,7 +15,13 @@ export function Checkout() {
         <div class="segments">
           {REGIONS.map(([value, name]) => (
             <label key={value}>
-              <input type="radio" name="region" value={value} checked={region.value === value} onChange={() => (region.value = value as Region)} />
+              <input
+                type="radio"
+                name="region"
+                value={value}
+                checked={region.value === value}
+                onChange={() => (region.value = value as Region)}
+              />
               <span>{name}</span>
             </label>
           ))}
@@ -26,7 +32,13 @@ export function Checkout() {
         <legend>Pay with</legend>
         {CARDS.map((card) => (
           <label key={card.token} class="radio">
-            <input type="radio" name="token" value={card.token} checked={token.value === card.token} onChange={() => (token.value = card.token)} />
+            <input
+              type="radio"
+              name="token"
+              value={card.token}
+              checked={token.value === card.token}
+              onChange={() => (token.value = card.token)}
+            />
             <span>
               {card.name}
               <small>{card.does}</small>

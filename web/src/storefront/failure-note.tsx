@@ -15,7 +15,11 @@ export function FailureNote({ title, failure, retry, children }: Props) {
   return (
     <div class="failure" role="alert">
       <h3>{title}</h3>
-      <p>{advice(failure).split("`").map((text, index) => (index % 2 ? <code key={index}>{text}</code> : text))}</p>
+      <p>
+        {advice(failure)
+          .split("`")
+          .map((text, index) => (index % 2 ? <code key={index}>{text}</code> : text))}
+      </p>
       {children}
       {failure.problem?.trace_id && <TraceLink id={failure.problem.trace_id} />}
       {retry && (

@@ -21,7 +21,10 @@ export function Outcome() {
   return (
     <section ref={section} class={now.state === "idle" ? "outcome" : "outcome card"} aria-label="What became of the order">
       {now.state === "failed" && (
-        <FailureNote title={now.failure.passing ? "The order has no answer yet" : "The order was not taken"} failure={now.failure}>
+        <FailureNote
+          title={now.failure.passing ? "The order has no answer yet" : "The order was not taken"}
+          failure={now.failure}
+        >
           {now.failure.passing && <p>To try again is safe: it keeps its key, so it is never placed twice.</p>}
         </FailureNote>
       )}
@@ -62,7 +65,9 @@ function Slip({ order, traceId }: { order: Order; traceId: string | null }) {
     <div class={`slip ${tone}`}>
       <div class="slip-head">
         <h3>{settled(order) ? name : `${name}, on its way`}</h3>
-        {order.total !== null && order.currency !== null && <span class="slip-total number">{money(order.total, order.currency)}</span>}
+        {order.total !== null && order.currency !== null && (
+          <span class="slip-total number">{money(order.total, order.currency)}</span>
+        )}
       </div>
       {order.reason && <p>{REASONS[order.reason].whole}</p>}
       {!settled(order) && <p>A service is slow or unavailable. The order is recorded and will be processed; this page keeps checking.</p>}

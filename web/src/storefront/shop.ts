@@ -1,7 +1,19 @@
 // What the page knows, and what can be done with it.
 
 import { computed, effect, signal } from "@preact/signals";
-import { call, Failure, newOrderRequest, type Answer, type Item, type NewOrder, type Order, type OrderPage, type PageConfig, type Region } from "./api.ts";
+import {
+  call,
+  Failure,
+  newOrderRequest,
+  type Answer,
+  type Catalogue,
+  type Item,
+  type NewOrder,
+  type Order,
+  type OrderPage,
+  type PageConfig,
+  type Region,
+} from "./api.ts";
 import { beginInteraction, type Interaction } from "./interaction.ts";
 
 export const MAX_QUANTITY = 1000;
@@ -38,9 +50,7 @@ effect(() => remember("waybill.pending", pending.value));
 
 export const lines = computed(() => {
   const items = catalogue.value.state === "here" ? catalogue.value.value : [];
-  return items
-    .map((item) => ({ item, quantity: basket.value[item.sku] ?? 0 }))
-    .filter((line) => line.quantity > 0);
+  return items.map((item) => ({ item, quantity: basket.value[item.sku] ?? 0 })).filter((line) => line.quantity > 0);
 });
 
 export const total = computed(() => lines.value.reduce((sum, { item, quantity }) => sum + item.price * quantity, 0));
@@ -64,7 +74,7 @@ export function fillBasket(order: Order): void {
 
 export async function loadCatalogue(): Promise<void> {
   if (catalogue.value.state === "failed") catalogue.value = { state: "loading" };
-  catalogue.value = await loaded(call<{ items: Item[] }>("/items"), ({ items }) => items);
+  catalogue.value = await loaded(call<Catalogue>("/items"), ({ items }) => items);
 }
 
 export async function loadRecent(): Promise<void> {

@@ -24,9 +24,15 @@ export const STATUS: Record<Status, { name: string; tone: "good" | "bad" | "info
 };
 
 export const REASONS: Record<Reason, { short: string; whole: string }> = {
-  out_of_stock: { short: "out of stock", whole: "There is not enough left of an item. Nothing was charged, and nothing is held back for you." },
+  out_of_stock: {
+    short: "out of stock",
+    whole: "There is not enough left of an item. Nothing was charged, and nothing is held back for you.",
+  },
   unknown_item: { short: "unknown item", whole: "An item is not sold here any more. Nothing was charged." },
-  payment_declined: { short: "card declined", whole: "The card was declined. Nothing was charged, and the stock is back on the shelf." },
+  payment_declined: {
+    short: "card declined",
+    whole: "The card was declined. Nothing was charged, and the stock is back on the shelf.",
+  },
   refused: { short: "refused", whole: "One of the services refused the order. Money and stock were given back." },
   timed_out: { short: "timed out", whole: "The order could not be finished in time. Money and stock were given back." },
 };

@@ -21,7 +21,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.fuzz import oddities
+from tools.fuzz import oddities
 
 SECOND = 10**9
 SIGNALS = ("traces", "metrics", "logs")

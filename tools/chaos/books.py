@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.chaos.load import Load, Wish
+from tools.chaos.load import Load, Wish
 
 SETTLE_SECONDS = 30.0
 """Every order is settled, and the customer of a confirmed one told, this long after the last fault."""

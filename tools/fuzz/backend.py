@@ -23,10 +23,10 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from tests.fuzz.exports import METRICS, NAMES, SERVICE_NAMES, Export, export
-from tests.fuzz.findings import Findings
-from tests.fuzz.probe import GIVE_UP_SECONDS, LATER, STALL_SECONDS, ask, probing, run_each
-from tests.local_stack import LocalStack
+from tests.support.local_stack import LocalStack
+from tools.fuzz.exports import METRICS, NAMES, SERVICE_NAMES, Export, export
+from tools.fuzz.findings import Findings
+from tools.fuzz.probe import GIVE_UP_SECONDS, LATER, STALL_SECONDS, ask, probing, run_each
 
 SENDERS = 6
 ANSWER_SECONDS = 120.0

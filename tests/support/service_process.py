@@ -13,12 +13,11 @@ from typing import Any
 
 import requests
 
-from tests.servers import free_port
-from tests.telemetry_receiver import until
+from tests.support import processes
+from tests.support.servers import free_port
+from tests.support.waiting import CAP, until
 
-ROOT = Path(__file__).resolve().parent.parent
-READY_CAP = 100
-"""Seconds; a slow machine makes no test fail, while a process that has ended fails it immediately."""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -59,7 +58,7 @@ class ServiceProcess:
         except requests.RequestException:
             return False
 
-    def terminate(self, timeout: float = 60) -> int:
+    def terminate(self, timeout: float = CAP) -> int:
         """Send SIGTERM, wait for the end and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
@@ -72,7 +71,7 @@ def start_process(application: str, folder: Path, **environment: str) -> Service
     service = ServiceProcess(None, port, folder / "stdout", folder / "stderr")  # type: ignore[arg-type]
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("OTEL_")}
     with service.stdout.open("ab") as stdout, service.stderr.open("ab") as stderr:
-        service.process = subprocess.Popen(
+        service.process = processes.start(
             [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn_conf", application],
             cwd=ROOT,
             env={**inherited, "PYTHONUNBUFFERED": "1", "PORT": str(service.port), **environment},
@@ -83,14 +82,10 @@ def start_process(application: str, folder: Path, **environment: str) -> Service
 
 
 @contextmanager
-def running_service(
-    application: str, folder: Path, *, wait: bool = True, **environment: str
-) -> Iterator[ServiceProcess]:
-    """A service that is ready, unless the caller will `wait` for that, and gone afterwards whatever happens."""
+def starting_service(application: str, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
+    """A service that may not be ready yet, and is gone afterwards whatever happens."""
     service = start_process(application, folder, **environment)
     try:
-        if wait:
-            until(service.ready, READY_CAP)
         yield service
     finally:
         if service.process.poll() is None:
@@ -99,3 +94,11 @@ def running_service(
             finally:
                 service.process.kill()
                 service.process.wait()
+
+
+@contextmanager
+def running_service(application: str, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
+    """A service that is ready, and gone afterwards whatever happens."""
+    with starting_service(application, folder, **environment) as service:
+        until(service.ready)
+        yield service

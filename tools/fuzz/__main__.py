@@ -1,6 +1,6 @@
 """Sends generated requests to the services and mutated exports to the local backend, and reports what failed.
 
-    python -m tests.fuzz --requests 10000 --exports 10000 --seed 1
+    python -m tools.fuzz --requests 10000 --exports 10000 --seed 1
 
 Starts a stack of its own, on free ports and in a folder of its own. The promises: no 5xx answer (501 and 505, which
 refuse another protocol, are counted apart; the backend may answer 503 with Retry-After); every 4xx of a service is
@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from local.registry import SERVICES
-from tests.fuzz import backend, services
-from tests.fuzz.findings import Findings
-from tests.local_stack import LocalStack, local_stack
+from tests.support.local_stack import LocalStack, local_stack
+from tools.fuzz import backend, services
+from tools.fuzz.findings import Findings
 
 console = Console()
 

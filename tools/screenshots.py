@@ -88,7 +88,8 @@ def take(browser: Browser, views: dict[str, str], names: dict[str, str]) -> Iter
                     reduced_motion="reduce",
                 )
                 page.goto(address.format(**names), wait_until="networkidle")
-                BEFORE.get(view, lambda _: None)(page)
+                if view in BEFORE:
+                    BEFORE[view](page)
                 page.wait_for_timeout(500)
                 folder = IN_DOCS_FOLDER if (view, width, theme) in IN_DOCS else OTHERS_FOLDER
                 path = folder / f"{view}-{width}-{theme}.png"
@@ -101,7 +102,7 @@ def take(browser: Browser, views: dict[str, str], names: dict[str, str]) -> Iter
 def load(stack: Stack) -> Iterator[None]:
     """Send orders meanwhile."""
     waybill = Path(sys.executable).with_name("waybill")
-    command = [waybill, "load", "--rate", "3", "--duration", "10m", "--seed", "7"]
+    command = [str(waybill), "load", "--rate", "3", "--duration", "10m", "--seed", "7"]
     process = subprocess.Popen(command, cwd=ROOT, env=stack.environment, stdout=subprocess.DEVNULL)
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from tests.fuzz.findings import Findings
+from tools.fuzz.findings import Findings
 
 STALL_SECONDS = 1.0
 PAUSE_SECONDS = 0.1

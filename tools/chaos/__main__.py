@@ -1,6 +1,6 @@
 """Breaks the local stack in a thousand ways while orders come in, then counts what was lost.
 
-    python -m tests.chaos --faults 1000 --database postgresql
+    python -m tools.chaos --faults 1000 --database postgresql
 
 Starts a stack of its own, on free ports and in a folder of its own, so that it can run beside another. Exit status
 1 if any promise was broken; then the evidence is kept and its folder printed.
@@ -28,15 +28,15 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from local.registry import DATABASES
-from tests.chaos import books
-from tests.chaos.books import Promise, TimeoutWatch
-from tests.chaos.faults import DEPENDENCIES, Injector, Kind, faults
-from tests.chaos.load import Load
-from tests.chaos.proxy import Proxy
-from tests.local_stack import LocalStack, free_ports, local_stack
-from tests.servers import create_database, postgresql_server
+from tests.support.local_stack import LocalStack, free_ports, local_stack
+from tests.support.servers import create_database, postgresql_server
+from tools.chaos import books
+from tools.chaos.books import Promise, TimeoutWatch
+from tools.chaos.faults import DEPENDENCIES, Injector, Kind, faults
+from tools.chaos.load import Load
+from tools.chaos.proxy import Proxy
 
-STACK = (sys.executable, "-m", "tests.chaos.stack")
+STACK = (sys.executable, "-m", "tools.chaos.stack")
 
 console = Console()
 

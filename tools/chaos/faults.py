@@ -20,8 +20,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from local.registry import DATABASES, REGISTRY, SERVICES
-from tests.chaos.proxy import Armed, NetworkFault, Proxy
-from tests.local_stack import LocalStack
+from tests.support.local_stack import LocalStack
+from tools.chaos.proxy import Armed, NetworkFault, Proxy
 
 HOUR = 3600.0
 HIT_SECONDS = 20.0

@@ -16,8 +16,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 
-from tests.fuzz import oddities
 from tests.support.operations import ORDER_ID, operations, with_a_body
+from tools.fuzz import oddities
 
 ANY_BODY = with_a_body()[0].body
 EVERYWHERE = [("GET", path, dict[str, Any]()) for path in ("/healthz", "/readyz", "/openapi.json", "/")]

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 
 from local.registry import SERVICES
-from tests.fuzz.findings import Findings
-from tests.fuzz.messages import Message, Source, from_document
-from tests.fuzz.probe import STALL_SECONDS, ask, probing, run_each
-from tests.local_stack import LocalStack
+from tests.support.local_stack import LocalStack
 from tests.support.operations import Operation, operations
+from tools.fuzz.findings import Findings
+from tools.fuzz.messages import Message, Source, from_document
+from tools.fuzz.probe import STALL_SECONDS, ask, probing, run_each
 
 CONNECTIONS = 4
 """Kept connections per service."""

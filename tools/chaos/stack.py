@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.stack`: the local stack with proxies before the dependencies, and clocks that can be shifted.
+"""`python -m tools.chaos.stack`: the local stack with proxies before the dependencies, and clocks that can be shifted.
 
 It differs from `waybill up` in the environment of the services alone: CHAOS_URLS (JSON: variable -> URL) replaces the
 URLs of order-service's dependencies, and each service gets the module that shifts its clock, with a folder of its own

@@ -16,9 +16,10 @@ from fakeredis import TcpFakeServer
 from explorer.tests.conftest import Backend, start
 from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.conftest import migrate
-from tests.servers import free_port
-from tests.service_process import ServiceProcess, running_service
-from tests.telemetry_receiver import Receiver, Span, matching, running_receiver, until
+from tests.support.servers import free_port
+from tests.support.service_process import ServiceProcess, running_service
+from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver
+from tests.support.waiting import CAP, until
 
 CUSTOMER = "cus_4711"
 
@@ -83,12 +84,12 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
         recovered = _order(order, "recovered")
         assert recovered.status_code == 202, recovered.text
         payment = service("payment", PORT=str(payment.port), PROCESSOR_LATENCY_MS="1")
-        until(lambda: went_well(receiver, recovered, "send_notification"), 30)
-        until(lambda: matching(receiver.points, name="orders.dead_letters"), 30)
+        until(lambda: went_well(receiver, recovered, "send_notification"))
+        until(lambda: matching(receiver.points, name="orders.dead_letters"))
         for process in processes:
             process.process.send_signal(signal.SIGTERM)
         for process in processes:
-            process.process.wait(20)
+            process.process.wait(CAP)
     return TracedShop(receiver, backend, processes, approved, declined, recovered, free)
 
 
@@ -128,7 +129,7 @@ def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: Serv
         (inventory, "/releases", body),
         (inventory, "/releases", body),
     ):
-        requests.post(process.url + path, json=json, timeout=10)
+        requests.post(process.url + path, json=json, timeout=60)
 
 
 @contextmanager
@@ -139,7 +140,6 @@ def _service(folder: Path, receiver: Receiver, name: str, **environment: str) ->
     with running_service(
         f"services.{name}:create_app()",
         folder / f"{name}-{time.monotonic_ns()}",
-        wait=False,
         DATABASE_URL=url,
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
         OTEL_METRIC_EXPORT_INTERVAL="1000",

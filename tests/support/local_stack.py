@@ -17,6 +17,8 @@ import psutil
 import requests
 
 from local.registry import SERVICES
+from tests.support import processes
+from tests.support.waiting import CAP
 
 PORTS = (
     *(f"{service.upper()}_PORT" for service in SERVICES),
@@ -26,7 +28,6 @@ PORTS = (
     "TRACES_PORT",
 )
 UP = (str(Path(sys.executable).with_name("waybill")), "up")
-STOP_SECONDS = 60
 FIRST_PORT, LAST_PORT = 12_000, 30_000
 """Below the ports that the kernel gives to outgoing connections: one of these would keep a service from restarting."""
 
@@ -90,7 +91,7 @@ def local_stack(
     environment = {**inherited, **ports, "WAYBILL_DATA": str(data / "stack"), **variables}
     output = data / "stack.txt"
     with output.open("wb") as file:
-        supervisor = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
+        supervisor = processes.start(list(command), cwd=folder, env=environment, stdout=file, stderr=file)
     stack = LocalStack(supervisor, environment, data / "stack")
     try:
         while not _is_ready(stack):
@@ -102,7 +103,7 @@ def local_stack(
         yield stack
     finally:
         supervisor.send_signal(signal.SIGINT)
-        supervisor.wait(STOP_SECONDS)
+        supervisor.wait(CAP)
 
 
 def _is_ready(stack: LocalStack) -> bool:

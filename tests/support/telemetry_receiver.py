@@ -1,7 +1,6 @@
 """An OTLP receiver for tests: takes gRPC and HTTP and keeps what it got as plain Python values."""
 
 import gzip
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,9 +22,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanProto
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from tests.support.waiting import until
+
 T = TypeVar("T")
 
-REQUESTS = {
+REQUESTS: dict[str, type[Message]] = {
     "traces": trace_pb2.ExportTraceServiceRequest,
     "metrics": metrics_pb2.ExportMetricsServiceRequest,
     "logs": logs_pb2.ExportLogsServiceRequest,
@@ -115,11 +116,16 @@ class Receiver:
     def take(self, transport: str, signal: str, request: Any) -> None:
         """Keep the contents of one export request."""
         self.transports.add((signal, transport))
-        {"traces": self._take_spans, "metrics": self._take_points, "logs": self._take_logs}[signal](request)
+        takers: dict[str, Callable[[Any], None]] = {
+            "traces": self._take_spans,
+            "metrics": self._take_points,
+            "logs": self._take_logs,
+        }
+        takers[signal](request)
         if self.forward_to:
             url = f"{self.forward_to}/v1/{signal}"
             headers = {"Content-Type": "application/x-protobuf"}
-            requests.post(url, request.SerializeToString(), headers=headers, timeout=10).raise_for_status()
+            requests.post(url, request.SerializeToString(), headers=headers, timeout=60).raise_for_status()
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace in the order of their starts, as far as they have come."""
@@ -134,7 +140,7 @@ class Receiver:
         return one(self.logs, **fields)
 
     def _take_spans(self, request: trace_pb2.ExportTraceServiceRequest) -> None:
-        taken = []
+        taken: list[Span] = []
         for group in request.resource_spans:
             resource = plain(group.resource.attributes)
             for scope in group.scope_spans:
@@ -230,7 +236,7 @@ def _servicer(receiver: Receiver, signal: str) -> Any:
     return Servicer()
 
 
-ANSWERS = {
+ANSWERS: dict[str, type[Message]] = {
     "traces": trace_pb2.ExportTraceServiceResponse,
     "metrics": metrics_pb2.ExportMetricsServiceResponse,
     "logs": logs_pb2.ExportLogsServiceResponse,
@@ -268,15 +274,6 @@ def value(any_value: AnyValue) -> Any:
 def plain(attributes: Iterable[KeyValue]) -> dict[str, Any]:
     """OTLP attributes as a dict."""
     return {attribute.key: value(attribute.value) for attribute in attributes}
-
-
-def until(condition: Callable[[], T], seconds: float = 15) -> T:
-    """Wait until `condition` gives something true, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
-        time.sleep(0.02)
-    return result
 
 
 def matching(signals: Iterable[T], **fields: Any) -> list[T]:
