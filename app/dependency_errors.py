@@ -14,12 +14,12 @@ MAX_TEXT = 300
 
 
 class DependencyError(Exception):
-    """A call to the service `peer` without a usable response. Its text is printable and short."""
+    """A call to the service `dependency` without a usable response. Its text is printable and short."""
 
-    def __init__(self, peer: str, detail: str) -> None:
+    def __init__(self, dependency: str, detail: str) -> None:
         detail = printable(detail)
-        super().__init__(f"{peer}: {detail}")
-        self.peer = peer
+        super().__init__(f"{dependency}: {detail}")
+        self.dependency = dependency
         self.detail = detail
 
 
@@ -29,8 +29,8 @@ class DependencyUnavailable(DependencyError):
     The dependency may have done the work all the same.
     """
 
-    def __init__(self, peer: str, detail: str, retry_after: float = 0.0) -> None:
-        super().__init__(peer, detail)
+    def __init__(self, dependency: str, detail: str, retry_after: float = 0.0) -> None:
+        super().__init__(dependency, detail)
         self.retry_after = retry_after
 
 
@@ -41,8 +41,8 @@ class CircuitOpen(DependencyUnavailable):
 class DependencyRefused(DependencyError):
     """A 4xx with a problem body: the dependency itself refused. `problem` is the last word of its problem type."""
 
-    def __init__(self, peer: str, status: int, problem: str, detail: str) -> None:
-        super().__init__(peer, f"{status} {detail}")
+    def __init__(self, dependency: str, status: int, problem: str, detail: str) -> None:
+        super().__init__(dependency, f"{status} {detail}")
         self.status = status
         self.problem = printable(problem)
 

@@ -82,20 +82,22 @@ class LeaseLost(Exception):
     """Another worker holds the lease now, so this one must not touch the order."""
 
 
-class IdempotencyKeyReused(ProblemError):
+class IdempotencyKeyReused(
+    ProblemError,
+    name="idempotency-key-reused",
+    status=HTTPStatus.UNPROCESSABLE_ENTITY,
+    title="Idempotency-Key was used before",
+):
     """The key came with another body (draft-ietf-httpapi-idempotency-key-header)."""
 
-    name, status, title = (
-        "idempotency-key-reused",
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Idempotency-Key was used before",
-    )
 
-
-class UnknownCursor(ProblemError):
+class UnknownCursor(
+    ProblemError,
+    name="unknown-cursor",
+    status=HTTPStatus.UNPROCESSABLE_ENTITY,
+    title="Unknown cursor",
+):
     """No page ended with this cursor. An empty page would look like the end of the list."""
-
-    name, status, title = "unknown-cursor", HTTPStatus.UNPROCESSABLE_ENTITY, "Unknown cursor"
 
 
 class Base(DeclarativeBase):

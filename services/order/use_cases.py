@@ -13,19 +13,14 @@ from opentelemetry.trace import Link, Span, StatusCode, get_current_span
 from opentelemetry.trace import Status as SpanStatus
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sqlalchemy import TextClause, func, or_, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.database import DatabaseTime
-from app.dependency_errors import CircuitOpen
-from app.dependency_errors import DependencyError as PeerError
-from app.dependency_errors import DependencyRefused as PeerRefused
-from app.dependency_errors import InvalidResponse as BadAnswer
+from app.database import DatabaseTime, retry_on_conflict
+from app.dependency_errors import CircuitOpen, DependencyError, DependencyRefused, InvalidResponse
 from app.problems import InvalidField
 from app.telemetry import untraced
-from services.order.clients import Catalogue
-from services.order.clients import Clients as Peers
+from services.order.clients import Catalogue, Clients
 from services.order.models import (
     IS_DEAD_LETTER,
     LEASE,
@@ -61,7 +56,7 @@ class Attempt:
     """What the steps of one attempt at an order share. `began` is a time of the monotonic clock, in seconds."""
 
     session: Session
-    peers: Peers
+    clients: Clients
     order: Order
     lease_owner: uuid.UUID
     began: float = field(default_factory=time.monotonic)
@@ -70,26 +65,23 @@ class Attempt:
 class StepFailed(Exception):
     """The call of a step brought no usable response, because of `cause`."""
 
-    def __init__(self, step: Step, cause: PeerError) -> None:
+    def __init__(self, step: Step, cause: DependencyError) -> None:
         super().__init__(f"{step}: {cause}")
         self.step = step
         self.cause = cause
 
 
-def place_order(session: Session, peers: Peers, order: Order) -> Order:
+def place_order(session: Session, clients: Clients, order: Order) -> Order:
     """Record a new order and process it as far as possible. Return it, or the order that already has this key.
 
     Raise IdempotencyKeyReused if the customer sent the key with another body before.
     """
-    attempt = Attempt(session, peers, order, lease_owner=uuid.uuid4())
+    attempt = Attempt(session, clients, order, lease_owner=uuid.uuid4())
     carrier: dict[str, str] = {}
     trace_context.inject(carrier)
     order.traceparent = carrier.get("traceparent")
     order.begin(attempt.lease_owner)
-    try:
-        known = _record_once(session, order)
-    except IntegrityError:  # the same key, at the same moment
-        known = _record_once(session, order)
+    known = _record_once(session, order)
     if known is not order:
         return known
     _process(attempt)
@@ -115,22 +107,22 @@ def list_orders(session: Session, limit: int, after: uuid.UUID | None) -> Sequen
         return session.scalars(query).all()
 
 
-def list_items(peers: Peers) -> Catalogue:
+def list_items(clients: Clients) -> Catalogue:
     """Return the catalog of inventory-service."""
-    return peers.catalogue()
+    return clients.catalogue()
 
 
-def recover_orders(session: Session, peers: Peers) -> bool:
+def recover_orders(session: Session, clients: Clients) -> bool:
     """Resume one unsettled order whose lease has expired or whose attempt is due. Return False if there is none."""
-    return _recover(session, peers, WAITS_TO_SETTLE)
+    return _recover(session, clients, WAITS_TO_SETTLE)
 
 
-def recover_notifications(session: Session, peers: Peers) -> bool:
+def recover_notifications(session: Session, clients: Clients) -> bool:
     """Send the notification of one confirmed order that lacks it. Return False if there is none.
 
     This is separate from recover_orders, so that a notification-service that hangs delays no order.
     """
-    return _recover(session, peers, WAITS_TO_NOTIFY)
+    return _recover(session, clients, WAITS_TO_NOTIFY)
 
 
 def watch_orders(session: Session) -> bool:
@@ -171,6 +163,7 @@ def retry_dead_letters(session: Session, order_id: uuid.UUID | None = None) -> i
     return len(found)
 
 
+@retry_on_conflict
 def _record_once(session: Session, order: Order) -> Order:
     key = (Order.customer_id == order.customer_id, Order.idempotency_key == order.idempotency_key)
     with session.begin():
@@ -185,14 +178,14 @@ def _record_once(session: Session, order: Order) -> Order:
     return known
 
 
-def _recover(session: Session, peers: Peers, lane: TextClause) -> bool:
+def _recover(session: Session, clients: Clients, lane: TextClause) -> bool:
     lease_owner = uuid.uuid4()
     with untraced():
         order = _acquire_due(session, lease_owner, lane)
     if order is None:
         return False
     logger.info("resuming an order", extra={"order.id": str(order.id), "order.status": order.status})
-    _process(Attempt(session, peers, order, lease_owner))
+    _process(Attempt(session, clients, order, lease_owner))
     return True
 
 
@@ -278,7 +271,7 @@ def _next_step(order: Order) -> Callable[[Attempt], None]:
 def _validate_inventory(attempt: Attempt) -> None:
     order = attempt.order
     with _calling(Step.VALIDATE_INVENTORY, order):
-        reservation = attempt.peers.reserve(order)
+        reservation = attempt.clients.reserve(order)
     with _record(attempt):
         order.price(reservation.currency, {line.sku: line.unit_price for line in reservation.lines})
         order.advance(Status.RESERVED)
@@ -286,7 +279,7 @@ def _validate_inventory(attempt: Attempt) -> None:
 
 def _charge_payment(attempt: Attempt) -> None:
     with _calling(Step.CHARGE_PAYMENT, attempt.order):
-        attempt.peers.charge(attempt.order)
+        attempt.clients.charge(attempt.order)
     with _record(attempt):
         attempt.order.advance(Status.CHARGED)
 
@@ -300,7 +293,7 @@ def _send_notification(attempt: Attempt) -> None:
     order = attempt.order
     try:
         with _calling(Step.SEND_NOTIFICATION, order):
-            attempt.peers.notify(order)
+            attempt.clients.notify(order)
     except StepFailed:
         if order.status is Status.CHARGED:
             with _record(attempt):
@@ -327,11 +320,11 @@ def _compensate(attempt: Attempt) -> None:
     order = attempt.order
     if order.reason in (Reason.REFUSED, Reason.TIMED_OUT):
         with _calling(Step.REFUND_PAYMENT, order):
-            attempt.peers.refund(order.id)
+            attempt.clients.refund(order.id)
         with _record(attempt):
             pass  # renews the lease: two calls may take longer than one lease
     with _calling(Step.RELEASE_INVENTORY, order):
-        attempt.peers.release(order.id)
+        attempt.clients.release(order.id)
     with _record(attempt):
         order.advance(Status.CANCELLED)
 
@@ -342,7 +335,7 @@ def _calling(step: Step, order: Order) -> Iterator[None]:
     try:
         with tracer.start_as_current_span(step, attributes={"order.id": str(order.id)}):
             yield
-    except PeerError as error:
+    except DependencyError as error:
         raise StepFailed(step, error) from error
 
 
@@ -375,11 +368,11 @@ def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
     with attempt.session.begin():
         now = _lock(attempt)
         order.check_lease(attempt.lease_owner)
-        order.invalid_responses = order.invalid_responses + 1 if isinstance(cause, BadAnswer) else 0
+        order.invalid_responses = order.invalid_responses + 1 if isinstance(cause, InvalidResponse) else 0
         if reason := _cancel_reason(order, failure, now):
             order.renew(attempt.lease_owner, now)
             order.begin_cancellation(reason)
-        elif isinstance(cause, PeerRefused) or order.invalid_responses >= MAX_INVALID_RESPONSES:
+        elif isinstance(cause, DependencyRefused) or order.invalid_responses >= MAX_INVALID_RESPONSES:
             order.mark_dead_letter(failure.step, _dead_letter_reason(cause))
         else:
             order.release(now)
@@ -396,18 +389,18 @@ def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
 def _cancel_reason(order: Order, failure: StepFailed, now: datetime) -> Reason | None:
     """Return why a failed call cancels the order: the dependency refused it, or the order is too old. Else None."""
     cause = failure.cause
-    if isinstance(cause, PeerRefused) and failure.step in (Step.VALIDATE_INVENTORY, Step.CHARGE_PAYMENT):
+    if isinstance(cause, DependencyRefused) and failure.step in (Step.VALIDATE_INVENTORY, Step.CHARGE_PAYMENT):
         return REFUSALS.get(cause.problem, Reason.REFUSED)
     if order.overdue(now) and not isinstance(cause, CircuitOpen):  # an open circuit sends no call
         return Reason.TIMED_OUT
     return None
 
 
-def _dead_letter_reason(cause: PeerError) -> str:
+def _dead_letter_reason(cause: DependencyError) -> str:
     """Return what is stored of an error, without the dependency's text, which may contain what was sent to it."""
-    if isinstance(cause, PeerRefused):
-        return f"{cause.peer} refused with {cause.status}"
-    return f"{cause.peer} sent {MAX_INVALID_RESPONSES} invalid responses in a row"
+    if isinstance(cause, DependencyRefused):
+        return f"{cause.dependency} refused with {cause.status}"
+    return f"{cause.dependency} sent {MAX_INVALID_RESPONSES} invalid responses in a row"
 
 
 def _count(attempt: Attempt) -> None:

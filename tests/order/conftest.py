@@ -24,8 +24,8 @@ def _no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def peers(shop: Shop) -> Clients:
-    """What order-service calls its peers with."""
+def clients(shop: Shop) -> Clients:
+    """What order-service calls its clients with."""
     return dependency(shop.order.app, Clients)
 
 
@@ -37,12 +37,12 @@ def grow_old(shop: Shop) -> None:
             order.attempts += MIN_ATTEMPTS
 
 
-def lose_answers(patch: pytest.MonkeyPatch, peers: Clients, call: str) -> None:
+def lose_answers(patch: pytest.MonkeyPatch, clients: Clients, call: str) -> None:
     """Let the peer do its work, but its answer never arrive."""
-    real: Callable[[Any], Any] = getattr(peers, call)
+    real: Callable[[Any], Any] = getattr(clients, call)
 
     def lose(argument: Any) -> None:
         real(argument)
         raise DependencyUnavailable("peer", "the answer was lost")
 
-    patch.setattr(peers, call, lose)
+    patch.setattr(clients, call, lose)

@@ -89,11 +89,11 @@ def test_an_order_whose_peer_stays_away_is_cancelled_and_everything_put_back(sho
 
 @pytest.mark.parametrize(("call", "books"), [("reserve", []), ("charge", [2 * 1290, -2 * 1290])])
 def test_what_a_peer_did_though_its_answer_was_lost_is_undone_when_the_order_times_out(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str, books: list[int]
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, call: str, books: list[int]
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
-        lose_answers(patch, peers, call)
+        lose_answers(patch, clients, call)
         response = shop.post_order()
         assert response.status_code == 202
         assert shop.stock() == before - 2
@@ -107,11 +107,11 @@ def test_what_a_peer_did_though_its_answer_was_lost_is_undone_when_the_order_tim
 
 @pytest.mark.parametrize("call", ["reserve", "charge", "notify"])
 def test_what_a_peer_did_though_its_answer_was_lost_is_not_done_twice(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
-        lose_answers(patch, peers, call)
+        lose_answers(patch, clients, call)
         order = shop.post_order().json()
     shop.resume()
     assert shop.read_order(order)["status"] == "CONFIRMED"
@@ -121,12 +121,12 @@ def test_what_a_peer_did_though_its_answer_was_lost_is_not_done_twice(
 
 @pytest.mark.parametrize("call", ["refund", "release"])
 def test_a_compensation_whose_answer_was_lost_is_finished_later_and_only_once(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
-        lose_answers(patch, peers, "charge")
-        lose_answers(patch, peers, call)
+        lose_answers(patch, clients, "charge")
+        lose_answers(patch, clients, call)
         order = shop.post_order().json()
         grow_old(shop)
         shop.resume()
@@ -138,13 +138,13 @@ def test_a_compensation_whose_answer_was_lost_is_finished_later_and_only_once(
 
 
 def test_an_order_that_is_paid_goes_on_however_old_it_got(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(_order: Order) -> None:
         raise SystemError("the process dies before the customer is told")
 
     with monkeypatch.context() as patch:
-        patch.setattr(peers, "notify", die)
+        patch.setattr(clients, "notify", die)
         assert shop.post_order("key-of-one-that-got-old").status_code == 500
     grow_old(shop)
     shop.resume()
@@ -154,13 +154,13 @@ def test_an_order_that_is_paid_goes_on_however_old_it_got(
 
 
 def test_a_peer_that_breaks_its_contract_is_asked_again_later(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_contract(_order: Order) -> None:
         raise InvalidResponse("payment-service", "unexpected body")
 
     with monkeypatch.context() as patch:
-        patch.setattr(peers, "charge", break_contract)
+        patch.setattr(clients, "charge", break_contract)
         response = shop.post_order()
         assert (response.status_code, response.json()["status"]) == (202, "RESERVED")
     shop.resume()
@@ -168,17 +168,17 @@ def test_a_peer_that_breaks_its_contract_is_asked_again_later(
 
 
 def test_a_reservation_that_arrives_after_its_order_was_refused_holds_nothing(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first attempt waits at the peer for a lock while the second is told that there is too little."""
     late: list[Order] = []
-    real = peers.reserve
+    real = clients.reserve
 
     def keep_and_reserve(order: Order) -> object:
         late.append(order)
         return real(order)
 
-    monkeypatch.setattr(peers, "reserve", keep_and_reserve)
+    monkeypatch.setattr(clients, "reserve", keep_and_reserve)
     order = shop.post_order(lines=[{"sku": "CUP-RAKU", "quantity": 6}]).json()
     assert order["reason"] == "out_of_stock"
     with shop.inventory.session() as session, session.begin():

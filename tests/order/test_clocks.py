@@ -87,10 +87,10 @@ def test_the_clock_of_a_host_has_no_say_in_the_times_of_an_order(
 
 @SHIFTS
 def test_a_worker_whose_clock_is_off_acquires_no_order_that_another_has_leased(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, shift: timedelta
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, shift: timedelta
 ) -> None:
     acquired = []
-    real = peers.charge
+    real = clients.charge
 
     def charge(order: Order) -> None:
         with host_clock(shift):
@@ -98,7 +98,7 @@ def test_a_worker_whose_clock_is_off_acquires_no_order_that_another_has_leased(
             acquired.append(shop.recover_one())
         real(order)
 
-    monkeypatch.setattr(peers, "charge", charge)
+    monkeypatch.setattr(clients, "charge", charge)
     assert shop.post_order().json()["status"] == "CONFIRMED"
     assert acquired == [False]
 
@@ -131,17 +131,17 @@ def test_an_order_outlives_that_the_databases_clock_is_set(shop: Shop, times: li
 
 @SHIFTS
 def test_a_step_in_progress_outlives_that_the_databases_clock_is_set(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, times: list[float], shift: timedelta
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, times: list[float], shift: timedelta
 ) -> None:
     before = shop.stock()
-    real = peers.charge
+    real = clients.charge
 
     def charge(order: Order) -> Any:
         set_database_clock(shop, shift)
         shop.watch()
         return real(order)
 
-    monkeypatch.setattr(peers, "charge", charge)
+    monkeypatch.setattr(clients, "charge", charge)
     order = shop.post_order().json()
     assert (order["status"], shop.stock(), shop.money_taken(order)) == ("CONFIRMED", before - 2, [2 * 1290])
     assert 0 < times[0] < 30_000
@@ -169,11 +169,11 @@ def test_a_lease_or_pause_that_may_be_one_is_left_alone(shop: Shop, peer: str, a
 
 
 def test_an_order_is_still_cancelled_for_its_age_after_a_clock_was_set_back(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
-        lose_answers(patch, peers, "charge")
+        lose_answers(patch, clients, "charge")
         order = shop.post_order().json()
         set_database_clock(shop, -HOUR)
         for _ in range(5):

@@ -152,12 +152,12 @@ def test_an_order_out_of_stock_leaves_nothing_wherever_a_process_dies(shop: Shop
     assert place > 6
 
 
-def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, peers: Clients) -> None:
+def test_an_order_that_timed_out_is_undone_wherever_a_process_dies(shop: Shop, clients: Clients) -> None:
     """It was charged, but its service does not know: the answer never came."""
     for place in count(1):
         before = shop.stock()
         with pytest.MonkeyPatch.context() as patch:
-            lose_answers(patch, peers, "charge")
+            lose_answers(patch, clients, "charge")
             order = shop.post_order().json()
             assert (order["status"], shop.money_taken(order)) == ("RESERVED", [2 * 1290])
             grow_old(shop)

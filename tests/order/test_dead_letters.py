@@ -40,10 +40,10 @@ def cli(shop: Shop, *arguments: str) -> Result:
     return shop.order.app.test_cli_runner().invoke(args=["dead-letters", *arguments])
 
 
-def dead_notification(shop: Shop, peers: Clients) -> dict[str, str]:
+def dead_notification(shop: Shop, clients: Clients) -> dict[str, str]:
     """A confirmed order whose notification was refused for good."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peers, "notify", fail_with(refusal("notification-service")))
+        patch.setattr(clients, "notify", fail_with(refusal("notification-service")))
         order: dict[str, str] = shop.post_order().json()
     return order
 
@@ -56,9 +56,9 @@ def _no_dead_letters_of_other_tests(shop: Shop) -> None:
 
 
 def test_a_notification_that_is_refused_is_not_tried_again_and_the_order_stays_confirmed(
-    shop: Shop, peers: Clients, caplog: pytest.LogCaptureFixture
+    shop: Shop, clients: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
-    order = dead_notification(shop, peers)
+    order = dead_notification(shop, clients)
     assert order["status"] == "CONFIRMED"
     shop.resume()
     assert shop.read_order(order) == order
@@ -78,12 +78,12 @@ def test_a_notification_that_is_refused_is_not_tried_again_and_the_order_stays_c
     [("refund", "payment-service", "refund_payment"), ("release", "inventory-service", "release_inventory")],
 )
 def test_a_compensation_that_is_refused_is_not_tried_again_until_a_person_asks_for_it(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str, peer: str, step: str
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, call: str, peer: str, step: str
 ) -> None:
     before = shop.stock()
     with monkeypatch.context() as patch:
-        patch.setattr(peers, "charge", fail_with(refusal("payment-service")))
-        patch.setattr(peers, call, fail_with(refusal(peer)))
+        patch.setattr(clients, "charge", fail_with(refusal("payment-service")))
+        patch.setattr(clients, call, fail_with(refusal(peer)))
         order = shop.post_order().json()
         shop.resume()
     assert (order["status"], order["reason"]) == ("RESERVED", "refused")
@@ -96,8 +96,8 @@ def test_a_compensation_that_is_refused_is_not_tried_again_until_a_person_asks_f
     assert shop.stock() == before
 
 
-def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_said(shop: Shop, peers: Clients) -> None:
-    order = dead_notification(shop, peers)
+def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_said(shop: Shop, clients: Clients) -> None:
+    order = dead_notification(shop, clients)
     (line,) = cli(shop, "list").stdout.splitlines()
     assert line.split(maxsplit=3) == [
         order["id"],
@@ -108,7 +108,7 @@ def test_dead_letters_are_listed_with_what_failed_but_not_with_what_the_peer_sai
 
 
 def test_dead_letters_are_counted_by_step_until_they_are_retried(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: dict[str, int] = {}
 
@@ -117,8 +117,8 @@ def test_dead_letters_are_counted_by_step_until_they_are_retried(
             counts[attributes["order.dead_letter_step"]] = value
 
     monkeypatch.setattr(use_cases, "dead_letters", Gauge())
-    dead_notification(shop, peers)
-    dead_notification(shop, peers)
+    dead_notification(shop, clients)
+    dead_notification(shop, clients)
     shop.watch()
     assert counts == {**dict.fromkeys(map(str, Step), 0), "send_notification": 2}
     cli(shop, "retry", "--all")
@@ -126,8 +126,8 @@ def test_dead_letters_are_counted_by_step_until_they_are_retried(
     assert counts == dict.fromkeys(Step, 0)
 
 
-def test_a_dead_letter_that_is_retried_succeeds_once_its_cause_is_gone(shop: Shop, peers: Clients) -> None:
-    one, other = dead_notification(shop, peers), dead_notification(shop, peers)
+def test_a_dead_letter_that_is_retried_succeeds_once_its_cause_is_gone(shop: Shop, clients: Clients) -> None:
+    one, other = dead_notification(shop, clients), dead_notification(shop, clients)
     assert cli(shop, "retry", one["id"]).exit_code == 0
     assert shop.recover_notification()
     assert row(shop, one).finished
@@ -155,19 +155,19 @@ def test_a_retry_of_nothing_says_why(shop: Shop, arguments: list[str], status: i
 
 @pytest.mark.parametrize("call", ["notify", "release"])
 def test_a_contract_that_stays_broken_is_a_dead_letter_in_the_end(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Not at once: a bad deployment is rolled back, and then the orders go on by themselves."""
     token = "tok_approve" if call == "notify" else "tok_decline"
     with monkeypatch.context() as patch:
-        patch.setattr(peers, call, fail_with(InvalidResponse("peer", "HTTP 500")))
+        patch.setattr(clients, call, fail_with(InvalidResponse("peer", "HTTP 500")))
         order = shop.post_order(payment_token=token).json()
         for _ in range(MAX_INVALID_RESPONSES - 2):
             shop.resume()
         assert row(shop, order).dead_letter_step is None
-        patch.setattr(peers, call, fail_with(DependencyUnavailable("peer", "no answer")))
+        patch.setattr(clients, call, fail_with(DependencyUnavailable("peer", "no answer")))
         shop.resume()
-        patch.setattr(peers, call, fail_with(InvalidResponse("peer", "HTTP 500")))
+        patch.setattr(clients, call, fail_with(InvalidResponse("peer", "HTTP 500")))
         for _ in range(MAX_INVALID_RESPONSES - 1):
             shop.resume()
         assert row(shop, order).dead_letter_step is None
@@ -180,10 +180,10 @@ def test_a_contract_that_stays_broken_is_a_dead_letter_in_the_end(
 
 @pytest.mark.parametrize("error", [DependencyUnavailable, CircuitOpen])
 def test_what_is_only_unavailable_is_never_a_dead_letter(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, error: type[DependencyUnavailable]
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, error: type[DependencyUnavailable]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(peers, "notify", fail_with(error("notification-service", "no answer")))
+        patch.setattr(clients, "notify", fail_with(error("notification-service", "no answer")))
         order = shop.post_order().json()
         for _ in range(MAX_INVALID_RESPONSES + 1):
             shop.resume()
@@ -193,9 +193,9 @@ def test_what_is_only_unavailable_is_never_a_dead_letter(
 
 
 def test_an_answer_that_is_lost_is_not_taken_for_a_refusal(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        lose_answers(patch, peers, "notify")
+        lose_answers(patch, clients, "notify")
         order = shop.post_order().json()
     assert row(shop, order).dead_letter_step is None

@@ -41,7 +41,7 @@ def make_due(shop: Shop) -> None:
 
 
 def test_an_order_is_settled_while_every_notification_hangs(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, released: Event
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, released: Event
 ) -> None:
     with shop.notification.unavailable():
         told_late = [shop.post_order().json() for _ in range(4)]
@@ -56,7 +56,7 @@ def test_an_order_is_settled_while_every_notification_hangs(
 
     make_due(shop)
     with monkeypatch.context() as patch, ThreadPoolExecutor(4) as workers:
-        patch.setattr(peers, "notify", hang)
+        patch.setattr(clients, "notify", hang)
         notifications = [workers.submit(shop.recover_notification) for _ in told_late]
         assert shop.recover_order()
         assert shop.read_order(waiting)["status"] == "CONFIRMED"
@@ -84,13 +84,13 @@ def test_an_order_is_not_canceled_for_being_resumed_late(shop: Shop) -> None:
 
 
 def test_an_order_is_not_cancelled_because_a_circuit_is_open(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse_to_call(_order: Order) -> None:
         raise CircuitOpen("payment-service", "failed repeatedly a moment ago")
 
     with monkeypatch.context() as patch:
-        patch.setattr(peers, "charge", refuse_to_call)
+        patch.setattr(clients, "charge", refuse_to_call)
         order = shop.post_order().json()
         grow_old(shop)
         shop.resume()

@@ -22,18 +22,18 @@ def end_leases(shop: Shop) -> None:
 
 
 def test_many_workers_that_recover_at_the_same_time_process_each_order_once(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with shop.payment.unavailable():
         orders = [shop.post_order().json() for _ in range(6)]
     charged: Counter[str] = Counter()
-    real = peers.charge
+    real = clients.charge
 
     def count(order: Order) -> None:
         charged[str(order.id)] += 1
         real(order)
 
-    monkeypatch.setattr(peers, "charge", count)
+    monkeypatch.setattr(clients, "charge", count)
     end_leases(shop)
     with ThreadPoolExecutor(8) as workers:
         recovered = list(workers.map(lambda _: shop.recover_order(), range(24)))
@@ -44,26 +44,28 @@ def test_many_workers_that_recover_at_the_same_time_process_each_order_once(
     assert {shop.read_order(order)["status"] for order in orders} == {"CONFIRMED"}
 
 
-def test_an_order_that_is_leased_is_not_recovered(shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_is_leased_is_not_recovered(
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recovered = []
-    real = peers.charge
+    real = clients.charge
 
     def recover_meanwhile(order: Order) -> Any:
         recovered.append(shop.recover_order())
         return real(order)
 
-    monkeypatch.setattr(peers, "charge", recover_meanwhile)
+    monkeypatch.setattr(clients, "charge", recover_meanwhile)
     assert shop.post_order().json()["status"] == "CONFIRMED"
     assert recovered == [False]
 
 
 @pytest.mark.parametrize("call", ["reserve", "charge", "notify"])
 def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch, call: str
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The first worker stops for longer than its lease in the middle of a call; another finishes the order."""
     before = shop.stock()
-    real = getattr(peers, call)
+    real = getattr(clients, call)
     slept: list[Any] = []
 
     def sleep_through_the_lease(order: Order) -> Any:
@@ -74,7 +76,7 @@ def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
             assert shop.recover_one()
         return answer
 
-    monkeypatch.setattr(peers, call, sleep_through_the_lease)
+    monkeypatch.setattr(clients, call, sleep_through_the_lease)
     response = shop.post_order()
     assert (response.status_code, response.json()["status"]) == (201, "CONFIRMED")
     assert response.json() == shop.read_order(response.json())
@@ -84,13 +86,13 @@ def test_a_worker_that_lost_its_lease_leaves_the_order_to_the_other(
 
 
 def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One call may last nearly as long as a lease."""
     left = {}
 
     def note(call: str) -> None:
-        real = getattr(peers, call)
+        real = getattr(clients, call)
 
         def noting(order_id: object) -> None:
             with shop.order.session() as session, session.begin():
@@ -99,7 +101,7 @@ def test_the_two_calls_of_a_compensation_each_have_a_lease_of_their_own(
                 order.next_attempt_at = order.updated_at
             real(order_id)
 
-        monkeypatch.setattr(peers, call, noting)
+        monkeypatch.setattr(clients, call, noting)
 
     note("refund")
     note("release")
@@ -123,16 +125,16 @@ def test_an_order_tried_in_vain_for_hours_is_still_tried(shop: Shop) -> None:
 
 
 def test_a_database_that_fails_in_the_middle_of_an_order_is_a_503_and_the_order_is_resumed(
-    shop: Shop, peers: Clients, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = peers.charge
+    real = clients.charge
 
     def fail(order: Order) -> None:
         real(order)
         raise OperationalError("COMMIT", {}, Exception("the connection was lost"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(peers, "charge", fail)
+        patch.setattr(clients, "charge", fail)
         response = shop.post_order("key-when-the-database-failed")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"

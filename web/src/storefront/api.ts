@@ -2,11 +2,11 @@
 import type { NewOrder, Problem } from "./order-api.ts";
 
 export type {
-  CatalogueView as Catalogue,
-  ItemView as Item,
+  CatalogueResponse as Catalogue,
+  ItemResponse as Item,
   NewOrder,
   OrderPage,
-  OrderView as Order,
+  OrderResponse as Order,
   Problem,
   Reason,
   Status,

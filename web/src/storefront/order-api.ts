@@ -10,22 +10,22 @@ export type Status = "PENDING" | "RESERVED" | "CHARGED" | "CONFIRMED" | "CANCELL
 export type Reason = "out_of_stock" | "unknown_item" | "payment_declined" | "refused" | "timed_out";
 
 export interface Schemas {
-  OrderView: OrderView;
-  OrderLineView: OrderLineView;
+  OrderResponse: OrderResponse;
+  OrderLineResponse: OrderLineResponse;
   Reason: Reason;
   Status: Status;
   NewOrder: NewOrder;
   NewOrderLine: NewOrderLine;
   OrderPage: OrderPage;
-  CatalogueView: CatalogueView;
-  ItemView: ItemView;
+  CatalogueResponse: CatalogueResponse;
+  ItemResponse: ItemResponse;
   Problem: Problem;
   InvalidField: InvalidField;
 }
 /**
  * An order as its customer sees it; `total` in minor units of `currency`.
  */
-export interface OrderView {
+export interface OrderResponse {
   id: string;
   status: Status;
   reason: Reason | null;
@@ -33,14 +33,14 @@ export interface OrderView {
   region: string;
   currency: string | null;
   total: number | null;
-  lines: OrderLineView[];
+  lines: OrderLineResponse[];
   created_at: string;
   updated_at: string;
 }
 /**
  * One line; `unit_price` in minor units, known once the stock is reserved.
  */
-export interface OrderLineView {
+export interface OrderLineResponse {
   sku: string;
   quantity: number;
   unit_price: number | null;
@@ -69,19 +69,19 @@ export interface NewOrderLine {
  * Orders, newest first; `next_cursor` is null on the last page.
  */
 export interface OrderPage {
-  orders: OrderView[];
+  orders: OrderResponse[];
   next_cursor: string | null;
 }
 /**
  * All items, by sku.
  */
-export interface CatalogueView {
-  items: ItemView[];
+export interface CatalogueResponse {
+  items: ItemResponse[];
 }
 /**
  * An item that can be ordered; `price` in minor units of `currency`, `stock` the pieces left.
  */
-export interface ItemView {
+export interface ItemResponse {
   sku: string;
   name: string;
   price: number;
