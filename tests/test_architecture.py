@@ -49,7 +49,7 @@ BREACHES = {
 
 def test_a_service_that_is_registered_nowhere_is_held_to_every_import_rule(tmp_path: Path) -> None:
     copy = copy_with_a_fifth_service(tmp_path / "copy", registered=False)
-    command = [BIN / "lint-imports", "--no-cache"]
+    command = [str(BIN / "lint-imports"), "--no-cache"]
     kept = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert kept.returncode == 0, kept.stdout + kept.stderr
     for file, (module, _) in BREACHES.items():

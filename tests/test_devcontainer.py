@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from local.child import environment
 from local.processes import process_table
 from local.settings import LocalSettings
 
@@ -58,8 +59,9 @@ def test_the_shop_links_to_the_forwarded_addresses(monkeypatch: pytest.MonkeyPat
 
     assert order.environment["PAGE_TRACES_URL"] == "https://fluffy-tea-16686.app.github.dev"
     assert order.environment["PAGE_OTLP_ENDPOINT"] == "https://fluffy-tea-4318.app.github.dev"
-    assert settings.waybill_cors_origins == variables["WAYBILL_CORS_ORIGINS"]
-    assert settings.waybill_allowed_hosts == variables["WAYBILL_ALLOWED_HOSTS"]
+    (explorer,) = (spec for spec in process_table(settings) if spec.name == "local-backend")
+    for name in ("WAYBILL_CORS_ORIGINS", "WAYBILL_ALLOWED_HOSTS"):
+        assert environment(explorer)[name] == variables[name]
 
 
 def test_each_shell_of_the_dev_container_runs_the_script_and_the_ports_of_the_stacks_are_forwarded() -> None:

@@ -52,8 +52,8 @@ def test_a_transaction_is_committed_whole_or_not_at_all(database: Database) -> N
         session.add(thing("lost"))
         session.flush()
         session.rollback()
-    with database.read() as session, session.begin():
-        assert names(session) == ["kept"]
+    with database.read() as reading, reading.begin():
+        assert names(reading) == ["kept"]
 
 
 def test_a_function_runs_again_after_a_concurrent_insert_of_the_same_key_and_finds_it(database: Database) -> None:
@@ -115,8 +115,8 @@ def test_two_that_read_and_then_write_take_turns_instead_of_failing(database: Da
     for thread in threads:
         thread.join()
     assert errors == []
-    with database.read() as session, session.begin():
-        assert names(session) == ["40"]
+    with database.read() as reading, reading.begin():
+        assert names(reading) == ["40"]
 
 
 def test_a_reader_does_not_hold_up_a_writer_and_keeps_its_own_view(database: Database) -> None:
@@ -157,8 +157,8 @@ def test_a_write_through_the_read_session_is_refused(database: Database) -> None
 def test_the_write_session_still_writes_after_its_connection_was_used_for_reading(url: str) -> None:
     database = Database(url, pool_size=1, metadata=Base.metadata)
     Base.metadata.create_all(database.engine)
-    with database.read() as session, session.begin():
-        assert names(session) == []
+    with database.read() as reading, reading.begin():
+        assert names(reading) == []
     with database.write() as session, session.begin():
         session.add(thing("written"))
     database.engine.dispose()
@@ -168,10 +168,10 @@ def test_a_time_comes_back_in_utc_whatever_zone_it_had(database: Database) -> No
     elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     with database.write() as session, session.begin():
         session.add(Thing(name="a", made_at=elsewhere))
-    with database.read() as session, session.begin():
-        found = session.scalars(select(Thing)).one()
+    with database.read() as reading, reading.begin():
+        found = reading.scalars(select(Thing)).one()
         assert (found.made_at, found.made_at.tzinfo) == (NOW, UTC)
-        assert session.scalars(select(Thing).where(Thing.made_at <= elsewhere)).all() == [found]
+        assert reading.scalars(select(Thing).where(Thing.made_at <= elsewhere)).all() == [found]
 
 
 def test_a_time_without_a_zone_is_refused(database: Database) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import requests
 
 from tests.support.servers import free_port
-from tests.support.service_process import READY_CAP, ROOT, ServiceProcess, running_service
+from tests.support.service_process import ROOT, ServiceProcess, starting_service
 from tests.support.telemetry_receiver import Receiver, matching
 from tests.support.waiting import until
 
@@ -48,7 +48,7 @@ def test_under_flask_run_background_tasks_run_and_telemetry_is_flushed_on_exit(
             stderr=stderr,
         )
     try:
-        until(service.ready, READY_CAP)
+        until(service.ready)
         assert service.get("/things/1").status_code == 200
         until(lambda: '"message": "tick"' in service.stdout.read_text())
         assert not own_receiver.spans
@@ -84,10 +84,9 @@ def test_under_reload_a_syntax_error_is_survived_and_its_correction_is_served(
 ) -> None:
     module = tmp_path / "edited.py"
     module.write_text("def create_app(:\n")
-    with running_service(
+    with starting_service(
         "edited:create_app()",
         tmp_path,
-        wait=False,
         PYTHONPATH=str(tmp_path),
         GUNICORN_CMD_ARGS="--reload",
         DATABASE_URL=database_url,
@@ -102,7 +101,7 @@ def test_under_reload_a_syntax_error_is_survived_and_its_correction_is_served(
                 return False
             return response.status_code == 500 and "SyntaxError" in response.text
 
-        until(shows_the_error, READY_CAP)
+        until(shows_the_error)
         failing = service.workers()
         module.write_text("from tests.app.probe import create_app\n")
 
@@ -111,5 +110,5 @@ def test_under_reload_a_syntax_error_is_survived_and_its_correction_is_served(
             os.utime(module)
             return service.workers() != failing
 
-        until(reloads, READY_CAP)
-        until(service.ready, READY_CAP)
+        until(reloads)
+        until(service.ready)

@@ -93,7 +93,7 @@ def test_a_port_that_belongs_to_something_else_is_told_with_the_variable_that_mo
     settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("local.doctor.TIMEOUT_SECONDS", 0.2)  # who listens never responds
-    with socket.create_server(("127.0.0.1", settings.payment_port), backlog=8) as stranger:
+    with socket.create_server(("127.0.0.1", settings.port("payment")), backlog=8) as stranger:
         stranger.settimeout(0)
         finding = found(settings)["payment-service"]
 
@@ -146,19 +146,19 @@ def test_another_clone_s_stack_is_told_from_our_own(
     monkeypatch.setattr("local.doctor.TIMEOUT_SECONDS", 0.2)  # who listens never responds
     clone, data = tmp_path / "clone", tmp_path / "clone" / ".waybill"
     data.mkdir(parents=True)
-    with listening(clone, settings.payment_port, WAYBILL_DATA=str(data)) as pid:
+    with listening(clone, settings.port("payment"), WAYBILL_DATA=str(data)) as pid:
         (data / "processes.json").write_text(json.dumps({"payment-service": pid}))
         (data / "lock").write_text("4711")
 
         finding = found(settings)["payment-service"]
         own = found(settings.model_copy(update={"waybill_data": data}))["payment-service"]
-        (line,) = taken_ports({"PAYMENT_PORT": settings.payment_port})
+        (line,) = taken_ports({"PAYMENT_PORT": settings.port("payment")})
 
     stack = f"is used by a Waybill stack of {clone} (pid 4711, data in {data})"
-    assert finding.detail == f"port {settings.payment_port} {stack}"
+    assert finding.detail == f"port {settings.port('payment')} {stack}"
     assert finding.fix.startswith("stop that stack with Ctrl-C in its terminal (pid 4711), or move this one: ")
     assert "Waybill stack" not in own.detail
-    assert line.startswith(f"{settings.payment_port} {stack}: set PAYMENT_PORT to move it")
+    assert line.startswith(f"{settings.port('payment')} {stack}: set PAYMENT_PORT to move it")
 
 
 @contextmanager
