@@ -1,6 +1,6 @@
 """`python -m local.generate`: write what the registry implies into the files that no Python program reads.
 
-A generated part stands between two comments, `generated from services.toml, <part>: begin` and `... end`; the rest of
+A generated part is between two comments, `generated from services.toml, <part>: begin` and `... end`; the rest of
 a file is written by hand. `tests/test_registry.py` checks that every part is fresh.
 """
 

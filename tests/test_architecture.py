@@ -42,6 +42,7 @@ BREACHES = {
     f"services/{NAME}/use_cases.py": (f"services.{NAME}.routes", "services.NAME.use_cases -> services.NAME.routes"),
     f"services/{NAME}/channels.py": (f"services.{NAME}.use_cases", "services.NAME.channels -> services.NAME.use_cases"),
     f"services/{NAME}/models.py": ("flask", "services.NAME.models -> flask"),
+    "local/load.py": ("waybill_explorer.store", "local.load -> waybill_explorer.store"),
     f"services/{NAME}/pricing.py": ("werkzeug", "services.NAME.pricing -> werkzeug"),
 }
 """File of a copy -> what it imports and must not, and how the report names that."""
@@ -59,7 +60,8 @@ def test_a_service_that_is_registered_nowhere_is_held_to_every_import_rule(tmp_p
     assert broken.returncode == 1
     report = " ".join(broken.stdout.split())
     assert [breach for _, breach in BREACHES.values() if breach.replace("NAME", NAME) not in report] == []
-    assert "KEPT" not in report
+    # Installed, so that a copy's would not be the one that is read.
+    assert "KEPT" not in report.replace("The explorer knows nothing of the project around it KEPT", "")
 
 
 def test_each_service_is_one_name_in_three_folders() -> None:

@@ -97,7 +97,7 @@ def _lost(orders: Mapping[uuid.UUID, Row], load: Load) -> list[Promise]:
     ]
     return [
         Promise("answered orders that are not there", [str(i) for i in answered if i not in orders]),
-        Promise("orders that nobody was told of", [str(i) for i in orders if i not in answered]),
+        Promise("orders that no client was told of", [str(i) for i in orders if i not in answered]),
         Promise("settled orders that changed afterwards", changed),
         Promise(
             "keys with several orders, orders with several keys",

@@ -151,7 +151,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, _request: object, _address: object) -> None:
-        """Write nothing: a client that goes away is one of the faults."""
+        """Write nothing: a client that disconnects is one of the faults."""
 
 
 class _Handler(BaseHTTPRequestHandler):

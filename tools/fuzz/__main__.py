@@ -65,7 +65,7 @@ def main(
 
 @contextmanager
 def fuzzed_stack() -> Iterator[LocalStack]:
-    """Run a stack whose card processor answers at once."""
+    """Run a stack whose card processor answers immediately."""
     with (
         tempfile.TemporaryDirectory(prefix="waybill-fuzz-stack-") as folder,
         local_stack(Path(folder), {"PROCESSOR_LATENCY_MS": "0"}) as stack,

@@ -1,4 +1,4 @@
-// What several views share: a service's name with its colour, empty states, the live switch, search boxes.
+// What several views share: a service's name with its color, empty states, the live switch, search boxes.
 import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { serviceColor } from "./service-color.ts";

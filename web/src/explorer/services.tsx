@@ -96,7 +96,13 @@ function MapCard({ map }: { map: ServiceMap }) {
               key={one.service}
               class={`map-node ${one.errors > 0 ? "failing" : ""}`}
               href={serviceLink(one.service)}
-              style={{ left: `${place.x}px`, top: `${place.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px`, "--service": serviceColor(one.service) }}
+              style={{
+                left: `${place.x}px`,
+                top: `${place.y}px`,
+                width: `${NODE.width}px`,
+                height: `${NODE.height}px`,
+                "--service": serviceColor(one.service),
+              }}
             >
               <b>{one.service}</b>
               <span class="map-figures">

@@ -59,7 +59,7 @@ describe("the critical path", () => {
       late: 40,
     }));
 
-  test("leaves out the quicker of two that run at once", () =>
+  test("leaves out the quicker of two that run at the same time", () =>
     expect(
       criticalMs(span("root", 0, 100), span("quick", 10, 40, { parent: "root" }), span("slow", 10, 80, { parent: "root" })),
     ).toEqual({

@@ -5,7 +5,7 @@
  */
 export type Status = "PENDING" | "RESERVED" | "CHARGED" | "CONFIRMED" | "CANCELLED";
 /**
- * Why an order was cancelled.
+ * Why an order was canceled.
  */
 export type Reason = "out_of_stock" | "unknown_item" | "payment_declined" | "refused" | "timed_out";
 
@@ -89,11 +89,11 @@ export interface ItemResponse {
   stock: number;
 }
 /**
- * The body of every error: https://www.rfc-editor.org/rfc/rfc9457.html
+ * The body of every error (RFC 9457, https://www.rfc-editor.org/rfc/rfc9457.html).
  */
 export interface Problem {
   /**
-   * `about:blank`, or `urn:problem:` and the problem's name
+   * `about:blank`, or `tag:waybill.example,2026:` and the problem's name
    */
   type: string;
   title: string;

@@ -70,7 +70,9 @@ function Slip({ order, traceId }: { order: Order; traceId: string | null }) {
         )}
       </div>
       {order.reason && <p>{REASONS[order.reason].whole}</p>}
-      {!settled(order) && <p>A service is slow or unavailable. The order is recorded and will be processed; this page keeps checking.</p>}
+      {!settled(order) && (
+        <p>A service is slow or unavailable. The order is recorded and will be processed; this page keeps checking.</p>
+      )}
       <Route order={order} />
       {traceId && <TraceLink id={traceId} primary />}
       <button type="button" class="button" onClick={() => fillBasket(order)}>

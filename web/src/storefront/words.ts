@@ -40,7 +40,8 @@ export const REASONS: Record<Reason, { short: string; whole: string }> = {
 /** What to do about a failed request. */
 export function advice(failure: Failure): string {
   const { problem } = failure;
-  if (problem === null) return "order-service does not answer. Is the stack up? Start it with `make demo`, or look with `waybill doctor`.";
+  if (problem === null)
+    return "order-service does not answer. Is the stack up? Start it with `make demo`, or look with `waybill doctor`.";
   if (problem.status === 503) return "A dependency is unavailable. `waybill doctor` reports which one. Then try again.";
   return problem.detail;
 }
