@@ -168,7 +168,11 @@ class _HTTPConnection(HTTPConnection):
                 except OSError as refused:
                     error = refused
                 else:
-                    sock.settimeout(self.timeout)  # for the TLS handshake
+                    try:
+                        sock.settimeout(self.timeout)  # for the TLS handshake
+                    except TimeoutError:  # the deadline passed while it connected
+                        sock.close()
+                        raise
                     return sock
         except socket.gaierror as failure:
             raise NameResolutionError(self.host, self, failure) from failure

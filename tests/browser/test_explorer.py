@@ -264,8 +264,13 @@ def test_an_arrow_enters_the_waterfall_from_anywhere(page: Page, stack: Stack) -
     trace_id = send(stack, "entered", [root := span("root", ms=100), span("child", parent=root["spanId"], ms=50)])
     page.goto(f"{stack.traces}/trace/{trace_id}")
     expect(waterfall(page)).to_be_visible()
-    page.keyboard.press("ArrowDown")
-    expect(waterfall(page)).to_be_focused()
+
+    def entered() -> bool:
+        """Press again while the page, which is painted first, does not listen to keys yet."""
+        page.keyboard.press("ArrowDown")
+        return bool(waterfall(page).evaluate("element => element === document.activeElement"))
+
+    until(entered)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(details(page).get_by_role("heading", level=2)).to_have_text("child")
