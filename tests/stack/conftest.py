@@ -19,7 +19,7 @@ from local.registry import REGISTRY
 from local.settings import HOST, ROOT
 from tests.support.waiting import until
 
-ORDER_TIMEOUT = 60
+ARRIVAL_TIMEOUT = 60
 """Seconds within which what happened must be seen in a backend: batches, scrapes and retries take their time."""
 MINUTE = 60.0
 RATE = 5.0
@@ -142,7 +142,7 @@ def away(*services: str) -> Iterator[None]:
         yield
     finally:
         compose("start", *services)
-        until(lambda: all(state(service) == "healthy" for service in services), ORDER_TIMEOUT)
+        until(lambda: all(state(service) == "healthy" for service in services), ARRIVAL_TIMEOUT)
 
 
 def state(service: str) -> str:

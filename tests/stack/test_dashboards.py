@@ -6,7 +6,7 @@ import time
 import pytest
 
 from grafana.queries import Query, queries
-from tests.stack.conftest import ORDER_TIMEOUT, Order, loki, prometheus
+from tests.stack.conftest import ARRIVAL_TIMEOUT, Order, loki, prometheus
 from tests.support.waiting import until
 
 SHOWN = 300
@@ -28,4 +28,4 @@ def has_data(query: Query) -> bool:
 @pytest.mark.parametrize("query", queries(), ids=lambda query: f"{query.dashboard}: {query.panel}")
 def test_a_panel_has_something_to_show_after_a_minute_of_load(query: Query, minute_of_load: list[Order]) -> None:
     assert {order.status for order in minute_of_load} == {201}
-    until(lambda: has_data(query), ORDER_TIMEOUT)
+    until(lambda: has_data(query), ARRIVAL_TIMEOUT)

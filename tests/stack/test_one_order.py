@@ -8,8 +8,8 @@ import requests
 
 from local.registry import REGISTRY
 from tests.stack.conftest import (
+    ARRIVAL_TIMEOUT,
     IN_AN_ORDER,
-    ORDER_TIMEOUT,
     Order,
     loki,
     place_order,
@@ -44,12 +44,12 @@ def edges(trace_id: str) -> set[tuple[object, object]]:
 
 
 def test_jaeger_has_the_trace_with_all_services_and_edges(order: Order) -> None:
-    until(lambda: services_in(trace(order.trace_id)) == IN_AN_ORDER, ORDER_TIMEOUT)
-    until(lambda: edges(order.trace_id) >= EDGES, ORDER_TIMEOUT)
+    until(lambda: services_in(trace(order.trace_id)) == IN_AN_ORDER, ARRIVAL_TIMEOUT)
+    until(lambda: edges(order.trace_id) >= EDGES, ARRIVAL_TIMEOUT)
 
 
 def test_the_spans_say_in_which_environment_they_were_made(order: Order) -> None:
-    found = until(lambda: trace(order.trace_id), ORDER_TIMEOUT)
+    found = until(lambda: trace(order.trace_id), ARRIVAL_TIMEOUT)
     tags = [tag for process in found["processes"].values() for tag in process["tags"]]
     assert {tag["value"] for tag in tags if tag["key"] == "deployment.environment.name"} == {"compose"}
 
@@ -59,7 +59,7 @@ def test_loki_has_the_logs_of_the_trace_from_all_services(order: Order) -> None:
         streams = loki(f'{{service_name=~".+"}} | trace_id="{order.trace_id}"')
         return {stream["stream"]["service_name"].removesuffix("-service") for stream in streams}
 
-    until(lambda: names() == IN_AN_ORDER, ORDER_TIMEOUT)
+    until(lambda: names() == IN_AN_ORDER, ARRIVAL_TIMEOUT)
 
 
 def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> None:
@@ -71,8 +71,8 @@ def test_prometheus_has_an_exemplar_whose_trace_is_in_jaeger(order: Order) -> No
         return [exemplar["labels"]["trace_id"] for entry in series for exemplar in entry["exemplars"]]
 
     assert order.trace_id
-    newest = until(exemplars, ORDER_TIMEOUT)[-1]
-    assert services_in(until(lambda: trace(newest), ORDER_TIMEOUT)) == IN_AN_ORDER
+    newest = until(exemplars, ARRIVAL_TIMEOUT)[-1]
+    assert services_in(until(lambda: trace(newest), ARRIVAL_TIMEOUT)) == IN_AN_ORDER
 
 
 def test_prometheus_has_the_service_graph(order: Order) -> None:
@@ -90,7 +90,7 @@ def test_prometheus_has_the_service_graph(order: Order) -> None:
         return {(entry["metric"]["service_name"], entry["metric"]["server_address"]) for entry in found}
 
     assert order.trace_id
-    until(lambda: graph() == expected, ORDER_TIMEOUT)
+    until(lambda: graph() == expected, ARRIVAL_TIMEOUT)
 
 
 @pytest.mark.parametrize("metric", ["latencies", "calls", "errors"])
@@ -111,4 +111,4 @@ def test_jaegers_monitor_tab_has_its_metrics(minute_of_load: list[Order], metric
         numbers = [float(point["gaugeValue"]["doubleValue"]) for point in points]
         return [number for number in numbers if math.isfinite(number)]
 
-    until(lambda: any(value >= 0 for value in values()), ORDER_TIMEOUT)
+    until(lambda: any(value >= 0 for value in values()), ARRIVAL_TIMEOUT)

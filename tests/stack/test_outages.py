@@ -4,9 +4,9 @@ import pytest
 
 from local.registry import SERVICES
 from tests.stack.conftest import (
+    ARRIVAL_TIMEOUT,
     IN_AN_ORDER,
     MINUTE,
-    ORDER_TIMEOUT,
     Order,
     away,
     containers,
@@ -50,18 +50,18 @@ def test_no_order_fails_while_the_backends_are_away(minute_without_backends: lis
 
 
 def test_the_traces_of_a_minute_without_jaeger_arrive_later(minute_without_backends: list[Order]) -> None:
-    until(lambda: not incomplete(minute_without_backends), 2 * ORDER_TIMEOUT)
+    until(lambda: not incomplete(minute_without_backends), 2 * ARRIVAL_TIMEOUT)
 
 
 def test_the_logs_of_a_minute_without_loki_arrive_later(minute_without_backends: list[Order]) -> None:
-    until(lambda: not without_logs(minute_without_backends), 2 * ORDER_TIMEOUT)
+    until(lambda: not without_logs(minute_without_backends), 2 * ARRIVAL_TIMEOUT)
 
 
 def test_the_orders_of_a_minute_without_prometheus_are_counted(minute_without_backends: list[Order]) -> None:
     def counted() -> float:
         return float(prometheus('sum(orders_created_total{status="success"}) or vector(0)')[0]["value"][1])
 
-    until(lambda: counted() >= len(minute_without_backends), ORDER_TIMEOUT)
+    until(lambda: counted() >= len(minute_without_backends), ARRIVAL_TIMEOUT)
 
 
 def test_no_order_fails_and_no_service_outgrows_its_memory_while_the_collector_is_away() -> None:
@@ -73,4 +73,4 @@ def test_no_order_fails_and_no_service_outgrows_its_memory_while_the_collector_i
         assert container["RestartCount"] == 0
         assert not container["State"]["OOMKilled"]
     newest = load(1)
-    until(lambda: not incomplete(newest), ORDER_TIMEOUT)
+    until(lambda: not incomplete(newest), ARRIVAL_TIMEOUT)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from local.client import trace_id_of
-from tests.stack.conftest import ORDER_TIMEOUT, loki, prometheus, trace, url
+from tests.stack.conftest import ARRIVAL_TIMEOUT, loki, prometheus, trace, url
 from tests.support.waiting import until
 
 CARDS = ("4111111111111111", "5500 0055 5555 5559", "3782-822463-10005")
@@ -43,13 +43,13 @@ def traces_of_bad_input() -> list[str]:
 
 def test_what_clients_send_is_in_no_trace(traces_of_bad_input: list[str]) -> None:
     for trace_id in traces_of_bad_input:
-        found = until(lambda trace_id=trace_id: trace(trace_id), ORDER_TIMEOUT)  # type: ignore[misc]
+        found = until(lambda trace_id=trace_id: trace(trace_id), ARRIVAL_TIMEOUT)  # type: ignore[misc]
         assert free_of_canaries(json.dumps(found))
 
 
 def test_what_clients_send_is_in_no_log(traces_of_bad_input: list[str]) -> None:
     last = traces_of_bad_input[-1]
-    until(lambda: loki(f'{{service_name="order-service"}} | trace_id="{last}"'), ORDER_TIMEOUT)
+    until(lambda: loki(f'{{service_name="order-service"}} | trace_id="{last}"'), ARRIVAL_TIMEOUT)
     assert free_of_canaries(json.dumps(loki('{service_name=~".+"}', limit=5000)))
 
 
@@ -112,7 +112,7 @@ def test_what_a_careless_service_sends_is_masked_in_traces(careless: str) -> Non
         search = requests.get(f"{url('TRACES_PORT')}/api/traces", {"service": careless}, timeout=30)
         return list(search.json()["data"] or [])
 
-    text = json.dumps(until(found, ORDER_TIMEOUT))
+    text = json.dumps(until(found, ARRIVAL_TIMEOUT))
     assert "****" in text
     assert {f"http://shop.example/orders?{MASKED}#end", f"/orders?{MASKED}", MASKED} <= set(
         re.findall(r'"([^"]*)"', text)
@@ -121,14 +121,14 @@ def test_what_a_careless_service_sends_is_masked_in_traces(careless: str) -> Non
 
 
 def test_what_a_careless_service_sends_is_masked_in_logs(careless: str) -> None:
-    text = json.dumps(until(lambda: loki(f'{{service_name="{careless}"}}'), ORDER_TIMEOUT))
+    text = json.dumps(until(lambda: loki(f'{{service_name="{careless}"}}'), ARRIVAL_TIMEOUT))
     assert "****" in text
     assert free_of_canaries(text)
 
 
 def test_what_a_careless_service_sends_is_masked_in_metrics_and_in_the_span_metrics(careless: str) -> None:
     for query in (f'careless_calls_total{{job="{careless}"}}', f'traces_span_metrics_calls_total{{job="{careless}"}}'):
-        text = json.dumps(until(lambda query=query: prometheus(query), ORDER_TIMEOUT))  # type: ignore[misc]
+        text = json.dumps(until(lambda query=query: prometheus(query), ARRIVAL_TIMEOUT))  # type: ignore[misc]
         assert "****" in text
         assert free_of_canaries(text)
     everything = requests.get(f"{url('PROMETHEUS_PORT')}/api/v1/series", {"match[]": '{job=~".+"}'}, timeout=30).text

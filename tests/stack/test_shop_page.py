@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import browser as browser
-from tests.stack.conftest import IN_AN_ORDER, ORDER_TIMEOUT, prometheus, services_in, trace, url
+from tests.stack.conftest import ARRIVAL_TIMEOUT, IN_AN_ORDER, prometheus, services_in, trace, url
 from tests.support.waiting import until
 
 
@@ -27,11 +27,11 @@ def trace_id(browser: Browser) -> Iterator[str]:
 
 
 def test_the_browser_and_the_services_of_an_order_are_one_trace(trace_id: str) -> None:
-    until(lambda: services_in(trace(trace_id)) == {"storefront", *IN_AN_ORDER}, ORDER_TIMEOUT)
+    until(lambda: services_in(trace(trace_id)) == {"storefront", *IN_AN_ORDER}, ARRIVAL_TIMEOUT)
 
 
 def test_the_service_graph_begins_in_the_browser(trace_id: str) -> None:
     assert trace_id
     edge = 'traces_service_graph_calls_total{service_name="storefront"}'
-    found = until(lambda: prometheus(edge), ORDER_TIMEOUT)
+    found = until(lambda: prometheus(edge), ARRIVAL_TIMEOUT)
     assert {entry["metric"]["server_address"] for entry in found} == {"order-service"}
