@@ -7,6 +7,7 @@ Starts a stack of its own, on free ports and in a folder of its own, so that it 
 """
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -80,31 +81,43 @@ def main(
     seed = random.getrandbits(32) if seed is None else seed
     chosen = _kinds(kinds)
     console.print(f"{wanted:,} faults under {rate:g} orders/s on {database}, seed {seed}")
+    try:
+        broken = _run(wanted, fault_rate, rate, database, chosen, workers, seed)
+    except KeyboardInterrupt:
+        console.print("Interrupted. The stack has stopped.", style="yellow")
+        os._exit(130)  # a normal exit would wait for the threads of clients and faults, which wait for the stack
+    raise typer.Exit(1 if broken else 0)
+
+
+def _run(
+    wanted: int, fault_rate: float, rate: float, database: Database, kinds: list[Kind], workers: int, seed: int
+) -> bool:
+    """Break a stack, print the report and return whether a promise was broken."""
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waybill-chaos-")))
         scene = stack.enter_context(_scene(data, database, workers, seed))
         before = books.stock_by_sku(scene.engines["inventory"])
         load = Load(scene.stack.url("order"), rate, sorted(before), seed)
         watch = TimeoutWatch(scene.engines["order"])
-        plan = faults(random.Random(f"faults {seed}"), chosen)
+        plan = faults(random.Random(f"faults {seed}"), kinds)
         load.start()
         began = time.monotonic()
         with _progress(load, wanted) as show:
             scene.injector.run(plan, wanted, fault_rate, show)
         lasted = time.monotonic() - began
         load.end()
-        last = _wait_until_finished(scene.engines["order"], load)
+        last, late = _wait_until_finished(scene.engines["order"], load)
         with console.status("Waiting for the last clients"):
             load.wait()
         watch.stop()
-        promises = books.check(scene.engines, before, load, watch.seen)
+        promises = books.check(scene.engines, before, load, watch.seen, late)
         _print_injected(scene.injector, lasted)
         _print_report(load, scene.engines["order"], last, promises)
         broken = [promise for promise in promises if promise.broken]
         if broken:
             kept = _keep(data, broken, scene.engines["order"], load)
             console.print(f"What the stack wrote, its logs and the evidence are in {kept}", soft_wrap=True)
-    raise typer.Exit(1 if broken else 0)
+    return bool(broken)
 
 
 def _kinds(text: str) -> list[Kind]:
@@ -163,8 +176,11 @@ def _progress(load: Load, wanted: int) -> Iterator[Callable[[int], None]]:
         yield show
 
 
-def _wait_until_finished(orders: Engine, load: Load) -> dict[str, float]:
-    """Wait until every order and client is done, SETTLE_SECONDS at most; return when each was last seen not to be."""
+def _wait_until_finished(orders: Engine, load: Load) -> tuple[dict[str, float], list[str]]:
+    """Wait until every order and client is done, TELL_SECONDS at most.
+
+    Return when each was last seen not to be, and the orders that were not settled after SETTLE_SECONDS.
+    """
     began = time.monotonic()
     waiting: dict[str, Callable[[], object]] = {
         "settled": lambda: books.count(orders, books.UNSETTLED),
@@ -172,18 +188,23 @@ def _wait_until_finished(orders: Engine, load: Load) -> dict[str, float]:
         "answered": lambda: not load.idle,
     }
     last = dict.fromkeys(waiting, 0.0)
-    with console.status("Waiting for every order to finish"):
-        while (took := time.monotonic() - began) < books.SETTLE_SECONDS:
+    late: list[str] | None = None
+    with console.status("Waiting for every order to finish") as status:
+        while (took := time.monotonic() - began) < books.TELL_SECONDS:
             try:
                 unfinished = [name for name, waits in waiting.items() if waits()]
+                if late is None and took >= books.SETTLE_SECONDS:
+                    late = books.unsettled(orders)
+                left = books.count(orders, books.UNFINISHED)
             except DBAPIError as error:
                 console.print(f"The database of order-service cannot be read: {escape(str(error))}", style="yellow")
                 continue
             if not unfinished:
                 break
+            status.update(f"Waiting for every order to finish: {left:,} left")
             last |= dict.fromkeys(unfinished, took)
             time.sleep(0.2)
-    return last
+    return last, late or []
 
 
 def _print_injected(injector: Injector, lasted: float) -> None:
