@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from waybill_explorer.decode import MAX_BODY
 
-from .conftest import JSON, PROTOBUF, START, Backend, logs, span, spans
+from .conftest import JSON, PROTOBUF, START, Backend, attributes, logs, span, spans
 
 ALL_SIGNALS = pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
 
@@ -163,6 +163,35 @@ def test_bodies_over_the_limit_and_gzip_bombs_are_refused(backend: Backend) -> N
     with pytest.raises(grpc.RpcError) as refused:
         backend.export("traces", bytes(MAX_BODY + 1))
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("headers", "length", "status"),
+    [(PROTOBUF, MAX_BODY + 1, 413), ({"Content-Type": "text/plain"}, MAX_BODY, 415), ({"Host": "evil"}, MAX_BODY, 421)],
+)
+def test_the_connection_of_a_refused_export_takes_the_next(
+    backend: Backend, headers: dict[str, str], length: int, status: int
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", backend.http_port, timeout=10)
+    connection.request("POST", "/v1/traces", bytes(length), headers)
+    refused = connection.getresponse()
+    refused.read()
+    assert (refused.status, refused.headers["Connection"]) == (status, "keep-alive")
+    connection.request("POST", "/v1/traces", b"", PROTOBUF)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_key_that_is_there_twice_counts_with_its_last_value_whatever_the_types(
+    backend: Backend, service: str
+) -> None:
+    request = logs(service, {"attributes": {"key": 1}})
+    found = request.resource_logs[0]
+    for repeated in (found.resource.attributes, found.scope_logs[0].log_records[0].attributes):
+        repeated.extend(attributes({"key": "text"}) + attributes({"key": [1, 2]}))
+    backend.send(request)
+    (record,) = backend.get("/api/logs", service=service)
+    assert record["attributes"]["key"] == [1, 2]
 
 
 GOOD = spans("fuzzed", span(b"f" * 16)).SerializeToString()

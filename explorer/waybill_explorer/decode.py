@@ -5,6 +5,7 @@ import re
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf import json_format
@@ -234,7 +235,8 @@ def plain_value(value: AnyValue) -> Any:
 
 def plain_attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
     """Return OTLP attributes as a plain dictionary, sorted by key so that equal sets have equal JSON."""
-    return dict(sorted((item.key, plain_value(item.value)) for item in attributes))
+    pairs = ((item.key, plain_value(item.value)) for item in attributes)
+    return dict(sorted(pairs, key=itemgetter(0)))  # by key alone: a key may be there twice, and values have no order
 
 
 def compact_json(value: Any) -> str:

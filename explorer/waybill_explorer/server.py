@@ -4,11 +4,13 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, request
 from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
 
 from waybill_explorer import store
 from waybill_explorer.api import USAGE, error_response, read_api
@@ -19,6 +21,8 @@ from waybill_explorer.settings import HOST, Settings
 
 STOP_SECONDS = 4
 THREADS = 16
+MAX_DISCARDED = 64 * 2**20
+CHUNK = 2**16
 
 
 class Server(BaseApplication):
@@ -50,6 +54,7 @@ class Server(BaseApplication):
         self.grpc = otlp_grpc(self.writer, f"{HOST}:{settings.otlp_grpc_port}")
         app = Flask(__package__, static_folder=None)
         app.before_request(lambda: refuse_other_hosts(settings.waybill_allowed_hosts.lower().split()))
+        app.after_request(discard_body)
         app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
         app.register_blueprint(read_api(self.writer))
         app.register_blueprint(explorer(USAGE, page_config(settings)))
@@ -71,6 +76,15 @@ def refuse_other_hosts(names: list[str]) -> Response | None:
     if request.path.startswith("/v1/"):
         return otlp_answer(421, status_message(Code.INVALID_ARGUMENT, text))
     return error_response(421, text)
+
+
+def discard_body(response: Response) -> Response:
+    """Read what a refused request still sends: gunicorn would close the connection, and the answer could get lost."""
+    with suppress(OSError, ParseException):
+        for _ in range(MAX_DISCARDED // CHUNK):
+            if not request.environ["wsgi.input"].read(CHUNK):
+                break
+    return response
 
 
 def run(settings: Settings, when_listening: Callable[[], None]) -> None:
