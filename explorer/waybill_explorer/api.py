@@ -1,10 +1,12 @@
 """The read API: Jaeger's query API and, beside it, trees, logs, instruments, series and statistics (see README.md)."""
 
+import gzip
+import secrets
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from waybill_explorer import parameters, queries, service_map
@@ -13,12 +15,15 @@ from waybill_explorer.decode import compact_json
 from waybill_explorer.otlp_json import TooLargeToExport, trace_export
 from waybill_explorer.parameters import BadParameter
 from waybill_explorer.store import Writer, reading
+from waybill_explorer.trace_tree import read_trace
+from waybill_explorer.tree_json import tree_json
 
 USAGE = """The read API of waybill-explorer
 
 GET /api/services                        GET /api/services/<service>/operations
 GET /api/traces?service=&operation=&tags=&minDuration=&maxDuration=&limit=&start=&end=
 GET /api/traces/<trace id>               GET /api/traces/<trace id>/otlp
+GET /api/trees?traceID=
 GET /api/summaries?text=&failed=1&minTotal=&maxTotal=&(as /api/traces)
 GET /api/dependencies?endTs=&lookback=   GET /api/map?start=&end=
 GET /api/services/<service>/requests?start=&end=&step=
@@ -28,6 +33,8 @@ GET /api/heatmap?(as /api/series)
 GET /api/stats                           GET /healthz
 """
 
+STARTED = secrets.token_hex(4)
+"""Part of every ETag: the next version of this program may make something else of the same data."""
 Reader = Callable[..., Any]
 """Gets a reading connection and the path's variables; returns the `data` of the answer, or a whole answer."""
 READERS: dict[str, Reader] = {}
@@ -120,6 +127,21 @@ def otlp(db: sqlite3.Connection, trace_id: str) -> Any:
     return _json(found) if found else error_response(404, "trace not found")
 
 
+@get("/api/trees")
+def trees(db: sqlite3.Connection) -> Any:
+    """Return the traces of the given ids, ready to be drawn, or 304 if the client has them as they are."""
+    ids = parameters.trace_ids()
+    etag = f"{STARTED}.{queries.revision(db, ids)}"
+    if request.if_none_match.contains(etag):
+        response = Response(status=304)
+    else:
+        found = queries.traces_by_id(db, ids)
+        response = _compressed(_data([tree_json(read_trace(trace)) for trace in found]))
+    response.set_etag(etag)
+    response.cache_control.no_cache = True  # to be kept, and asked for again with the ETag
+    return response
+
+
 @get("/api/summaries")
 def summaries(db: sqlite3.Connection) -> Any:
     """Return one line for each trace that fits the query."""
@@ -184,6 +206,15 @@ def _data(data: Any) -> Response:
 
 def _json(body: Any) -> Response:
     return Response(compact_json(body), mimetype="application/json")
+
+
+def _compressed(response: Response) -> Response:
+    """Compress an answer for a client that takes gzip, quickly rather than well: most are on this machine."""
+    response.vary.add("Accept-Encoding")
+    if request.accept_encodings["gzip"]:
+        response.set_data(gzip.compress(response.get_data(), compresslevel=1, mtime=0))
+        response.content_encoding = "gzip"
+    return response
 
 
 def error_response(code: int, message: str) -> Response:
