@@ -35,7 +35,7 @@ def test_sql_loses_column_lists_quotes_and_the_table_s_own_qualifier() -> None:
     assert short_sql("  DELETE\n FROM orders\tWHERE id = ? ") == "DELETE FROM orders WHERE id = ?"
 
 
-def test_a_title_is_cut_off_where_nobody_reads_on() -> None:
+def test_a_title_has_4000_characters_at_most() -> None:
     assert len(title(span_of("x" * 100_000, {}))) == 4000
 
 

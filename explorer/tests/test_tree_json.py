@@ -168,7 +168,7 @@ def test_a_tree_is_sent_again_only_when_a_span_has_arrived(backend: Backend, ser
     assert len(ask(first.headers["ETag"]).json()["data"][0]["spans"]) == 2
 
 
-def test_a_tree_is_compressed_for_those_who_take_gzip(backend: Backend, service: str) -> None:
+def test_a_tree_is_compressed_for_clients_that_accept_gzip(backend: Backend, service: str) -> None:
     trace_id = secrets.token_bytes(16)
     backend.send(spans(service, span(trace_id)))
     url = f"http://127.0.0.1:{backend.traces_port}/api/trees?traceID={trace_id.hex()}"

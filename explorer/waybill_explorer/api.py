@@ -209,7 +209,7 @@ def _json(body: Any) -> Response:
 
 
 def _compressed(response: Response) -> Response:
-    """Compress an answer for a client that takes gzip, quickly rather than well: most are on this machine."""
+    """Compress a response for a client that accepts gzip, quickly rather than well: most are on this machine."""
     response.vary.add("Accept-Encoding")
     if request.accept_encodings["gzip"]:
         response.set_data(gzip.compress(response.get_data(), compresslevel=1, mtime=0))

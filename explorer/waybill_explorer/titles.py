@@ -62,5 +62,5 @@ def _short_sql(sql: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """Return a text on one line, cut off where nobody would read on."""
+    """Return a text on one line, cut off after MAX_CHARACTERS."""
     return " ".join(str(text)[:MAX_CHARACTERS].split())
