@@ -10,7 +10,7 @@ from typing import Any
 from tests.browser.conftest import ROOT
 from waybill_explorer.trace_tree import bottleneck, critical_path, read_trace
 
-MODULE = ROOT / "web" / "src" / "explorer" / "trace-tree.ts"
+MODULE = ROOT / "web" / "src" / "explorer" / "trace" / "trace-tree.ts"
 ANSWERS = f"""
 import {{ bottleneck, criticalPath, readTrace }} from {json.dumps(MODULE.as_uri())};
 import {{ readFileSync }} from "node:fs";

@@ -1,5 +1,5 @@
 // A trace as the rows of its waterfall: spans, and under each its log lines and events in order of time.
-import type { Log } from "./api.ts";
+import type { Log } from "../common/api.ts";
 import { isFailed, ownerKey, ownersOf, type Span, type Tags, type Trace } from "./trace-tree.ts";
 
 /** A log record or an event at its moment (µs), its span's clock correction applied. */

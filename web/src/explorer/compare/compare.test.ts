@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { compare, growth, ownGrowth, ownTime } from "./compare.ts";
-import { span, traceOf } from "./jaeger-json.fixture.ts";
-import { type JaegerSpan, readTrace } from "./trace-tree.ts";
+import { span, traceOf } from "../trace/jaeger-json.fixture.ts";
+import { type JaegerSpan, readTrace } from "../trace/trace-tree.ts";
 
 const read = (...spans: JaegerSpan[]) => readTrace(traceOf(...spans));
 

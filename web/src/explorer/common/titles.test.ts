@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { goDuration, isSql, measured, peer, rate, shortService, shortSql, title } from "./titles.ts";
-import type { Span, Tags, TagValue } from "./trace-tree.ts";
+import type { Span, Tags, TagValue } from "../trace/trace-tree.ts";
 
 const spanOf = (name: string, tags: Record<string, TagValue>): Span =>
   ({ name, tags: new Map(Object.entries(tags)) as Tags }) as Span;

@@ -1,6 +1,6 @@
 // Two traces of the same operation side by side: alike spans at the same place in the tree are one line.
-import { endOf, type Span, type Trace } from "./trace-tree.ts";
-import { title } from "./titles.ts";
+import { endOf, type Span, type Trace } from "../trace/trace-tree.ts";
+import { title } from "../common/titles.ts";
 
 /** `own` is the time (µs) in which none of a span's children ran. */
 export interface Side {

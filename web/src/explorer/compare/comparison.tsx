@@ -1,11 +1,11 @@
 import { useMemo } from "preact/hooks";
-import { ago, duration, time } from "../shared/format.ts";
-import { serviceColor } from "./service-color.ts";
-import { type Summary, useQuery } from "./api.ts";
+import { ago, duration, time } from "../../shared/format.ts";
+import { serviceColor } from "../common/service-color.ts";
+import { type Summary, useQuery } from "../common/api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
-import { Empty, Failure } from "./parts.tsx";
-import { address, setParams, traceLink } from "./router.ts";
-import { type JaegerTrace, readTrace, type Trace } from "./trace-tree.ts";
+import { Empty, Failure } from "../common/parts.tsx";
+import { address, setParams, traceLink } from "../common/router.ts";
+import { type JaegerTrace, readTrace, type Trace } from "../trace/trace-tree.ts";
 
 const CANDIDATES = "60";
 

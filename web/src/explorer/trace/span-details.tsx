@@ -1,10 +1,10 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { duration, plural, time } from "../shared/format.ts";
-import { Icon, ICONS, Service } from "./parts.tsx";
-import { address, setParams, traceLink } from "./router.ts";
+import { duration, plural, time } from "../../shared/format.ts";
+import { Icon, ICONS, Service } from "../common/parts.tsx";
+import { address, setParams, traceLink } from "../common/router.ts";
 import { formatSql } from "./sql.ts";
-import { isSql, title } from "./titles.ts";
+import { isSql, title } from "../common/titles.ts";
 import { type CriticalPath, isFailed, kindOf, type Span, type SpanEvent, type Tags, total, type Trace } from "./trace-tree.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";

@@ -1,9 +1,9 @@
 import { useState } from "preact/hooks";
-import { duration } from "../shared/format.ts";
-import { Empty, Service } from "./parts.tsx";
-import { setParams } from "./router.ts";
+import { duration } from "../../shared/format.ts";
+import { Empty, Service } from "../common/parts.tsx";
+import { setParams } from "../common/router.ts";
 import { Pairs } from "./span-details.tsx";
-import { title } from "./titles.ts";
+import { title } from "../common/titles.ts";
 import type { Span, Trace } from "./trace-tree.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";

@@ -1,6 +1,6 @@
 // Words for what telemetry says: a span in a few words, a value with its unit.
-import { bytes, duration, number } from "../shared/format.ts";
-import type { Span } from "./trace-tree.ts";
+import { bytes, duration, number } from "../../shared/format.ts";
+import type { Span } from "../trace/trace-tree.ts";
 
 /** A duration (µs) as the read API takes it. */
 export const goDuration = (us: number): string =>
