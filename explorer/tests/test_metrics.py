@@ -127,6 +127,17 @@ def test_a_summary_gives_its_rate_and_mean(backend: Backend, name: str) -> None:
     assert "needs a histogram" in backend.ask("/api/series", name=name, stat="p95").json()["errors"][0]["msg"]
 
 
+def test_a_name_that_stands_for_two_types_has_no_one_value(backend: Backend, name: str) -> None:
+    histogram(backend, name, [[1, 0]], [10], DELTA)
+    request, found = metrics("other")
+    found.add(name=name).gauge.data_points.add(time_unix_nano=START + 10 * SECOND, as_int=1)
+    backend.send(request)
+    refused = backend.ask("/api/series", name=name, **WINDOW)
+    assert refused.status_code == 400
+    assert "is sent as gauge and histogram" in refused.json()["errors"][0]["msg"]
+    assert values(backend, name, "value", service="other") == [1] * 6
+
+
 def histogram(backend: Backend, name: str, counts: list[list[int]], bounds: list[float], temporality: int) -> None:
     request, found = metrics("metered")
     metric = found.add(name=name, unit="ms")

@@ -23,6 +23,7 @@ Amounts = dict[Any, float]
 Series = sqlite3.Row
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+SINGLE_VALUES = {"gauge", "sum"}
 STATS = ("value", "rate", "count", *PERCENTILES)
 HISTOGRAMS: dict[str, Any] = {
     "histogram": pb.HistogramDataPoint,
@@ -101,6 +102,9 @@ def series(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
         attributes = {key: known.get(key, "") for key in query.by}
         groups[compact_json(attributes)].append(one)
         attributes_of[compact_json(attributes)] = attributes
+    types = {one["type"] for group in groups.values() for one in group}
+    if query.stat == "value" and len(types) > 1 and types & SINGLE_VALUES:
+        raise BadStat(f"{query.name} is sent as {' and '.join(sorted(types))}: name a service that sends one of them")
     if len(groups) * query.steps > MAX_VALUES:
         raise TooManyValues(f"{len(groups):,} lines of {query.steps:,} points: name fewer attributes or a longer step")
     return [
@@ -121,7 +125,7 @@ def _check(one: Series, stat: str) -> None:
 
 
 def _points(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) -> list[list[float | None]]:
-    if query.stat == "value" and group[0]["type"] in ("gauge", "sum"):
+    if query.stat == "value" and group[0]["type"] in SINGLE_VALUES:
         values = _values(db, group, query)
     else:
         values = _statistics(db, group, query)

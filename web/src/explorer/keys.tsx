@@ -1,8 +1,8 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { Icon, ICONS } from "./parts.tsx";
-import { live } from "./api.ts";
-import { navigate } from "./router.ts";
+import { Icon, ICONS } from "./common/parts.tsx";
+import { live } from "./common/api.ts";
+import { navigate } from "./common/router.ts";
 
 const isListOpen = signal(false);
 export const VIEWS = [

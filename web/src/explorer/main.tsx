@@ -3,15 +3,15 @@ import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
 import "../shared/tokens.css";
 import "./explorer.css";
-import { config, readConfig } from "./config.ts";
+import { config, readConfig } from "./common/config.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
-import { Logs } from "./logs.tsx";
-import { Metrics } from "./metrics.tsx";
-import { Empty } from "./parts.tsx";
-import { url } from "./router.ts";
-import { ServicePage, Services } from "./services.tsx";
-import { TracePage } from "./trace-page.tsx";
-import { Traces } from "./traces.tsx";
+import { Logs } from "./logs/logs.tsx";
+import { Metrics } from "./metrics/metrics.tsx";
+import { Empty } from "./common/parts.tsx";
+import { url } from "./common/router.ts";
+import { ServicePage, Services } from "./services/services.tsx";
+import { TracePage } from "./trace/trace-page.tsx";
+import { Traces } from "./traces/traces.tsx";
 
 function App() {
   const [, view = "", name] = url.value.pathname.split("/").map(decode);

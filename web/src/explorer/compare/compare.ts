@@ -1,5 +1,5 @@
 // Two traces of the same operation side by side: alike spans at the same place in the tree are one line.
-import { endOf, type Span, type Trace } from "./trace.ts";
+import { endOf, type Span, type Trace } from "../trace/trace.ts";
 
 /** `own` is the time (µs) in which none of a span's children ran. */
 export interface Side {

@@ -1,10 +1,10 @@
 import { useState } from "preact/hooks";
-import { plural, time } from "../shared/format.ts";
-import { LEVELS, live, type Log, POLL_MS, useQuery } from "./api.ts";
-import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet, Service } from "./parts.tsx";
-import { address, setParams, traceLink, url } from "./router.ts";
-import { Pairs } from "./span-details.tsx";
-import { levelClass } from "./waterfall.tsx";
+import { plural, time } from "../../shared/format.ts";
+import { LEVELS, live, type Log, POLL_MS, useQuery } from "../common/api.ts";
+import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
+import { address, setParams, traceLink, url } from "../common/router.ts";
+import { Pairs } from "../trace/span-details.tsx";
+import { levelClass } from "../trace/waterfall.tsx";
 
 const PAGE = 200;
 const MOST = 2000;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { compare, growth, ownGrowth, ownTime } from "./compare.ts";
-import { span, traceOf } from "./trace.fixture.ts";
+import { span, traceOf } from "../trace/trace.fixture.ts";
 
 test("alike spans at the same place are one line; a span that only one trace has keeps its own", () => {
   const here = traceOf(
@@ -8,7 +8,11 @@ test("alike spans at the same place are one line; a span that only one trace has
     span("1", 10, 20, { parent: 0, title: "SELECT" }),
     span("2", 40, 30, { parent: 0, title: "SELECT" }),
   );
-  const there = traceOf(span("root", 0, 60), span("1", 10, 20, { parent: 0, title: "SELECT" }), span("new", 30, 5, { parent: 0 }));
+  const there = traceOf(
+    span("root", 0, 60),
+    span("1", 10, 20, { parent: 0, title: "SELECT" }),
+    span("new", 30, 5, { parent: 0 }),
+  );
 
   const lines = compare(here, there);
 

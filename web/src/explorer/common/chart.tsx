@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "preact/hooks";
 import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { time } from "../shared/format.ts";
-import { resolveColor, theme } from "../shared/theme.ts";
+import { time } from "../../shared/format.ts";
+import { resolveColor, theme } from "../../shared/theme.ts";
 import { navigate } from "./router.ts";
 
 /** A line over time; `color` is CSS, such as var(--accent). */

@@ -1,5 +1,5 @@
 // Words for what telemetry says: a value with its unit, a service in short.
-import { bytes, duration, number } from "../shared/format.ts";
+import { bytes, duration, number } from "../../shared/format.ts";
 
 /** A duration (µs) as the read API takes it. */
 export const goDuration = (us: number): string =>

@@ -1,5 +1,5 @@
 // A trace as the rows of its waterfall: spans, and under each its log lines and events in order of time.
-import type { Log } from "./api.ts";
+import type { Log } from "../common/api.ts";
 import type { Span, Tags, Trace } from "./trace.ts";
 
 /** A log record or an event at its moment (µs), its span's clock correction applied. */
@@ -38,7 +38,9 @@ export function notesOf(trace: Trace, logs: readonly Log[]): Map<Span, Note[]> {
 
 /** The spans by the id with which they were sent and their service: log records name no other. */
 const ownersOf = (trace: Trace): Map<string, Span> =>
-  new Map(trace.spans.toReversed().map((span) => [ownerKey(String(span.tags["otel.span_id"] ?? span.spanID), span.service), span]));
+  new Map(
+    trace.spans.toReversed().map((span) => [ownerKey(String(span.tags["otel.span_id"] ?? span.spanID), span.service), span]),
+  );
 const ownerKey = (spanID: string, service: string): string => `${spanID} ${service}`;
 
 export const exceptionOf = (attributes: Tags): string =>

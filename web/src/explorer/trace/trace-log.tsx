@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { duration } from "../shared/format.ts";
-import { Empty, Service } from "./parts.tsx";
-import { setParams } from "./router.ts";
+import { duration } from "../../shared/format.ts";
+import { Empty, Service } from "../common/parts.tsx";
+import { setParams } from "../common/router.ts";
 import { Pairs } from "./span-details.tsx";
 import type { Span, Trace } from "./trace.ts";
 import { levelClass } from "./waterfall.tsx";

@@ -1,6 +1,6 @@
 // A file of OTLP/JSON, as this page exports it and other tools write it, into the explorer's server.
-import { ask, getData } from "./api.ts";
-import { address } from "./router.ts";
+import { ask, getData } from "../common/api.ts";
+import { address } from "../common/router.ts";
 
 interface Scoped {
   spans?: unknown[];

@@ -1,8 +1,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { duration, plural, time } from "../shared/format.ts";
-import { Icon, ICONS, Service } from "./parts.tsx";
-import { address, setParams, traceLink } from "./router.ts";
+import { duration, plural, time } from "../../shared/format.ts";
+import { Icon, ICONS, Service } from "../common/parts.tsx";
+import { address, setParams, traceLink } from "../common/router.ts";
 import { formatSql } from "./sql.ts";
 import { type Span, type SpanEvent, type TagValue, total, type Trace } from "./trace.ts";
 import { levelClass } from "./waterfall.tsx";

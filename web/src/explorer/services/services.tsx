@@ -1,14 +1,14 @@
 import { useMemo } from "preact/hooks";
-import { ago, duration, number, percent, plural } from "../shared/format.ts";
-import { serviceColor } from "./service-color.ts";
-import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "./api.ts";
-import { Chart, type Line } from "./chart.tsx";
-import { Failure, LiveSwitch, NothingYet, Service } from "./parts.tsx";
-import { address, serviceLink, traceLink, url } from "./router.ts";
+import { ago, duration, number, percent, plural } from "../../shared/format.ts";
+import { serviceColor } from "../common/service-color.ts";
+import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
+import { Chart, type Line } from "../common/chart.tsx";
+import { Failure, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
+import { address, serviceLink, traceLink, url } from "../common/router.ts";
 import { layOut, NODE } from "./map-layout.ts";
-import { isNarrow } from "./screen.ts";
-import { lookbackOf, Since } from "./since.tsx";
-import { rate, shortService } from "./titles.ts";
+import { isNarrow } from "../common/screen.ts";
+import { lookbackOf, Since } from "../common/since.tsx";
+import { rate, shortService } from "../common/titles.ts";
 
 const REFRESH_MS = 5000;
 

@@ -1,11 +1,11 @@
 import { useMemo } from "preact/hooks";
-import { ago, duration, time } from "../shared/format.ts";
-import { serviceColor } from "./service-color.ts";
-import { type Summary, useQuery } from "./api.ts";
+import { ago, duration, time } from "../../shared/format.ts";
+import { serviceColor } from "../common/service-color.ts";
+import { type Summary, useQuery } from "../common/api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
-import { Empty, Failure } from "./parts.tsx";
-import { address, setParams, traceLink } from "./router.ts";
-import { linked, type Trace, type Tree } from "./trace.ts";
+import { Empty, Failure } from "../common/parts.tsx";
+import { address, setParams, traceLink } from "../common/router.ts";
+import { linked, type Trace, type Tree } from "../trace/trace.ts";
 
 const CANDIDATES = "60";
 

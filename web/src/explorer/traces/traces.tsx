@@ -1,12 +1,12 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ago, duration, plural, time } from "../shared/format.ts";
-import { live, POLL_MS, type Summary, useQuery } from "./api.ts";
-import { Chart, type Dot } from "./chart.tsx";
+import { ago, duration, plural, time } from "../../shared/format.ts";
+import { live, POLL_MS, type Summary, useQuery } from "../common/api.ts";
+import { Chart, type Dot } from "../common/chart.tsx";
 import { importFile } from "./otlp-file.ts";
-import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Service } from "./parts.tsx";
-import { address, navigate, setParams, traceLink, url } from "./router.ts";
+import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
+import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
 import { summariesQuery } from "./summaries-query.ts";
-import { goDuration } from "./titles.ts";
+import { goDuration } from "../common/titles.ts";
 
 const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "start", "end"];
 const PAGE = 100;

@@ -1,5 +1,5 @@
 // Where the boxes and arrows of the service map stand: callers before those they call, layer by layer.
-import type { ServiceMap } from "./api.ts";
+import type { ServiceMap } from "../common/api.ts";
 
 export const NODE = { width: 176, height: 84 };
 const GAP = { arrow: 250, beside: 24, label: 30 };

@@ -1,5 +1,5 @@
 // The filters in the address of the traces view -> the parameters of the read API's /api/summaries.
-import type { Params } from "./router.ts";
+import type { Params } from "../common/router.ts";
 
 export function summariesQuery(params: URLSearchParams, limit: number): Params {
   const of = (name: string): string => params.get(name) ?? "";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ServiceMap } from "./api.ts";
+import type { ServiceMap } from "../common/api.ts";
 import { layOut, NODE } from "./map-layout.ts";
 
 const FIGURES = { count: 1, rate: 1, errors: 0, p50: 1, p95: 1, p99: 1 };

@@ -1,10 +1,10 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ago, duration, plural, time } from "../shared/format.ts";
-import { serviceColor } from "./service-color.ts";
-import { type Log, POLL_MS, useQuery } from "./api.ts";
-import { Comparison } from "./comparison.tsx";
-import { Empty, Failure, Icon, ICONS, Service, Tabs } from "./parts.tsx";
-import { address, setParams, traceLink, url } from "./router.ts";
+import { ago, duration, plural, time } from "../../shared/format.ts";
+import { serviceColor } from "../common/service-color.ts";
+import { type Log, POLL_MS, useQuery } from "../common/api.ts";
+import { Comparison } from "../compare/comparison.tsx";
+import { Empty, Failure, Icon, ICONS, Service, Tabs } from "../common/parts.tsx";
+import { address, setParams, traceLink, url } from "../common/router.ts";
 import { SpanDetails } from "./span-details.tsx";
 import { TraceLog } from "./trace-log.tsx";
 import { linked, type Trace, type Tree } from "./trace.ts";

@@ -1,9 +1,9 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { duration, plural } from "../shared/format.ts";
-import { serviceColor } from "./service-color.ts";
-import { setParams } from "./router.ts";
-import { isNarrow } from "./screen.ts";
-import { shortService } from "./titles.ts";
+import { duration, plural } from "../../shared/format.ts";
+import { serviceColor } from "../common/service-color.ts";
+import { setParams } from "../common/router.ts";
+import { isNarrow } from "../common/screen.ts";
+import { shortService } from "../common/titles.ts";
 import { endOf, type Section, type Span, total, type Trace } from "./trace.ts";
 import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
 import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
