@@ -96,7 +96,8 @@ class Trace:
 
     def owners(self) -> dict[tuple[str, str], Span]:
         """Map (span id, service) of log records to spans, by the id with which a span was sent."""
-        return {(str(span.tags.get(SENT_ID, span.span_id)), span.service): span for span in reversed([*walk(self.roots)])}
+        spans = [*walk(self.roots)]
+        return {(str(span.tags.get(SENT_ID, span.span_id)), span.service): span for span in reversed(spans)}
 
 
 @dataclass(frozen=True, slots=True)

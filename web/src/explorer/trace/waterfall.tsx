@@ -3,7 +3,7 @@ import { duration, plural } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
 import { setParams } from "../common/router.ts";
 import { isNarrow } from "../common/screen.ts";
-import { shortService } from "../common/titles.ts";
+import { shortService } from "../common/words.ts";
 import { endOf, type Section, type Span, total, type Trace } from "./trace.ts";
 import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
 import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";

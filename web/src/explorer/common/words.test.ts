@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { goDuration, measured, rate, shortService } from "./titles.ts";
+import { goDuration, measured, rate, shortService } from "./words.ts";
 
 const spaced = (text: string): string => text.replaceAll("\u202f", " ");
 
