@@ -1,6 +1,6 @@
 """A trace as the page draws it, all that takes an algorithm computed: order, depth, clocks, critical path, titles."""
 
-from typing import Any, TypedDict
+from typing_extensions import TypedDict
 
 from waybill_explorer import titles
 from waybill_explorer.trace_tree import (
@@ -15,7 +15,7 @@ from waybill_explorer.trace_tree import (
     time_by_service,
 )
 
-Tags = dict[str, Any]
+Tags = dict[str, str | int | float | bool]
 
 
 class ServiceTime(TypedDict):

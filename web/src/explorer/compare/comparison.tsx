@@ -5,7 +5,7 @@ import { type Summary, useQuery } from "../common/api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
 import { Empty, Failure } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
-import { linked, type Trace, type Tree } from "../trace/trace.ts";
+import { linked, type Trace, type TreeJson } from "../trace/trace.ts";
 
 const CANDIDATES = "60";
 
@@ -16,7 +16,7 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
   const others = (found.data ?? []).filter((other) => other.traceID !== trace.traceID);
   const typical = others.filter((other) => !other.errors).sort((a, b) => a.duration - b.duration);
   const otherId = chosen ?? (typical[Math.floor(typical.length / 2)] ?? others[0])?.traceID ?? null;
-  const asked = useQuery<Tree[]>(otherId && address("/api/trees", { traceID: otherId }));
+  const asked = useQuery<TreeJson[]>(otherId && address("/api/trees", { traceID: otherId }));
   const other = useMemo(() => (asked.data?.[0] ? linked(asked.data[0]) : null), [asked.data]);
   const lines = useMemo(() => (other ? compare(trace, other) : []), [trace, other]);
   if (found.data && !others.length && !chosen) {

@@ -7,7 +7,7 @@ import { Empty, Failure, Icon, ICONS, Service, Tabs } from "../common/parts.tsx"
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { SpanDetails } from "./span-details.tsx";
 import { TraceLog } from "./trace-log.tsx";
-import { linked, type Trace, type Tree } from "./trace.ts";
+import { linked, type Trace, type TreeJson } from "./trace.ts";
 import { Waterfall } from "./waterfall.tsx";
 import { notesOf } from "./waterfall-rows.ts";
 
@@ -31,7 +31,7 @@ export const TracePage = ({ traceId }: { traceId: string }) =>
 function OneTrace({ traceId }: { traceId: string }) {
   const [isOld, setOld] = useState(false);
   const every = isOld ? 0 : POLL_MS;
-  const asked = useQuery<Tree[]>(address("/api/trees", { traceID: traceId }), every);
+  const asked = useQuery<TreeJson[]>(address("/api/trees", { traceID: traceId }), every);
   const logs = useQuery<Log[]>(address("/api/logs", { trace_id: traceId, limit: "10000" }), every);
   const trace = useMemo(() => (asked.data?.[0] ? linked(asked.data[0]) : null), [asked.data]);
   useEffect(() => {

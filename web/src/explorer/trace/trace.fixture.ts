@@ -1,11 +1,11 @@
 // Traces as the server gives them, for tests; times are milliseconds after a moment in 2023.
-import { linked, type Trace, type Tree } from "./trace.ts";
+import { linked, type Trace } from "./trace.ts";
+import type { SpanJson } from "./tree-api.ts";
 
-export const EPOCH = 1_700_000_000_000_000;
-type SpanFacts = Tree["spans"][number];
+const EPOCH = 1_700_000_000_000_000;
 
 /** One span; `parent` is the index of an earlier one. */
-export function span(spanID: string, start: number, duration: number, facts: Partial<SpanFacts> = {}): SpanFacts {
+export function span(spanID: string, start: number, duration: number, options: Partial<SpanJson> = {}): SpanJson {
   return {
     spanID,
     parent: null,
@@ -25,12 +25,12 @@ export function span(spanID: string, start: number, duration: number, facts: Par
     events: [],
     links: [],
     warnings: [],
-    ...facts,
+    ...options,
   };
 }
 
 /** A trace of these spans, each after its parent; the first is the root. */
-export function traceOf(...spans: SpanFacts[]): Trace {
+export function traceOf(...spans: SpanJson[]): Trace {
   return linked({
     traceID: "t",
     start: Math.min(...spans.map((one) => one.start)),
