@@ -1,12 +1,16 @@
 """One engine per process, one session per request, and a probe of readiness; SQLite and PostgreSQL alike."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from weakref import WeakSet
 
 import flask
 import sqlalchemy
 import svcs
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import (
     URL,
     DateTime,
@@ -24,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -47,6 +52,8 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 """Constraint names that a migration can refer to: https://alembic.sqlalchemy.org/en/latest/naming.html"""
+
+_engines: WeakSet[Engine] = WeakSet()
 
 LOCK_WAIT = 5.0
 """Seconds a statement waits for another transaction before it gives up."""
@@ -123,6 +130,7 @@ class Database:
         self._metadata = metadata
         self._migrated = False
         self.engine = _create_engine(make_url(url), pool_size)
+        _engines.add(self.engine)
         readonly = self.engine.execution_options(postgresql_readonly=True)
         self.write = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False, autobegin=False)
         self.read = sessionmaker(readonly, class_=ReadSession, expire_on_commit=False, autobegin=False)
@@ -154,6 +162,22 @@ def write_session() -> Session:
 def read_session() -> Session:
     """Return the request's session for queries."""
     return svcs.flask.get(ReadSession)
+
+
+def _count_connections(_options: CallbackOptions) -> Iterator[Observation]:
+    for engine in _engines:
+        if isinstance(engine.pool, QueuePool):
+            pool = {"pool.name": engine.url.set(username=None, password=None, query={}).render_as_string()}
+            yield Observation(engine.pool.checkedin(), pool | {"state": "idle"})
+            yield Observation(max(0, engine.pool.checkedout()), pool | {"state": "used"})
+
+
+metrics.get_meter(__name__).create_observable_up_down_counter(
+    "db.client.connections.usage",
+    [_count_connections],
+    unit="{connection}",
+    description="Connections of the pool, by state: idle or used",
+)
 
 
 def _create_engine(url: URL, pool_size: int) -> Engine:

@@ -191,7 +191,8 @@ def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
     set_global_response_propagator(TraceResponsePropagator())
     RequestsInstrumentor().instrument(request_hook=lambda span, _request: _hide_client_values(span))
     RedisInstrumentor().instrument()
-    SQLAlchemyInstrumentor().instrument()
+    # Its metric is added to four times per transaction; app/database.py reads the pool once per export instead.
+    SQLAlchemyInstrumentor().instrument(meter_provider=metrics.NoOpMeterProvider())
     # The instrumentor makes a `connect` span of every pool checkout: noise between the statements.
     unwrap(Engine, "connect")
     SystemMetricsInstrumentor(config=PROCESS_METRICS).instrument()

@@ -70,7 +70,7 @@ def test_circuits_that_are_open_are_counted_by_their_dependency(probe: ServicePr
     assert point.attributes == {"service.peer.name": "absent-peer"}
 
 
-def test_connections_in_use_are_never_fewer_than_none(probe: ServiceProcess, receiver: Receiver) -> None:
+def test_connections_of_the_pool_are_observed_by_state(probe: ServiceProcess, receiver: Receiver) -> None:
     for _ in range(20):
         probe.get("/readyz")
         probe.get("/things/98")
@@ -78,4 +78,6 @@ def test_connections_in_use_are_never_fewer_than_none(probe: ServiceProcess, rec
     until(lambda: len(matching(receiver.points[seen:], name="db.client.connections.usage")) >= 4)
     usage = matching(receiver.points, name="db.client.connections.usage")
     assert {point.attributes["state"] for point in usage} == {"idle", "used"}
+    assert {(point.kind, point.unit) for point in usage} == {("sum", "{connection}")}
     assert min(point.value for point in usage) >= 0
+    assert max(point.value for point in usage if point.attributes["state"] == "idle") >= 1
