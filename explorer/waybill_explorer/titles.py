@@ -6,8 +6,6 @@ from functools import lru_cache
 from waybill_explorer.trace_tree import Bottleneck, Span
 
 MAX_CHARACTERS = 4000
-STATEMENTS = ("db.query.text", "db.statement")
-"""The attributes with a database's statement, by the current and the older semantic conventions."""
 SQL = re.compile(
     r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CREATE|ALTER|PRAGMA)\b", re.IGNORECASE
 )
@@ -37,8 +35,8 @@ def bottleneck_title(worst: Bottleneck) -> str:
 
 
 def statement(span: Span) -> str:
-    """Return a database's statement, or nothing."""
-    return next((str(span.tags[key]) for key in STATEMENTS if span.tags.get(key)), "")
+    """Return a database's statement, by the current or the older semantic conventions, or nothing."""
+    return str(span.tags.get("db.query.text") or span.tags.get("db.statement") or "")
 
 
 def is_sql(text: str) -> bool:

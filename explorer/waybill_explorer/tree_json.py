@@ -111,6 +111,7 @@ def tree_json(trace: Trace) -> TreeJson:
     while stack:
         span, parent, depth = stack.pop()
         index = indexes[span.span_id] = len(spans)
+        statement = titles.statement(span)
         spans.append(
             {
                 "spanID": span.span_id,
@@ -122,7 +123,7 @@ def tree_json(trace: Trace) -> TreeJson:
                 "peer": titles.peer(span),
                 "kind": span.kind,
                 "failed": span.failed,
-                "isSql": titles.is_sql(titles.statement(span)),
+                "isSql": bool(statement) and titles.is_sql(statement),
                 "start": span.start,
                 "duration": span.duration,
                 "shift": span.shift,

@@ -30,7 +30,9 @@ export function span(spanID: string, start: number, duration: number, options: P
 }
 
 /** A trace of these spans, each after its parent; the first is the root. */
-export function traceOf(...spans: SpanJson[]): Trace {
+export function traceOf(...given: SpanJson[]): Trace {
+  const spans: SpanJson[] = [];
+  for (const one of given) spans.push({ ...one, depth: one.parent === null ? 0 : spans[one.parent]!.depth + 1 });
   return linked({
     traceID: "t",
     start: Math.min(...spans.map((one) => one.start)),
