@@ -33,9 +33,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 ORDER = (  # service, spans of it in one trace
     ("order-service", ("POST /orders", "process_order", "validate_inventory", "charge_payment", "send_notification")),
-    ("inventory-service", ("POST /reservations", "UPDATE items")),
-    ("payment-service", ("POST /charges",)),
-    ("notification-service", ("POST /notifications",)),
+    ("inventory-service", ("PUT /reservations/<uuid:order_id>", "UPDATE items")),
+    ("payment-service", ("PUT /charges/<uuid:order_id>",)),
+    ("notification-service", ("PUT /notifications/<uuid:order_id>/<string:template>",)),
 )
 SPANS_PER_TRACE = 9
 EXPORT = 512

@@ -106,7 +106,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -150,7 +150,7 @@ def test_503_then_200_is_a_success_after_a_retry_for_an_idempotent_call(
     peer: ServiceClient, server: ScriptedServer
 ) -> None:
     server.script = [problem(503, b"")]
-    peer.call("POST", "/", Greeting, json={}, idempotent=True)
+    peer.call("PUT", "/", Greeting, json={})
     assert len(server.asked_at) == 2
 
 
@@ -594,7 +594,7 @@ def test_a_kept_connection_that_the_peer_has_closed_does_not_fail_an_idempotent_
         """Close at the moment the next request arrives."""
 
     server.script = [hang_up]
-    peer.call("POST", "/", Greeting, json={}, idempotent=True)
+    peer.call("PUT", "/", Greeting, json={})
 
 
 def test_proxy_variables_are_for_the_outside_world(peer: ServiceClient, monkeypatch: pytest.MonkeyPatch) -> None:

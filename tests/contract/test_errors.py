@@ -61,7 +61,7 @@ def test_a_service_whose_database_is_away_says_to_try_later(name: str, monkeypat
     monkeypatch.setattr(conftest, "migrate", lambda _service, _url: None)
     url = f"postgresql://waybill@127.0.0.1:{free_port()}/{name}"
     service = start_service(name, url, **PEERS)
-    operation = next(operation for operation in operations(name) if operation.body)
+    operation = next(operation for operation in operations(name) if operation.takes_body)
     headers = {"Idempotency-Key": "a-key"}
     url = service.url + operation.path
     response = requests.request(operation.method, url, json=operation.body, headers=headers, timeout=20)

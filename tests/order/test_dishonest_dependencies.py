@@ -25,9 +25,9 @@ Body = dict[str, Any]
 PRICE = 1290
 
 
-def honest(path: str, request: Body) -> Body:
-    """What the real services respond with."""
-    order = {"order_id": request.get("order_id")}
+def honest(operation: str, ids: list[str], request: Body) -> Body:
+    """What the real services respond with, to the order and template of the URL."""
+    order = {"order_id": ids[0]} if ids else {}
     responses: dict[str, Callable[[], Body]] = {
         "/items": lambda: {"items": [ITEM]},
         "/reservations": lambda: {
@@ -36,24 +36,28 @@ def honest(path: str, request: Body) -> Body:
             "currency": "EUR",
             "lines": [{**line, "unit_price": PRICE} for line in request["lines"]],
         },
-        "/releases": lambda: {**order, "status": "RELEASED", "currency": None, "lines": []},
+        "/release": lambda: {**order, "status": "RELEASED", "currency": None, "lines": []},
         "/charges": lambda: {
             **order,
             "status": "APPROVED",
             "amount": request["amount"],
             "currency": request["currency"],
         },
-        "/refunds": lambda: {**order, "status": "VOIDED", "amount": None, "currency": None},
-        "/notifications": lambda: {**order, "template": request["template"], "sent_at": datetime.now(UTC).isoformat()},
+        "/refund": lambda: {**order, "status": "VOIDED", "amount": None, "currency": None},
+        "/notifications": lambda: {**order, "template": ids[1], "sent_at": datetime.now(UTC).isoformat()},
     }
-    return responses[path]()
+    return responses[operation]()
 
 
 ITEM = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": PRICE, "currency": "EUR", "stock": 5}
 
 
 class Dependency(ThreadingHTTPServer):
-    """All three services at once; `lie` turns an honest body into what is sent for one path."""
+    """All three services at once; `lie` turns an honest body into what is sent for one operation.
+
+    An operation is named by the last fixed part of its path: /charges for /charges/{order_id}, /refund for
+    /charges/{order_id}/refund.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -69,11 +73,13 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Dependency
 
-    def do_POST(self) -> None:
+    def do_PUT(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
-        self.server.requested.append(self.path)
-        body: Any = honest(self.path, request)
-        lie = self.server.lies.get(self.path)
+        collection, *ids = self.path.removeprefix("/").split("/")
+        operation = f"/{ids.pop() if ids[-1:] in (['release'], ['refund']) else collection}"
+        self.server.requested.append(operation)
+        body: Any = honest(operation, ids, request)
+        lie = self.server.lies.get(operation)
         response = lie(body) if lie else body
         status, content_type, content = (
             response if isinstance(response, tuple) else (200, "application/json", json.dumps(response).encode())
@@ -84,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST
+    do_GET = do_PUT
 
     def log_message(self, *_: object) -> None:
         pass
@@ -216,13 +222,13 @@ def test_an_order_waits_for_a_true_response_and_is_then_confirmed(
 @pytest.mark.parametrize(
     ("path", "lie"),
     [
-        ("/refunds", changed(order_id=OTHER)),
-        ("/refunds", changed(status="APPROVED")),
-        ("/refunds", changed(status="PENDING")),
-        ("/refunds", gateway(404)),
-        ("/releases", changed(order_id=OTHER)),
-        ("/releases", changed(status="HELD")),
-        ("/releases", gateway(404)),
+        ("/refund", changed(order_id=OTHER)),
+        ("/refund", changed(status="APPROVED")),
+        ("/refund", changed(status="PENDING")),
+        ("/refund", gateway(404)),
+        ("/release", changed(order_id=OTHER)),
+        ("/release", changed(status="HELD")),
+        ("/release", gateway(404)),
     ],
 )
 def test_a_compensation_is_done_only_once_the_dependency_says_so(
@@ -244,7 +250,7 @@ def test_a_refund_is_done_in_each_state_in_which_no_money_is_held(
 ) -> None:
     refusal = {"type": "tag:waybill.example,2026:something-new", "title": "Something new", "status": 409}
     dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
-    dependency.lies["/refunds"] = changed(status=status)
+    dependency.lies["/refund"] = changed(status=status)
     assert post_order(service).json()["status"] == "CANCELLED"
 
 

@@ -120,16 +120,16 @@ def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: Serv
     for _ in range(2):
         inventory.get("/items")
         inventory.get("/items/TEA-SENCHA")
-    body = {"order_id": "0b9ff5f2-6d3f-4a43-9d3f-6f0e2a1f2f10"}
-    charge = {**body, "payment_token": "tok_approve", "amount": 1290, "currency": "EUR"}
+    order_id = "0b9ff5f2-6d3f-4a43-9d3f-6f0e2a1f2f10"
+    charge = {"payment_token": "tok_approve", "amount": 1290, "currency": "EUR"}
     for process, path, json in (
-        (payment, "/charges", charge),
-        (payment, "/refunds", body),
-        (payment, "/charges", charge),
-        (inventory, "/releases", body),
-        (inventory, "/releases", body),
+        (payment, f"/charges/{order_id}", charge),
+        (payment, f"/charges/{order_id}/refund", {}),
+        (payment, f"/charges/{order_id}", charge),
+        (inventory, f"/reservations/{order_id}/release", {}),
+        (inventory, f"/reservations/{order_id}/release", {}),
     ):
-        requests.post(process.url + path, json=json, timeout=60)
+        requests.put(process.url + path, json=json, timeout=60)
 
 
 @contextmanager
