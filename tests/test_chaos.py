@@ -20,9 +20,10 @@ from tests.conftest import Shop, open_shop, valkey_server
 from tests.support.dependencies import dependency
 from tests.support.waiting import CAP, until
 from tools.chaos import books
-from tools.chaos.faults import Kind, faults, write_number
+from tools.chaos.faults import faults, write_number
+from tools.chaos.kinds import Kind
 from tools.chaos.load import Answer, Load, SeenOrder, Wish
-from tools.chaos.proxy import Armed, NetworkFault, Proxy
+from tools.chaos.proxy import Armed, Proxy
 from tools.chaos.stack import CLOCK
 
 HOUR = 3600
@@ -81,18 +82,18 @@ def test_a_request_that_meets_no_fault_passes(proxy: Proxy, upstream: Upstream) 
 @pytest.mark.parametrize(
     ("kind", "seconds", "seen", "deliveries"),
     [
-        (NetworkFault.DROP_REQUEST, 0, "lost", 0),
-        (NetworkFault.DROP_ANSWER, 0, "lost", 1),
-        (NetworkFault.LATE_REQUEST, 0.1, "lost", 1),
-        (NetworkFault.DELAY_ANSWER, 0.1, 201, 1),
-        (NetworkFault.DUPLICATE, 0, 201, 2),
-        (NetworkFault.DUPLICATE, 1.1, 201, 2),
-        (NetworkFault.RESET, 0, "lost", 1),
-        (NetworkFault.DRIP, 0.1, "lost", 1),
+        (Kind.DROP_REQUEST, 0, "lost", 0),
+        (Kind.DROP_ANSWER, 0, "lost", 1),
+        (Kind.LATE_REQUEST, 0.1, "lost", 1),
+        (Kind.DELAY_ANSWER, 0.1, 201, 1),
+        (Kind.DUPLICATE, 0, 201, 2),
+        (Kind.DUPLICATE, 1.1, 201, 2),
+        (Kind.RESET, 0, "lost", 1),
+        (Kind.DRIP, 0.1, "lost", 1),
     ],
 )
 def test_a_fault_strikes_one_request(
-    kind: NetworkFault, seconds: float, seen: int | str, deliveries: int, proxy: Proxy, upstream: Upstream
+    kind: Kind, seconds: float, seen: int | str, deliveries: int, proxy: Proxy, upstream: Upstream
 ) -> None:
     fault = Armed(kind, seconds)
     proxy.arm(fault)
@@ -103,7 +104,7 @@ def test_a_fault_strikes_one_request(
 
 
 def test_a_hanging_dependency_answers_nothing_until_it_is_over(proxy: Proxy) -> None:
-    fault = Armed(NetworkFault.HANG, 0)
+    fault = Armed(Kind.HANG, 0)
     proxy.arm(fault)
     seen: list[int | str] = []
     client = Thread(target=lambda: seen.append(outcome(proxy)))

@@ -219,12 +219,12 @@ def jaeger_edges(trace: dict[str, Any]) -> set[Edge]:
 
 
 def test_the_trace_api_shows_the_same_edges(traced_shop: TracedShop) -> None:
-    (trace,) = traced_shop.backend.get(f"/api/traces/{trace_id(traced_shop.approved)}")
+    (trace,) = traced_shop.explorer.get(f"/api/traces/{trace_id(traced_shop.approved)}")
     assert jaeger_edges(trace) == APPROVED
 
 
 def test_the_trace_api_shows_the_link_of_a_recovery(traced_shop: TracedShop) -> None:
-    (trace,) = traced_shop.backend.get(f"/api/traces/{traced_shop.recovery('charge_payment')[0].trace_id}")
+    (trace,) = traced_shop.explorer.get(f"/api/traces/{traced_shop.recovery('charge_payment')[0].trace_id}")
     (process,) = [span for span in trace["spans"] if span["operationName"] == "process_order"]
     follows = [ref["traceID"] for ref in process["references"] if ref["refType"] == "FOLLOWS_FROM"]
     assert follows == [trace_id(traced_shop.recovered)]

@@ -53,7 +53,7 @@ def declined(stack: Stack) -> str:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Backend]:
-    """A local backend to which nothing was sent; to be named before `page`, which is then closed before this stops."""
+    """An explorer to which nothing was sent; to be named before `page`, which is then closed before this stops."""
     backend = start(tmp_path)
     yield backend
     backend.stop()

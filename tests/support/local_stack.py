@@ -42,7 +42,7 @@ class LocalStack:
 
     @property
     def traces_url(self) -> str:
-        """Return the base URL of the read API of the local backend."""
+        """Return the base URL of the read API of the explorer."""
         return self._url("TRACES_PORT")
 
     def url(self, service: str) -> str:

@@ -1,4 +1,4 @@
-"""The services as real processes, sending to a receiver and to the local backend: the runs that tests look at."""
+"""The services as real processes, sending to a receiver and to the explorer: the runs that tests look at."""
 
 import signal
 import sqlite3
@@ -29,7 +29,7 @@ class TracedShop:
     """Four orders, and every signal that they and some refused calls left behind."""
 
     receiver: Receiver
-    backend: Backend
+    explorer: Backend
     processes: list[ServiceProcess]
     approved: requests.Response
     declined: requests.Response
@@ -56,7 +56,7 @@ def trace_id(response: requests.Response) -> str:
     return response.headers["traceresponse"].split("-")[1]
 
 
-def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
+def run_shop(folder: Path, receiver: Receiver, explorer: Backend) -> TracedShop:
     """Bring about what the tests look at, and stop the services, so that everything has been flushed."""
     with ExitStack() as stack:
         cache_url = stack.enter_context(_cache())
@@ -90,7 +90,7 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
             process.process.send_signal(signal.SIGTERM)
         for process in processes:
             process.process.wait(CAP)
-    return TracedShop(receiver, backend, processes, approved, declined, recovered, free)
+    return TracedShop(receiver, explorer, processes, approved, declined, recovered, free)
 
 
 def _order(order: ServiceProcess, key: str, **changes: Any) -> requests.Response:
@@ -160,11 +160,11 @@ def _cache() -> Iterator[str]:
 
 @contextmanager
 def traced_shop_in(folder: Path) -> Iterator[TracedShop]:
-    """The shop after its runs, its services stopped; the local backend, which got it all too, is still up."""
-    (folder / "backend").mkdir()
-    backend = start(folder / "backend")
+    """The shop after its runs, its services stopped; the explorer, which got it all too, is still up."""
+    (folder / "explorer").mkdir()
+    explorer = start(folder / "explorer")
     try:
-        with running_receiver(forward_to=f"http://127.0.0.1:{backend.http_port}") as receiver:
-            yield run_shop(folder, receiver, backend)
+        with running_receiver(forward_to=f"http://127.0.0.1:{explorer.http_port}") as receiver:
+            yield run_shop(folder, receiver, explorer)
     finally:
-        backend.stop()
+        explorer.stop()
