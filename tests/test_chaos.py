@@ -7,7 +7,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -16,8 +15,10 @@ import requests
 from sqlalchemy import Engine, text
 
 from app.database import Database
-from tests.conftest import Shop, open_shop, valkey_server
+from tests.conftest import Shop, running_shop
 from tests.support.dependencies import dependency
+from tests.support.stub_server import Answer as StubAnswer
+from tests.support.stub_server import StubHandler, StubServer, serving
 from tests.support.waiting import CAP, until
 from tools.chaos import books
 from tools.chaos.faults import faults, write_number
@@ -29,34 +30,22 @@ from tools.chaos.stack import CLOCK
 HOUR = 3600
 
 
-class Upstream(ThreadingHTTPServer):
+class Upstream(StubServer):
     """Answers every request and keeps its body."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.bodies: list[bytes] = []
-        bodies = self.bodies
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(201)
-                self.send_header("Content-Length", "4")
-                self.end_headers()
-                self.wfile.write(b"done")
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
+    def answer(self, handler: StubHandler) -> StubAnswer:
+        self.bodies.append(handler.body)
+        return 201, {}, b"done"
 
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    server = Upstream()
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Upstream()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -154,10 +143,8 @@ def test_a_seed_brings_the_same_faults_again() -> None:
 
 @pytest.fixture(scope="module")
 def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
-    with valkey_server() as cache_url:
-        shop = open_shop(new_sqlite, cache_url)
+    with running_shop(new_sqlite) as shop:
         yield shop
-        shop.close()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from sqlalchemy import event
 
 from app import cache
 from app.database import Database
-from tests.conftest import RunningService, start_service, valkey_server
+from tests.conftest import RunningService, start_service
 from tests.support.dependencies import dependency
-from tests.support.servers import free_port
+from tests.support.servers import free_port, valkey_server
 
 SENCHA = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": 1290, "currency": "EUR"}
 

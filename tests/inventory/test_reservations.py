@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from services.inventory.models import Item
-from tests.conftest import RunningService, start_service, valkey_server
+from tests.conftest import RunningService, start_service
+from tests.support.servers import valkey_server
 
 
 @pytest.fixture(scope="module")

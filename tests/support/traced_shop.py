@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import requests
-from fakeredis import TcpFakeServer
 
 from explorer.tests.conftest import Backend, start
 from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.conftest import migrate
-from tests.support.servers import free_port
+from tests.support.servers import valkey_server
 from tests.support.service_process import ServiceProcess, running_service
 from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver
 from tests.support.waiting import CAP, until
@@ -59,7 +57,7 @@ def trace_id(response: requests.Response) -> str:
 def run_shop(folder: Path, receiver: Receiver, explorer: Backend) -> TracedShop:
     """Bring about what the tests look at, and stop the services, so that everything has been flushed."""
     with ExitStack() as stack:
-        cache_url = stack.enter_context(_cache())
+        cache_url = stack.enter_context(valkey_server())
 
         processes: list[ServiceProcess] = []
 
@@ -147,15 +145,6 @@ def _service(folder: Path, receiver: Receiver, name: str, **environment: str) ->
         **environment,
     ) as process:
         yield process
-
-
-@contextmanager
-def _cache() -> Iterator[str]:
-    port = free_port()
-    with TcpFakeServer(("127.0.0.1", port), server_type="valkey") as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"redis://127.0.0.1:{port}/0"
-        server.shutdown()
 
 
 @contextmanager
