@@ -25,7 +25,7 @@ from app.database import Database, write_session
 from local.registry import DATABASES, REGISTRY, SERVICES
 from services.order.clients import Clients
 from services.order.models import Order
-from services.order.use_cases import recover_notifications, recover_orders, watch_orders
+from services.order.recovery import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
 from tests.support.dependencies import dependency
 from tests.support.servers import create_database, free_port, postgresql_server, valkey_server

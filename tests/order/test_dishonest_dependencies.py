@@ -16,7 +16,7 @@ from app import circuit_breaker
 from app.database import write_session
 from services.order.clients import Clients
 from services.order.models import Order
-from services.order.use_cases import recover_notifications, recover_orders
+from services.order.recovery import recover_notifications, recover_orders
 from tests.conftest import LONG_AGO, RunningService, all_services_at, start_service
 from tests.support.stub_server import Answer, StubHandler, StubServer, serving
 
