@@ -33,10 +33,12 @@ def test_a_route_that_is_not_there_is_not_found(service: RunningService, method:
     assert problem_of(response)["status"] == 404
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "MADE-UP"])
+@pytest.mark.parametrize("method", ["other", "PATCH", "DELETE", "TRACE", "MADE-UP"])
 def test_a_method_that_a_route_does_not_have_is_refused_with_those_it_has(
     shop: Shop, operation: Operation, method: str
 ) -> None:
+    if method == "other":
+        method = "PUT" if operation.method == "POST" else "POST"
     url = shop.services[operation.service].url + operation.path
     response = requests.request(method, url, json={}, timeout=10)
     assert response.status_code == 405

@@ -199,5 +199,5 @@ def test_a_card_number_sent_for_a_token_comes_back_nowhere(
     charge(payment, order_id, CARD)
     captured = capfd.readouterr()
     everything = response.text + captured.out + captured.err + caplog.text
-    assert "PUT /charges/<uuid:order_id> 201" in everything
+    assert "PUT /charges/<uuid:order_id> 402" in everything
     assert "4111" not in everything
