@@ -15,7 +15,7 @@ from explorer.tests.conftest import Backend, start
 from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.conftest import migrate
 from tests.support.servers import valkey_server
-from tests.support.service_process import ServiceProcess, running_service
+from tests.support.service_process import ServiceProcess, starting_service
 from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver
 from tests.support.waiting import CAP, until
 
@@ -70,7 +70,7 @@ def run_shop(folder: Path, receiver: Receiver, explorer: Backend) -> TracedShop:
             urls = {REGISTRY[called].variable("URL"): named[called].url for called in REGISTRY[name].calls}
             named[name] = service(name, CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="1", **urls)
         for process in processes:
-            until(process.ready, 30)
+            until(process.ready)
         order, inventory, payment = named["order"], named["inventory"], named["payment"]
 
         _make_free(folder, "CUP-PORCELAIN")
@@ -135,7 +135,7 @@ def _service(folder: Path, receiver: Receiver, name: str, **environment: str) ->
     url = f"sqlite:///{folder}/{name}.db"
     if name in DATABASES:
         migrate(name, url)
-    with running_service(
+    with starting_service(
         f"services.{name}:create_app()",
         folder / f"{name}-{time.monotonic_ns()}",
         DATABASE_URL=url,
