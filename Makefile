@@ -47,7 +47,7 @@ format: .venv/.complete web/node_modules/.complete ## Rewrite the code in its on
 chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
 	@.venv/bin/python -m tools.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
 
-fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the local backend (SEED=1)
+fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the explorer (SEED=1)
 	@.venv/bin/python -m tools.fuzz $(if $(SEED),--seed $(SEED))
 
 generate: .venv/.complete ## Write what services.toml implies into other files, and Grafana's dashboards from their code
@@ -57,8 +57,8 @@ generate: .venv/.complete ## Write what services.toml implies into other files, 
 api-types: .venv/.complete web/node_modules/.complete ## Rebuild the pages' types of the APIs that they call
 	@.venv/bin/python -m tools.api_types
 
-bench: .venv/.complete web/dist/.built ## Measure the local backend and the pages
-	@.venv/bin/python bench/backend.py
+bench: .venv/.complete web/dist/.built ## Measure the explorer and the pages
+	@.venv/bin/python bench/explorer.py
 	@.venv/bin/python -m bench.page
 
 screenshots: .venv/.complete web/dist/.built ## Rebuild the pictures in docs/images; every view goes to .screenshots

@@ -7,12 +7,15 @@ Pattern: https://martinfowler.com/bliki/CircuitBreaker.html
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
+from weakref import WeakSet
 
 from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
 
 logger = logging.getLogger(__name__)
+_breakers: "WeakSet[CircuitBreaker]" = WeakSet()
 
 THRESHOLD = 5
 """Consecutive failures that open the circuit."""
@@ -21,12 +24,6 @@ MAX_PAUSE = 5.0
 """Seconds that the circuit stays open: the first time, and at most; each failed probe doubles them."""
 PROBE_TIMEOUT = 10.0
 """Seconds after which a probe whose outcome was never recorded is replaced by another."""
-
-open_circuits = metrics.get_meter(__name__).create_up_down_counter(
-    "circuit_breaker.open.count",
-    unit="{circuit_breaker}",
-    description="Circuit breakers that are open or half-open, by service.peer.name: their dependency is unavailable.",
-)
 
 
 class CircuitBreaker:
@@ -37,7 +34,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, dependency: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._dependency = dependency
+        self.dependency = dependency
         self._clock = clock
         self._lock = Lock()
         self._failures = 0
@@ -45,6 +42,7 @@ class CircuitBreaker:
         """Seconds; 0 while the circuit is closed."""
         self._next_probe_at = 0.0
         self._probing = False
+        _breakers.add(self)
 
     @property
     def closed(self) -> bool:
@@ -68,7 +66,7 @@ class CircuitBreaker:
                 return False
             self._probing = True
             self._next_probe_at = now + PROBE_TIMEOUT
-        logger.info("circuit breaker half-open: one call to %s is sent as a probe", self._dependency)
+        logger.info("circuit breaker half-open: one call to %s is sent as a probe", self.dependency)
         return True
 
     def succeeded(self) -> None:
@@ -79,25 +77,34 @@ class CircuitBreaker:
             was_closed = self.closed
             self._failures, self._pause, self._probing = 0, 0.0, False
         if not was_closed:
-            open_circuits.add(-1, {"service.peer.name": self._dependency})
-            logger.info("circuit breaker closed: %s responds again", self._dependency)
+            logger.info("circuit breaker closed: %s responds again", self.dependency)
 
     def failed(self) -> None:
         """Record that the dependency was unavailable."""
         with self._lock:
             self._failures += 1
-            was_closed = self.closed
-            if not (self._probing or (was_closed and self._failures >= THRESHOLD)):
+            if not (self._probing or (self.closed and self._failures >= THRESHOLD)):
                 return  # a call that was sent before the circuit opened says nothing new
             self._pause = min(self._pause * 2 or MIN_PAUSE, MAX_PAUSE)
             self._next_probe_at = self._clock() + self._pause
             self._probing = False
             pause, failures = self._pause, self._failures
-        if was_closed:
-            open_circuits.add(1, {"service.peer.name": self._dependency})
         logger.warning(
             "circuit breaker open: %s failed %d times in a row; the next call is sent in %.0f s",
-            self._dependency,
+            self.dependency,
             failures,
             pause,
         )
+
+
+def _count_open(_options: CallbackOptions) -> Iterator[Observation]:
+    for breaker in _breakers:
+        yield Observation(int(not breaker.closed), {"service.peer.name": breaker.dependency})
+
+
+metrics.get_meter(__name__).create_observable_up_down_counter(
+    "circuit_breaker.open.count",
+    [_count_open],
+    unit="{circuit_breaker}",
+    description="Circuit breakers that are open or half-open, by service.peer.name: their dependency is unavailable.",
+)

@@ -1,12 +1,8 @@
 """Base classes of the JSON bodies of every service."""
 
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-JsonUUID = Annotated[UUID, Field(strict=False)]
-"""A UUID in a RequestBody: Flask has decoded the JSON, and pydantic's strict mode takes no string for a UUID then."""
+from pydantic import BaseModel, ConfigDict
 
 
 class RequestBody(BaseModel):

@@ -1,4 +1,4 @@
-"""How heavy and how quick the explorer is: `python -m bench.page`. Chromium, loopback, a backend of its own.
+"""How heavy and how quick the explorer is: `python -m bench.page`. Chromium, loopback, an explorer of its own.
 
 Prints the gzipped weight of each page; for the explorer the time to the first paint with data (list of traces), the
 time until a trace of 10,000 spans is on the screen, and the times of frames while it is scrolled. Medians of RUNS.
@@ -89,9 +89,9 @@ def start_up(browser: Browser) -> None:
     page.close()
 
 
-def fill(backend: Backend) -> str:
+def fill(running: Backend) -> str:
     """Store what is looked at: a hundred small traces and a large one, whose id is returned."""
-    stack: Any = SimpleNamespace(url=lambda _: f"http://127.0.0.1:{backend.http_port}")
+    stack: Any = SimpleNamespace(url=lambda _: f"http://127.0.0.1:{running.http_port}")
     for number in range(100):
         root = span("POST /orders", ms=10 + number)
         send(stack, "order-service", [root, *(span(f"step {n}", parent=root["spanId"]) for n in range(20))])
@@ -108,11 +108,11 @@ def main() -> None:
     for page in ("explorer", "storefront"):
         report(f"weight of the {page}, gzipped", weight(page), "kB", LIMITS["weight"])
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        backend = start(Path(folder))
+        running = start(Path(folder))
         executable = next(filter(None, map(shutil.which, CHROMIUM)))
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         try:
-            large, base = fill(backend), f"http://127.0.0.1:{backend.traces_port}"
+            large, base = fill(running), f"http://127.0.0.1:{running.traces_port}"
             start_up(browser)
             first, again, _ = visits(browser, base, ".trace-list .trace-row")
             report("first paint with data, first visit", first, "ms", LIMITS["list"])
@@ -127,7 +127,7 @@ def main() -> None:
             report("frame while scrolling, longest", frames[-1], "ms", 2 * LIMITS["frame"])
         finally:
             browser.close()
-            backend.stop()
+            running.stop()
 
 
 if __name__ == "__main__":

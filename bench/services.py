@@ -1,7 +1,7 @@
 """Compare two checkouts in one run: `python -m bench.services --against ../other`.
 
 Each checkout starts its own local stack with the Python of its own .venv: one gunicorn worker and eight threads per
-service, SQLite, a card processor that responds immediately, telemetry sent to the stack's own local backend. Short
+service, SQLite, a card processor that responds immediately, telemetry sent to the stack's own explorer. Short
 rounds of POST /orders, GET /orders/{id} and GET /items alternate between the two, so that other load on the machine
 affects both. Each pair of rounds gives one ratio, and the median of these is the figure. CPU is that of the four
 services' processes, read a moment after each round, when the last of its telemetry has left.

@@ -210,7 +210,7 @@ def _backend(settings: LocalSettings) -> Finding:
     stats = body.get("data") if isinstance(body, dict) else None
     where = f"{HOST}:{settings.traces_port}"
     if not isinstance(stats, dict):
-        return Finding("ok", "trace backend", f"{where} answers (no statistics: not the local backend)")
+        return Finding("ok", "trace backend", f"{where} answers (no statistics: not the explorer)")
     text = f"{where}  " + ", ".join(f"{stats[key]:,} {key}" for key in ("spans", "logs", "points") if key in stats)
     if stats.get("refused"):
         fix = "it was sent more than it can store: lower the load, or look at the disk"

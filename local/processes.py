@@ -10,14 +10,9 @@ from local.registry import DATABASES, REGISTRY, SERVICES, Service
 from local.settings import HOST, LocalSettings
 
 PYTHON = sys.executable
-COLORS = {
-    "order-service": 1,
-    "payment-service": 2,
-    "inventory-service": 3,
-    "notification-service": 4,
-    "storefront": 5,
-}
-"""The number of each service's color in the explorer."""
+STOREFRONT_COLOR = 5
+LOG_COLORS = ("bright_blue", "dark_orange", "green", "magenta", "yellow", "bright_black", "cyan", "orange4")
+"""The terminal's names of the explorer's colors 1 to 8, as near as they come."""
 ONE_PER_SERVICE = ("OTEL_SERVICE_NAME",)
 """Variables that name one process: set in the shell, they would make one service of the four."""
 IDENTITY = ("service.name", "service.instance.id")
@@ -41,13 +36,15 @@ class ProcessSpec:
     depends_on: tuple[str, ...] = ()
     """Processes that are stopped after this one."""
     links: Mapping[str, str] = field(default_factory=dict)
+    color: str = "bright_black"
+    """The terminal color of its name before its log lines."""
 
 
 def process_table(settings: LocalSettings) -> tuple[ProcessSpec, ...]:
-    """Return the whole local stack: the backend, the cache, the migrations, and each service after those it calls."""
+    """Return the whole local stack: the explorer, the cache, the migrations, and each service after those it calls."""
     return (
         ProcessSpec(
-            name="local-backend",
+            name="explorer",
             command=(PYTHON, "-m", "waybill_explorer"),
             ready=f"{_url(settings.traces_port)}/healthz",
             live=f"{_url(settings.traces_port)}/healthz",
@@ -87,7 +84,7 @@ def _service(settings: LocalSettings, service: Service) -> ProcessSpec:
         "WAYBILL_DATA": str(settings.waybill_data),  # by it, `local.ports` tells whose stack a process belongs to
         **{REGISTRY[name].variable("URL"): _url(settings.port(name)) for name in service.calls},
     }
-    depends_on = ["local-backend", *(REGISTRY[name].host for name in service.calls)]
+    depends_on = ["explorer", *(REGISTRY[name].host for name in service.calls)]
     links = {service.host: f"{_url(port)}/openapi.json"}
     if service.database:
         environment["DATABASE_URL"] = settings.database_url(service.name)
@@ -108,6 +105,7 @@ def _service(settings: LocalSettings, service: Service) -> ProcessSpec:
         environment=environment,
         depends_on=tuple(depends_on),
         links=links,
+        color=LOG_COLORS[service.color - 1] if service.color else "white",
     )
 
 
@@ -116,7 +114,11 @@ def _explorer_page(settings: LocalSettings) -> dict[str, str]:
     links = [
         {"title": "Place an order", "url": f"{_url(settings.port(name))}/"} for name in SERVICES if REGISTRY[name].page
     ]
-    page = {"WAYBILL_LINKS": json.dumps(links), "WAYBILL_COLORS": json.dumps(COLORS)}
+    colors = {service.host: service.color for service in REGISTRY.values() if service.color}
+    page = {
+        "WAYBILL_LINKS": json.dumps(links),
+        "WAYBILL_COLORS": json.dumps({**colors, "storefront": STOREFRONT_COLOR}),
+    }
     return {name: os.environ.get(name) or value for name, value in page.items()}
 
 

@@ -27,6 +27,9 @@ class Service(BaseModel):
     """The title of the page that it serves to browsers; with a page, its port is published."""
     database: bool = True
     """Whether it has a database, a folder of migrations and a DATABASE_URL."""
+    color: int | None = Field(default=None, ge=1, le=8)
+    """The number of its color in the explorer; its log lines in the terminal have the nearest one. The explorer chooses
+    one for a service without."""
     memory: int = Field(default=192, gt=0)
     """The memory limit of its container in MiB."""
 

@@ -1,12 +1,13 @@
 """Settings of the local stack, read from the environment and from `.env` (the environment wins)."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, Field, ValidationError, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.registry import DATABASES, REGISTRY
+from waybill_explorer.client import ClientError
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -53,3 +54,15 @@ class LocalSettings(_ServiceSettings):
     def as_environment(self) -> dict[str, str]:
         """Return these settings as the variables from which a child process reads the same ones."""
         return {name.upper(): str(value) for name, value in self.model_dump(exclude_none=True).items()}
+
+
+SettingsT = TypeVar("SettingsT", bound=LocalSettings)
+
+
+def read_settings(kind: type[SettingsT]) -> SettingsT:
+    """Return settings of a kind. Raise a ClientError that names the variable."""
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ClientError(f"{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}") from error

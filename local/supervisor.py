@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,7 +35,6 @@ LATE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 BACKOFF_SECONDS = 0.5
 GIVE_UP_AFTER = 5
-COLORS = ("magenta", "bright_black", "cyan", "green", "bright_blue", "yellow")
 
 
 def up(settings: LocalSettings, *, logs: bool = False, after_ready: Callable[[], None] | None = None) -> int:
@@ -116,8 +114,7 @@ class Supervisor:
         began = time.monotonic()
         self.group.keep_guard()
         self.children = [
-            Child(spec, self.data / "logs", self._log_viewer(spec.name, color))
-            for spec, color in zip(self.specs, cycle(COLORS), strict=False)
+            Child(spec, self.data / "logs", self._log_viewer(spec.name, spec.color)) for spec in self.specs
         ]
         with self.console.status("Starting") as status:
             for child in list(self.children):
@@ -254,7 +251,7 @@ class Supervisor:
             self._say((f"{path} could not be written: {error.strerror}", "yellow"))
 
     def _stop(self) -> None:
-        """Stop each process after those that depend on it: the backend last, so that it receives all telemetry."""
+        """Stop each process after those that depend on it: the explorer last, so that it receives all telemetry."""
         running = [child for child in self.children if child.alive]
         if running:
             self._say("Stopping (press Ctrl-C again to stop immediately)")

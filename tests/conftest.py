@@ -25,10 +25,10 @@ from app.database import Database, write_session
 from local.registry import DATABASES, REGISTRY, SERVICES
 from services.order.clients import Clients
 from services.order.models import Order
-from services.order.use_cases import recover_notifications, recover_orders, watch_orders
+from services.order.recovery import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
 from tests.support.dependencies import dependency
-from tests.support.servers import create_database, free_port, postgresql_server
+from tests.support.servers import create_database, free_port, postgresql_server, valkey_server
 
 if TYPE_CHECKING:
     from tests.support.traced_shop import TracedShop
@@ -87,21 +87,6 @@ def cache_url() -> Iterator[str]:
     """A Valkey stand-in on a free port."""
     with valkey_server() as url:
         yield url
-
-
-@contextmanager
-def valkey_server() -> Iterator[str]:
-    """Run a Valkey stand-in on a free port; its URL."""
-    from fakeredis import TcpFakeServer
-
-    port = free_port()
-    server = TcpFakeServer(("127.0.0.1", port), server_type="valkey")
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"redis://127.0.0.1:{port}/0"
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 @dataclass
@@ -258,10 +243,8 @@ def all_services_at(url: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def shop(new_database: Callable[[str], str]) -> Iterator[Shop]:
     """The whole shop, with a card processor that answers at once; the tests of a module share it."""
-    with valkey_server() as cache_url:
-        shop = open_shop(new_database, cache_url)
+    with running_shop(new_database) as shop:
         yield shop
-        shop.close()
 
 
 @pytest.fixture(scope="session")
@@ -271,6 +254,15 @@ def traced_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TracedSho
 
     with traced_shop_in(tmp_path_factory.mktemp("shop")) as shop:
         yield shop
+
+
+@contextmanager
+def running_shop(new_database: Callable[[str], str]) -> Iterator[Shop]:
+    """Run every service of the registry, each with the URLs of those that it calls, and a cache."""
+    with valkey_server() as cache_url:
+        shop = open_shop(new_database, cache_url)
+        yield shop
+        shop.close()
 
 
 def open_shop(new_database: Callable[[str], str], cache_url: str) -> Shop:

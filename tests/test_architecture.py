@@ -41,6 +41,8 @@ BREACHES = {
     f"services/{NAME}/settings.py": ("services.order.settings", "services.NAME.settings -> services.order.settings"),
     f"services/{NAME}/use_cases.py": (f"services.{NAME}.routes", "services.NAME.use_cases -> services.NAME.routes"),
     f"services/{NAME}/channels.py": (f"services.{NAME}.use_cases", "services.NAME.channels -> services.NAME.use_cases"),
+    f"services/{NAME}/recovery.py": (f"services.{NAME}.use_cases", "services.NAME.recovery -> services.NAME.use_cases"),
+    f"services/{NAME}/saga.py": (f"services.{NAME}.recovery", "services.NAME.saga -> services.NAME.recovery"),
     f"services/{NAME}/models.py": ("flask", "services.NAME.models -> flask"),
     "local/load.py": ("waybill_explorer.store", "local.load -> waybill_explorer.store"),
     f"services/{NAME}/pricing.py": ("werkzeug", "services.NAME.pricing -> werkzeug"),

@@ -59,7 +59,7 @@ def test_the_shop_links_to_the_forwarded_addresses(monkeypatch: pytest.MonkeyPat
 
     assert order.environment["PAGE_TRACES_URL"] == "https://fluffy-tea-16686.app.github.dev"
     assert order.environment["PAGE_OTLP_ENDPOINT"] == "https://fluffy-tea-4318.app.github.dev"
-    (explorer,) = (spec for spec in process_table(settings) if spec.name == "local-backend")
+    (explorer,) = (spec for spec in process_table(settings) if spec.name == "explorer")
     for name in ("WAYBILL_CORS_ORIGINS", "WAYBILL_ALLOWED_HOSTS"):
         assert environment(explorer)[name] == variables[name]
 

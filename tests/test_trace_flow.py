@@ -21,14 +21,14 @@ VALIDATE: Row = ("order", "INTERNAL", "validate_inventory")
 CHARGE: Row = ("order", "INTERNAL", "charge_payment")
 NOTIFY: Row = ("order", "INTERNAL", "send_notification")
 RELEASE: Row = ("order", "INTERNAL", "release_inventory")
-POST: Row = ("order", "CLIENT", "POST")
-RESERVATIONS: Row = ("inventory", "SERVER", "POST /reservations")
+PUT: Row = ("order", "CLIENT", "PUT")
+RESERVATIONS: Row = ("inventory", "SERVER", "PUT /reservations/<uuid:order_id>")
 RESERVE: Row = ("inventory", "INTERNAL", "reserve_stock")
-RELEASES: Row = ("inventory", "SERVER", "POST /releases")
+RELEASES: Row = ("inventory", "SERVER", "PUT /reservations/<uuid:order_id>/release")
 RELEASE_STOCK: Row = ("inventory", "INTERNAL", "release_stock")
-CHARGES: Row = ("payment", "SERVER", "POST /charges")
+CHARGES: Row = ("payment", "SERVER", "PUT /charges/<uuid:order_id>")
 AUTHORIZE: Row = ("payment", "INTERNAL", "authorize_card")
-NOTIFICATIONS: Row = ("notification", "SERVER", "POST /notifications")
+NOTIFICATIONS: Row = ("notification", "SERVER", "PUT /notifications/<uuid:order_id>/<string:template>")
 DELIVER: Row = ("notification", "INTERNAL", "deliver")
 
 
@@ -38,7 +38,7 @@ def sql(service: str, verb: str) -> Row:
 
 def calls(step: Row, server: Row) -> list[Edge]:
     """A step of the order that calls a peer."""
-    return [(PROCESS, step), (step, POST), (POST, server)]
+    return [(PROCESS, step), (step, PUT), (PUT, server)]
 
 
 RECORD: list[Edge] = [(PROCESS, sql("order", verb)) for verb in ("BEGIN", "SELECT", "UPDATE")]
@@ -142,7 +142,7 @@ def test_a_declined_card_is_an_error_where_it_was_declined_and_up_to_the_order(t
     assert failed == {
         PROCESS: "canceled: payment_declined",
         CHARGE: failed[CHARGE],
-        POST: "",
+        PUT: "",
         AUTHORIZE: "the card was declined",
     }
     assert "402" in failed[CHARGE]
@@ -156,7 +156,7 @@ def test_an_order_whose_dependency_was_unavailable_is_resumed_in_a_trace_linked_
 ) -> None:
     first = traced_shop.trace(traced_shop.recovered)
     attempts = [span for span in first if span.parent_id == step(first, "charge_payment").span_id]
-    assert [(span.kind, span.name, span.status) for span in attempts] == [("CLIENT", "POST", "ERROR")] * 3
+    assert [(span.kind, span.name, span.status) for span in attempts] == [("CLIENT", "PUT", "ERROR")] * 3
     (root,) = [span for span in first if not span.parent_id]
     for later, expected in (("charge_payment", CHARGED_LATER), ("send_notification", NOTIFIED_LATER)):
         spans = traced_shop.recovery(later)
@@ -219,12 +219,12 @@ def jaeger_edges(trace: dict[str, Any]) -> set[Edge]:
 
 
 def test_the_trace_api_shows_the_same_edges(traced_shop: TracedShop) -> None:
-    (trace,) = traced_shop.backend.get(f"/api/traces/{trace_id(traced_shop.approved)}")
+    (trace,) = traced_shop.explorer.get(f"/api/traces/{trace_id(traced_shop.approved)}")
     assert jaeger_edges(trace) == APPROVED
 
 
 def test_the_trace_api_shows_the_link_of_a_recovery(traced_shop: TracedShop) -> None:
-    (trace,) = traced_shop.backend.get(f"/api/traces/{traced_shop.recovery('charge_payment')[0].trace_id}")
+    (trace,) = traced_shop.explorer.get(f"/api/traces/{traced_shop.recovery('charge_payment')[0].trace_id}")
     (process,) = [span for span in trace["spans"] if span["operationName"] == "process_order"]
     follows = [ref["traceID"] for ref in process["references"] if ref["refType"] == "FOLLOWS_FROM"]
     assert follows == [trace_id(traced_shop.recovered)]

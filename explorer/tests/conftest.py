@@ -55,7 +55,8 @@ class Backend:
     def export(self, signal: str, body: bytes) -> bytes:
         """Send over gRPC."""
         with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
-            return bytes(channel.unary_unary(f"/{SERVICES[signal]}/Export")(body, timeout=10))
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICES[signal]}/Export")
+            return call(body, timeout=10)
 
     def ask(self, path: str, **parameters: Any) -> requests.Response:
         return requests.get(f"http://127.0.0.1:{self.traces_port}{path}", parameters, timeout=10, allow_redirects=False)
@@ -173,7 +174,7 @@ def span(
     """Make a span that begins `at` ns and lasts `ms`."""
     fields.setdefault("span_id", secrets.token_bytes(8))
     fields["attributes"] = attributes(fields.get("attributes", {}))
-    times = {"start_time_unix_nano": at, "end_time_unix_nano": at + ms * 1_000_000}
+    times: dict[str, Any] = {"start_time_unix_nano": at, "end_time_unix_nano": at + ms * 1_000_000}
     return Span(trace_id=trace_id, name=name, parent_span_id=parent, **times, **fields)
 
 

@@ -54,7 +54,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder / "venv"), "UV_OFFLINE": "1"}
 
     def uv(*arguments: object) -> None:
-        command = [UV, *map(str, arguments), "--quiet"]
+        command = [str(UV), *map(str, arguments), "--quiet"]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
 
     uv("build", "--wheel", "--out-dir", folder, EXPLORER)

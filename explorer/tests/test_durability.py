@@ -80,7 +80,9 @@ def test_while_the_file_is_locked_exports_are_refused_and_reads_answered(launch:
         with pytest.raises(grpc.RpcError) as error:
             backend.export("traces", export())
         assert error.value.code() is grpc.StatusCode.UNAVAILABLE
-        details = dict(error.value.trailing_metadata())["grpc-status-details-bin"]
+        (details,) = (
+            entry.value for entry in error.value.trailing_metadata() if entry.key == "grpc-status-details-bin"
+        )
         assert Status.FromString(details).details[0].type_url.endswith("google.rpc.RetryInfo")
         assert stored_spans(backend) == 1
     assert backend.post("traces", export()).status_code == 200

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -174,7 +175,7 @@ def test_loopback_and_configured_names_are_served(launch: Launch) -> None:
 
 
 def test_an_error_in_json_names_the_field(backend: Backend) -> None:
-    def message(one: dict) -> str:
+    def message(one: dict[str, Any]) -> str:
         body = {"resourceSpans": [{"scopeSpans": [{"spans": []}, {"spans": [{}, one]}]}]}
         return str(backend.post("traces", json.dumps(body), JSON).json()["message"])
 

@@ -1,6 +1,7 @@
 """Logs: found by trace, service, level and text."""
 
 import secrets
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,9 @@ def talker(backend: Backend) -> str:
         ({"start": START // 1000 + 13_000, "end": START // 1000 + 17_000}, ["error", "warn"]),
     ],
 )
-def test_logs_are_found_newest_first(backend: Backend, talker: str, parameters: dict, expected: list[str]) -> None:
+def test_logs_are_found_newest_first(
+    backend: Backend, talker: str, parameters: dict[str, Any], expected: list[str]
+) -> None:
     found = backend.get("/api/logs", service=talker, **parameters)
     assert [record["body"] for record in found] == [f"This is {level}" for level in expected]
 

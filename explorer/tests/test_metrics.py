@@ -19,7 +19,7 @@ def name() -> str:
     return f"metric.{secrets.token_hex(4)}"
 
 
-def counter(backend: Backend, name: str, points: list[tuple], instance: str = "1", **options: Any) -> None:
+def counter(backend: Backend, name: str, points: list[tuple[Any, ...]], instance: str = "1", **options: Any) -> None:
     """Send points (seconds after START, value, attributes, start in seconds) of a sum."""
     request, found = metrics("metered", instance)
     metric = found.add(name=name, unit="1", description="Things that happened")

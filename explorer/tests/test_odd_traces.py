@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from waybill_explorer.trace_tree import read_trace, walk
 
@@ -67,7 +67,7 @@ def test_different_spans_with_one_id_are_all_kept(backend: Backend, service: str
 def test_a_span_sent_again_in_another_batch_counts_once(backend: Backend, service: str) -> None:
     trace_id = secrets.token_bytes(16)
     first, second = span(trace_id, "first"), span(trace_id, "second")
-    first.status.code = 2
+    first.status.code = Status.STATUS_CODE_ERROR
     backend.send(spans(service, first))
     backend.send(spans(service, first, second, first))
     backend.export("traces", spans(service, second, resource={"added.by": "a Collector"}).SerializeToString())

@@ -6,6 +6,8 @@ import http.client
 import json
 import secrets
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 import grpc
 import pytest
@@ -17,13 +19,14 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from waybill_explorer.decode import MAX_BODY
+from waybill_explorer.receiver import SERVICES
 
 from .conftest import JSON, PROTOBUF, START, Backend, attributes, logs, span, spans
 
 ALL_SIGNALS = pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
 
 
-def otlp_json(trace_id: bytes, service: str) -> dict:
+def otlp_json(trace_id: bytes, service: str) -> dict[str, Any]:
     """Write a request as the specification's OTLP/JSON: ids in hex, 64-bit integers as text, enums as numbers."""
     attribute = {"key": "service.name", "value": {"stringValue": service}}
     one = {
@@ -59,7 +62,7 @@ def test_gzip_is_understood_over_grpc_and_http(backend: Backend, service: str) -
     body = gzip.compress(spans(service, span(first)).SerializeToString())
     assert backend.post("traces", body, PROTOBUF | {"Content-Encoding": "gzip"}).status_code == 200
     with grpc.insecure_channel(f"127.0.0.1:{backend.grpc_port}", compression=grpc.Compression.Gzip) as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICES['traces']}/Export")
         export(spans(service, span(second)).SerializeToString(), timeout=5)
     found = {trace["traceID"] for trace in backend.get("/api/traces", service=service)}
     assert found == {first.hex(), second.hex()}
@@ -79,7 +82,7 @@ def test_json_has_hex_ids_and_unknown_fields_are_ignored(backend: Backend, servi
 
 
 def test_a_browser_may_send_from_a_local_page_only(backend: Backend) -> None:
-    def preflight(origin: str) -> dict:
+    def preflight(origin: str) -> Mapping[str, str]:
         headers = {
             "Origin": origin,
             "Access-Control-Request-Method": "POST",
@@ -123,7 +126,7 @@ def test_a_body_that_is_not_protobuf_is_refused_with_the_reason(backend: Backend
     with pytest.raises(grpc.RpcError) as refused:
         backend.export(signal, b"\xff\xff not protobuf")
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "in protobuf" in refused.value.details()
+    assert "in protobuf" in (refused.value.details() or "")
 
 
 @pytest.mark.parametrize(

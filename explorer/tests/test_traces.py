@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from waybill_explorer.ingest import NO_SERVICE
 
@@ -32,7 +33,8 @@ def test_a_trace_is_given_as_jaeger_gives_it(backend: Backend, service: str) -> 
         },
         trace_state="a=b",
     )
-    work.status.code, work.status.message = 2, "it broke"
+    work.status.code = Status.STATUS_CODE_ERROR
+    work.status.message = "it broke"
     work.events.add(time_unix_nano=START + 2000, name="exception").attributes.add(
         key="exception.type", value=any_value("ValueError")
     )
@@ -136,7 +138,7 @@ def shop(backend: Backend) -> str:
             attributes={"order.id": f"order-{n}", "n": n, "even": n % 2 == 0},
         )
         if n % 10 == 0:
-            one.status.code = 2
+            one.status.code = Status.STATUS_CODE_ERROR
         backend.send(spans(service, one, resource={"deployment.environment.name": f"env-{n % 3}"}))
     return service
 

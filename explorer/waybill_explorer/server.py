@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, request
-from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
+from google.rpc.code_pb2 import Code
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import ParseException
 

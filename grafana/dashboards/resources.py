@@ -17,7 +17,7 @@ def dashboard() -> Dashboard:
             "Is it the machine?": machine(),
             "Processes": processes(),
             "gunicorn": gunicorn(),
-            "Database pool and cache": pool_and_cache(),
+            "Database pool, cache and dependencies": dependencies(),
         },
         (kit.services_of(kit.PROMETHEUS, "label_values(process_thread_count, job)"),),
     )
@@ -129,8 +129,8 @@ def gunicorn() -> list[kit.Panel]:
     ]
 
 
-def pool_and_cache() -> list[kit.Panel]:
-    """Return panels of what requests wait for inside a process."""
+def dependencies() -> list[kit.Panel]:
+    """Return panels of what requests wait for, or no longer wait for."""
     return [
         kit.lines(
             "Connections to databases",
@@ -155,5 +155,14 @@ def pool_and_cache() -> list[kit.Panel]:
             "ops",
             kit.promql("sum by (cache_result) (rate(cache_operations_total[$__rate_interval]))", "{{cache_result}}"),
             stacked=True,
+        ),
+        kit.lines(
+            "Open circuits",
+            "Workers that send nothing to a dependency for 1 to 5 s, since it failed five times in a row.",
+            "none",
+            kit.promql(
+                f"sum by (job, service_peer_name) (circuit_breaker_open_count{{{OF_SERVICE}}})",
+                "{{job}} to {{service_peer_name}}",
+            ),
         ),
     ]

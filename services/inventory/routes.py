@@ -1,5 +1,6 @@
 """HTTP <-> Python for items and reservations, nothing else."""
 
+from http import HTTPStatus
 from typing import Any
 
 import svcs
@@ -16,27 +17,43 @@ from services.inventory.schemas import (
     ItemResponse,
     NewRelease,
     NewReservation,
+    ReservationPath,
     ReservationResponse,
 )
 
 blueprint = APIBlueprint("inventory", __name__)
 
 
-@blueprint.post(
-    "/reservations", responses={200: ReservationResponse, **problem_responses(400, 409, 413, 415, 422, 503)}
+@blueprint.put(
+    "/reservations/<uuid:order_id>",
+    responses={
+        200: ReservationResponse,
+        201: ReservationResponse,
+        **problem_responses(400, 404, 409, 413, 415, 422, 503),
+    },
 )
-def post_reservation(body: NewReservation) -> dict[str, Any]:
-    """Set stock aside for an order, all lines or none; the same call again changes nothing."""
+def put_reservation(path: ReservationPath, body: NewReservation) -> tuple[dict[str, Any], int]:
+    """Reserve stock for an order, all lines or none.
+
+    201 if this request reserved it, 200 if it was reserved before.
+    """
     quantities = {line.sku: line.quantity for line in body.lines}
-    reservation = use_cases.reserve(write_session(), svcs.flask.get(Cache), body.order_id, quantities)
-    return ReservationResponse.of(reservation)
+    reservation, created = use_cases.reserve(write_session(), svcs.flask.get(Cache), path.order_id, quantities)
+    return ReservationResponse.of(reservation), HTTPStatus.CREATED if created else HTTPStatus.OK
 
 
-@blueprint.post("/releases", responses={200: ReservationResponse, **problem_responses(400, 413, 415, 422, 503)})
-def post_release(body: NewRelease) -> dict[str, Any]:
-    """Put an order's stock back; the same call again changes nothing."""
-    reservation = use_cases.release(write_session(), svcs.flask.get(Cache), body.order_id)
-    return ReservationResponse.of(reservation)
+@blueprint.put(
+    "/reservations/<uuid:order_id>/release",
+    responses={200: ReservationResponse, 201: ReservationResponse, **problem_responses(400, 404, 413, 415, 422, 503)},
+)
+def put_release(path: ReservationPath, body: NewRelease) -> tuple[dict[str, Any], int]:  # noqa: ARG001 - is checked
+    """Release an order's stock.
+
+    201 if this request released it, or voided in advance a reservation that has not arrived; 200 if it was released
+    before.
+    """
+    reservation, created = use_cases.release(write_session(), svcs.flask.get(Cache), path.order_id)
+    return ReservationResponse.of(reservation), HTTPStatus.CREATED if created else HTTPStatus.OK
 
 
 @blueprint.get("/items/<string:sku>", responses={200: ItemResponse, **problem_responses(404, 422, 503)})

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.schemas import JsonUUID, RequestBody, ResponseBody
+from app.schemas import RequestBody, ResponseBody
 from services.inventory.models import ReservationStatus
 
 SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{0,31}$"
@@ -24,17 +24,20 @@ def _each_sku_once(lines: list[NewReservationLine]) -> list[NewReservationLine]:
     return lines
 
 
-class NewReservation(RequestBody):
-    """What POST /reservations takes."""
+class ReservationPath(BaseModel):
+    """The reservation of a URL: an order has one."""
 
-    order_id: JsonUUID
+    order_id: UUID
+
+
+class NewReservation(RequestBody):
+    """What PUT /reservations/{order_id} takes."""
+
     lines: Annotated[list[NewReservationLine], AfterValidator(_each_sku_once)] = Field(min_length=1, max_length=20)
 
 
 class NewRelease(RequestBody):
-    """What POST /releases takes."""
-
-    order_id: JsonUUID
+    """What PUT /reservations/{order_id}/release takes: an object without fields."""
 
 
 class ReservationLineResponse(ResponseBody):

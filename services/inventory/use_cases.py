@@ -28,9 +28,12 @@ from services.inventory.telemetry import releases, reservations, tracer
 CATALOGUE_KEY = "catalogue"
 
 
-def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dict[str, int]) -> Reservation:
+def reserve(
+    session: Session, cache: Cache, order_id: uuid.UUID, quantities: dict[str, int]
+) -> tuple[Reservation, bool]:
     """Set the stock of `quantities` (pieces by sku) aside for the order, or find that this was done before.
 
+    Return the reservation, and whether this call made it.
     Raises UnknownItem, MixedCurrencies, OutOfStock, ReservationReleased or ReservationDiffers; it then changes nothing.
     """
     with tracer.start_as_current_span("reserve_stock", attributes={"order.id": str(order_id)}) as span:
@@ -39,17 +42,20 @@ def reserve(session: Session, cache: Cache, order_id: uuid.UUID, quantities: dic
             reservation, outcome = _reserve_once(session, order_id, quantities)
         _count_reservation(span, outcome)
     _forget(cache, quantities)
-    return reservation
+    return reservation, outcome == "held"
 
 
-def release(session: Session, cache: Cache, order_id: uuid.UUID) -> Reservation:
-    """Release the order's stock. A reservation that has not arrived yet is voided in advance."""
+def release(session: Session, cache: Cache, order_id: uuid.UUID) -> tuple[Reservation, bool]:
+    """Release the order's stock. A reservation that has not arrived yet is voided in advance.
+
+    Return the reservation, and whether this call released or voided it.
+    """
     with tracer.start_as_current_span("release_stock", attributes={"order.id": str(order_id)}) as span:
         reservation, outcome = _release_once(session, order_id)
         span.set_attribute("inventory.outcome", outcome)
         releases.add(1, {"inventory.outcome": outcome})
     _forget(cache, reservation.quantities())
-    return reservation
+    return reservation, outcome != "repeated"
 
 
 def get_item(session: Session, cache: Cache, sku: str) -> ItemResponse | None:

@@ -3,17 +3,25 @@
 import uuid
 from datetime import datetime
 from enum import StrEnum
+from http import HTTPStatus
 
 from sqlalchemy import MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.database import NAMING_CONVENTION, UtcDateTime, string_enum
+from app.problems import ProblemError
 
 
 class Template(StrEnum):
     """What there is to tell."""
 
     ORDER_CONFIRMED = "order_confirmed"
+
+
+class NotificationDiffers(
+    ProblemError, name="notification-differs", status=HTTPStatus.CONFLICT, title="Notification differs"
+):
+    """The order already has this notification, for another customer."""
 
 
 class Base(DeclarativeBase):

@@ -3,18 +3,23 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from app.schemas import JsonUUID, RequestBody, ResponseBody
+from app.schemas import RequestBody, ResponseBody
 from services.notification.models import Template
 
 
-class NewNotification(RequestBody):
-    """What POST /notifications takes."""
+class NotificationPath(BaseModel):
+    """The notification of a URL: an order has one of each template."""
 
-    order_id: JsonUUID
+    order_id: UUID
+    template: Template
+
+
+class NewNotification(RequestBody):
+    """What PUT /notifications/{order_id}/{template} takes."""
+
     customer_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", json_schema_extra={"example": "cus_42"})
-    template: Template = Field(strict=False)  # as JsonUUID
 
 
 class NotificationResponse(ResponseBody):

@@ -6,28 +6,34 @@ from sqlalchemy.orm import Session
 
 from app.database import retry_on_conflict
 from services.notification.channels import Channel
-from services.notification.models import Notification
+from services.notification.models import Notification, NotificationDiffers
 from services.notification.telemetry import sent, tracer
 
 
-def notify(session: Session, channel: Channel, notification: Notification) -> Notification:
-    """Record the notification, send it, record that it was sent; what was sent before is not sent again."""
+def notify(session: Session, channel: Channel, notification: Notification) -> tuple[Notification, bool]:
+    """Record the notification, send it, record that it was sent; what was sent before is not sent again.
+
+    Return the notification, and whether this call sent it. Raise NotificationDiffers.
+    """
     recorded = _record(session, notification)
-    if recorded.sent_at is None:
-        _deliver(channel, recorded)
-        with session.begin():
-            recorded.sent_at = datetime.now(UTC)
-    return recorded
+    if recorded.sent_at is not None:
+        return recorded, False
+    _deliver(channel, recorded)
+    with session.begin():
+        recorded.sent_at = datetime.now(UTC)
+    return recorded, True
 
 
 @retry_on_conflict
 def _record(session: Session, notification: Notification) -> Notification:
     with session.begin():
         known = session.get(Notification, (notification.order_id, notification.template))
-        if known is not None:
-            return known
-        session.add(notification)
-    return notification
+        if known is None:
+            session.add(notification)
+            return notification
+    if known.customer_id != notification.customer_id:
+        raise NotificationDiffers(f"order {known.order_id} has the notification {known.template} of another customer")
+    return known
 
 
 def _deliver(channel: Channel, notification: Notification) -> None:

@@ -13,9 +13,9 @@ from services import VERSION
 from services.order.cli import dead_letters
 from services.order.clients import Clients
 from services.order.models import Base
+from services.order.recovery import recover_notifications, recover_orders, watch_orders
 from services.order.routes import blueprint
 from services.order.settings import Settings
-from services.order.use_cases import recover_notifications, recover_orders, watch_orders
 
 
 def create_app() -> Flask:

@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from app.database import read_session, write_session
-from services.order.use_cases import list_dead_letters, retry_dead_letters
+from services.order.recovery import list_dead_letters, retry_dead_letters
 
 dead_letters = AppGroup("dead-letters", help="Orders with a step that cannot succeed until a person fixes the cause.")
 

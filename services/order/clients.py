@@ -109,8 +109,7 @@ class Clients:
         """Set the stock of all lines aside, or none."""
         quantities = {line.sku: line.quantity for line in order.lines}
         lines = [{"sku": sku, "quantity": quantity} for sku, quantity in quantities.items()]
-        body = {"order_id": str(order.id), "lines": lines}
-        reservation = self._inventory.call("POST", "/reservations", Reservation, json=body, idempotent=True)
+        reservation = self._inventory.call("PUT", f"/reservations/{order.id}", Reservation, json={"lines": lines})
         reserved = [(line.sku, line.quantity) for line in reservation.lines]
         _compare(
             self._inventory,
@@ -121,19 +120,13 @@ class Clients:
 
     def release(self, order_id: UUID) -> None:
         """Release reserved stock. A reservation that arrives later is void."""
-        body = {"order_id": str(order_id)}
-        release = self._inventory.call("POST", "/releases", Release, json=body, idempotent=True)
+        release = self._inventory.call("PUT", f"/reservations/{order_id}/release", Release, json={})
         _compare(self._inventory, order_id=(release.order_id, order_id))
 
     def charge(self, order: Order) -> None:
         """Charge the order's total to its payment token."""
-        body = {
-            "order_id": str(order.id),
-            "payment_token": order.payment_token,
-            "amount": order.total,
-            "currency": order.currency,
-        }
-        charge = self._payment.call("POST", "/charges", Charge, json=body, idempotent=True)
+        body = {"payment_token": order.payment_token, "amount": order.total, "currency": order.currency}
+        charge = self._payment.call("PUT", f"/charges/{order.id}", Charge, json=body)
         _compare(
             self._payment,
             order_id=(charge.order_id, order.id),
@@ -143,14 +136,14 @@ class Clients:
 
     def refund(self, order_id: UUID) -> None:
         """Refund the payment. A charge that arrives later is void."""
-        refund = self._payment.call("POST", "/refunds", Refund, json={"order_id": str(order_id)}, idempotent=True)
+        refund = self._payment.call("PUT", f"/charges/{order_id}/refund", Refund, json={})
         _compare(self._payment, order_id=(refund.order_id, order_id))
 
     def notify(self, order: Order) -> None:
         """Have the customer told that the order is confirmed."""
         template = "order_confirmed"
-        body = {"order_id": str(order.id), "customer_id": order.customer_id, "template": template}
-        notification = self._notification.call("POST", "/notifications", Notification, json=body, idempotent=True)
+        path = f"/notifications/{order.id}/{template}"
+        notification = self._notification.call("PUT", path, Notification, json={"customer_id": order.customer_id})
         _compare(
             self._notification,
             order_id=(notification.order_id, order.id),

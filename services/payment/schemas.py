@@ -2,25 +2,28 @@
 
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from app.schemas import JsonUUID, RequestBody, ResponseBody
+from app.schemas import RequestBody, ResponseBody
 from services.payment.models import ChargeStatus
 
 
-class NewCharge(RequestBody):
-    """What POST /charges takes; `amount` in minor units of `currency`."""
+class ChargePath(BaseModel):
+    """The charge of a URL: an order has one."""
 
-    order_id: JsonUUID
+    order_id: UUID
+
+
+class NewCharge(RequestBody):
+    """What PUT /charges/{order_id} takes; `amount` in minor units of `currency`."""
+
     payment_token: str = Field(pattern=r"^tok_[a-z0-9_]{1,60}$", json_schema_extra={"example": "tok_approve"})
     amount: int = Field(ge=1, le=10**12)
     currency: str = Field(pattern=r"^[A-Z]{3}$", json_schema_extra={"example": "EUR"})
 
 
 class NewRefund(RequestBody):
-    """What POST /refunds takes."""
-
-    order_id: JsonUUID
+    """What PUT /charges/{order_id}/refund takes: an object without fields."""
 
 
 class ChargeResponse(ResponseBody):

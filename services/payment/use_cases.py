@@ -31,8 +31,8 @@ STATUS = {
 
 def charge(
     session: Session, processor: Processor, order_id: uuid.UUID, token: str, amount: int, currency: str
-) -> Charge:
-    """Charge the order once, however often this is called.
+) -> tuple[Charge, bool]:
+    """Charge the order once, however often this is called. Return the charge, and whether this call settled it.
 
     Raises CardDeclined, ChargeRefunded, ChargeDiffers, or ProcessorUnavailable if it should be called again.
     """
@@ -45,21 +45,25 @@ def charge(
         attempts=1,
         created_at=datetime.now(UTC),
     )
-    known = _record_attempt(session, asked)
+    known, settled = _record_attempt(session, asked), False
     if known.status is ChargeStatus.PENDING:
         outcome = _authorize(session, processor, known)
         with session.begin():
             session.refresh(known, with_for_update=True)
             if known.status is ChargeStatus.PENDING:
                 known.advance(STATUS[outcome])
-    return _approved(known)
+                settled = True
+    return _approved(known), settled
 
 
-def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charge:
-    """Refund the order's charge. A charge that has not arrived yet is voided in advance."""
-    charge, created = _find_or_void(session, order_id)
-    if created or charge.status not in (ChargeStatus.PENDING, ChargeStatus.APPROVED):
-        return charge
+def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> tuple[Charge, bool]:
+    """Refund the order's charge. A charge that has not arrived yet is voided in advance.
+
+    Return the charge, and whether this call refunded or voided it.
+    """
+    charge, voided = _find_or_void(session, order_id)
+    if voided or charge.status not in (ChargeStatus.PENDING, ChargeStatus.APPROVED):
+        return charge, voided
     with tracer.start_as_current_span("return_money", attributes={"order.id": str(order_id)}) as span:
         kind = processor.refund(session, order_id)
         outcome = "refunded" if kind is EntryKind.REFUND else "voided"
@@ -67,6 +71,7 @@ def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charg
     refunds.add(1, {"payment.outcome": outcome})
     with session.begin():
         session.refresh(charge, with_for_update=True)
+        open_until_now = charge.status in (ChargeStatus.PENDING, ChargeStatus.APPROVED)
         if charge.status is ChargeStatus.PENDING and kind is EntryKind.REFUND:
             charge.advance(ChargeStatus.APPROVED)  # captured, but its outcome was never recorded
         if charge.status is ChargeStatus.PENDING:
@@ -74,7 +79,7 @@ def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> Charg
         elif charge.status is ChargeStatus.APPROVED:
             charge.advance(ChargeStatus.REFUNDED)
     logger.info("charge %s", charge.status, extra={"order.id": str(order_id), "payment.outcome": outcome})
-    return charge
+    return charge, open_until_now
 
 
 @retry_on_conflict

@@ -1,17 +1,15 @@
 """The probe under gunicorn, with everything it can talk to."""
 
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from fakeredis import TcpFakeServer
 from sqlalchemy import create_engine
 
 from tests.app.probe import Base
-from tests.support.servers import free_port
+from tests.support.servers import valkey_server
 from tests.support.service_process import ServiceProcess, running_service
+from tests.support.stub_server import Answer, StubHandler, StubServer, serving
 from tests.support.telemetry_receiver import Receiver, running_receiver
 
 PROBE = "tests.app.probe:create_app()"
@@ -50,35 +48,24 @@ def peer_requests() -> list[dict[str, str]]:
 def peer_url(peer_requests: list[dict[str, str]]) -> Iterator[str]:
     """The shared probe's peer."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            peer_requests.append({name.lower(): text for name, text in self.headers.items()})
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            if self.path == "/half-a-body":
-                self.send_header("Content-Length", "100")
-            self.end_headers()
-            self.wfile.write(b"{}")
+    class Peer(StubServer):
+        def answer(self, handler: StubHandler) -> Answer:
+            peer_requests.append({name.lower(): text for name, text in handler.headers.items()})
+            headers = {"Content-Type": "application/json"}
+            if handler.path == "/half-a-body":
+                headers["Content-Length"] = "100"
+                handler.close_connection = True
+            return 200, headers, b"{}"
 
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Peer()) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
 def session_cache_url() -> Iterator[str]:
     """The shared probe's cache."""
-    port = free_port()
-    with TcpFakeServer(("127.0.0.1", port), server_type="valkey") as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"redis://127.0.0.1:{port}/0"
-        server.shutdown()
+    with valkey_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from app.dependency_errors import (
 )
 from app.http_client import ServiceClient
 from tests.support.servers import free_port
+from tests.support.stub_server import Answer, StubHandler, StubServer, serving
 
 
 class Greeting(BaseModel):
@@ -42,7 +42,6 @@ class Greeting(BaseModel):
 BUSY = 8
 """Seconds that a busy machine may add; without a deadline these calls would take 16 s and more."""
 
-Answer = tuple[int, dict[str, str], bytes]
 JSON = {"Content-Type": "application/json"}
 OK: Answer = (200, JSON, b'{"hello": "world"}')
 REFUSAL = b'{"type": "urn:problem:out-of-stock", "title": "Out of stock", "status": 409, "detail": "2 left"}'
@@ -52,13 +51,13 @@ def problem(status: int, body: bytes, **headers: str) -> Answer:
     return status, {"Content-Type": "application/problem+json", **headers}, body
 
 
-def raw(*parts: bytes, pause: float = 0.0) -> "Callable[[ScriptedHandler], None]":
+def raw(*parts: bytes, pause: float = 0.0) -> Callable[[StubHandler], None]:
     """Send these bytes, and nothing else, for as long as the client listens."""
     return stream(parts, pause)
 
 
-def stream(parts: Iterable[bytes], pause: float = 0.0) -> "Callable[[ScriptedHandler], None]":
-    def send(handler: ScriptedHandler) -> None:
+def stream(parts: Iterable[bytes], pause: float = 0.0) -> Callable[[StubHandler], None]:
+    def send(handler: StubHandler) -> None:
         with suppress(OSError):
             for part in parts:
                 handler.wfile.write(part)
@@ -67,59 +66,26 @@ def stream(parts: Iterable[bytes], pause: float = 0.0) -> "Callable[[ScriptedHan
     return send
 
 
-class ScriptedServer(ThreadingHTTPServer):
+class ScriptedServer(StubServer):
     """Gives the answers of `script` one after the other, then OK; remembers when it was asked and by whom."""
 
-    request_queue_size = 64
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), ScriptedHandler)
-        self.script: list[Answer | Callable[[ScriptedHandler], Answer | None]] = []
+        super().__init__()
+        self.script: list[Answer | Callable[[StubHandler], Answer | None]] = []
         self.asked_at: list[float] = []
         self.clients: set[Any] = set()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class ScriptedHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: ScriptedServer
-
-    def do_GET(self) -> None:
-        # What a client sees of a test's own bytes must not depend on when they are acknowledged.
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.server.asked_at.append(time.monotonic())
-        self.server.clients.add(self.client_address)
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer: Any = self.server.script.pop(0) if self.server.script else OK
-        if callable(answer):
-            answer = answer(self)
-        if answer is None:
-            self.close_connection = True
-            return
-        status, headers, body = answer
-        self.send_response(status)
-        for name, text in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def answer(self, handler: StubHandler) -> Answer | None:
+        self.asked_at.append(time.monotonic())
+        self.clients.add(handler.client_address)
+        answer = self.script.pop(0) if self.script else OK
+        return answer(handler) if callable(answer) else answer
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as scripted:
-        thread = threading.Thread(target=scripted.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(ScriptedServer()) as scripted:
         yield scripted
-        scripted.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -150,7 +116,7 @@ def test_503_then_200_is_a_success_after_a_retry_for_an_idempotent_call(
     peer: ServiceClient, server: ScriptedServer
 ) -> None:
     server.script = [problem(503, b"")]
-    peer.call("POST", "/", Greeting, json={}, idempotent=True)
+    peer.call("PUT", "/", Greeting, json={})
     assert len(server.asked_at) == 2
 
 
@@ -230,7 +196,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 def test_a_peer_that_goes_on_sending_a_little_is_given_up_at_the_deadline(
     new_peer: Callable[..., ServiceClient],
     server: ScriptedServer,
-    script: Callable[[ScriptedHandler], None],
+    script: Callable[[StubHandler], None],
     kept: bool,
 ) -> None:
     peer = new_peer(attempt_timeout=0.15, call_deadline=0.25)
@@ -546,7 +512,7 @@ def test_a_redirect_is_an_invalid_response_and_is_not_followed(peer: ServiceClie
 def test_an_answer_that_breaks_off_is_asked_for_again_if_that_is_safe(
     peer: ServiceClient, server: ScriptedServer
 ) -> None:
-    def half(handler: ScriptedHandler) -> None:
+    def half(handler: StubHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100")
         handler.end_headers()
@@ -568,7 +534,7 @@ def test_calls_one_after_the_other_share_a_connection(peer: ServiceClient, serve
 def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: ServiceClient, server: ScriptedServer) -> None:
     together = threading.Barrier(12)
 
-    def wait_for_all(_handler: ScriptedHandler) -> Answer:
+    def wait_for_all(_handler: StubHandler) -> Answer:
         together.wait(60)
         return OK
 
@@ -582,7 +548,7 @@ def test_the_pool_keeps_as_many_connections_as_it_was_made_for(peer: ServiceClie
 def test_a_kept_connection_that_the_peer_has_closed_does_not_fail_an_idempotent_call(
     peer: ServiceClient, server: ScriptedServer
 ) -> None:
-    def answer_then_hang_up(handler: ScriptedHandler) -> Answer:
+    def answer_then_hang_up(handler: StubHandler) -> Answer:
         handler.close_connection = True  # without saying `Connection: close`
         return OK
 
@@ -590,11 +556,11 @@ def test_a_kept_connection_that_the_peer_has_closed_does_not_fail_an_idempotent_
     peer.call("GET", "/", Greeting)
     peer.call("GET", "/", Greeting)
 
-    def hang_up(_handler: ScriptedHandler) -> None:
+    def hang_up(_handler: StubHandler) -> None:
         """Close at the moment the next request arrives."""
 
     server.script = [hang_up]
-    peer.call("POST", "/", Greeting, json={}, idempotent=True)
+    peer.call("PUT", "/", Greeting, json={})
 
 
 def test_proxy_variables_are_for_the_outside_world(peer: ServiceClient, monkeypatch: pytest.MonkeyPatch) -> None:

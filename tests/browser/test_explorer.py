@@ -53,7 +53,7 @@ def declined(stack: Stack) -> str:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Backend]:
-    """A local backend to which nothing was sent; to be named before `page`, which is then closed before this stops."""
+    """An explorer to which nothing was sent; to be named before `page`, which is then closed before this stops."""
     backend = start(tmp_path)
     yield backend
     backend.stop()
@@ -112,7 +112,7 @@ def test_a_new_trace_shows_up_by_itself_and_opens(page: Page, stack: Stack) -> N
 def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, stack: Stack, declined: str) -> None:
     page.goto(stack.traces)
     page.get_by_label("Service").select_option("payment-service")
-    page.get_by_label("Operation").select_option("POST /charges")
+    page.get_by_label("Operation").select_option("PUT /charges/<uuid:order_id>")
     page.get_by_label("Errors only").check()
     page.get_by_label("Search").fill("Payment_Declined")
     page.get_by_label("Attribute").fill("payment.outcome=declined")
@@ -121,7 +121,7 @@ def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, stack: St
     assert all(part in page.url for part in ("service=payment-service", "errors=1", "q=Payment_Declined"))
     page.reload()
     expect(page.get_by_label("Search")).to_have_value("Payment_Declined")
-    expect(page.get_by_label("Operation")).to_have_value("POST /charges")
+    expect(page.get_by_label("Operation")).to_have_value("PUT /charges/<uuid:order_id>")
     page.get_by_role("button", name="Remove the filter payment.outcome=declined").click()
     expect(rows(page).locator(f'a[href="/trace/{declined}"]')).to_have_count(1)
 
@@ -414,7 +414,7 @@ def test_the_map_shows_who_calls_whom_and_a_service_opens_its_slowest_traces(pag
     expect(page).to_have_url(f"{stack.traces}/services/payment-service")
     for chart in ("Rate", "Errors", "Duration"):
         expect(page.get_by_role("region", name=chart, exact=True)).to_be_visible()
-    expect(page.get_by_role("row", name="POST /charges")).to_contain_text("ms")
+    expect(page.get_by_role("row", name="PUT /charges/<uuid:order_id>")).to_contain_text("ms")
     page.locator(".slowest a").first.click()
     expect(waterfall(page)).to_be_visible()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from local.registry import SERVICES
-from tests.conftest import RunningService, Shop, open_shop, valkey_server
+from tests.conftest import RunningService, Shop, running_shop
 from tests.support.operations import Operation, with_a_body
 
 OPERATIONS = with_a_body()
@@ -14,10 +14,8 @@ OPERATIONS = with_a_body()
 @pytest.fixture(scope="module")
 def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
     """The whole shop over SQLite."""
-    with valkey_server() as cache_url:
-        shop = open_shop(new_sqlite, cache_url)
+    with running_shop(new_sqlite) as shop:
         yield shop
-        shop.close()
 
 
 @pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.path)

@@ -14,6 +14,7 @@ from tests.contract.conftest import OPERATIONS
 from tests.support.operations import Operation
 
 SECRET = "4111111111111111"
+WITH_FIELDS = [operation for operation in OPERATIONS if operation.body]
 WITH_LINES = [operation for operation in OPERATIONS if "lines" in operation.body]
 WITH_AN_AMOUNT = [operation for operation in OPERATIONS if "amount" in operation.body]
 
@@ -54,8 +55,7 @@ def fields(problem: dict[str, Any]) -> list[str]:
 
 
 def test_a_valid_body_is_accepted(shop: Shop, operation: Operation) -> None:
-    body = operation.body | ({"order_id": str(uuid.uuid4())} if "order_id" in operation.body else {})
-    assert send(shop, operation, body).status_code in (200, 201)
+    assert send(shop, operation.about(uuid.uuid4()), operation.body).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_body_that_is_not_json_is_refused(shop: Shop, operation: Operation, bo
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_json_does_not_have_are_refused(shop: Shop, operation: Operation, constant: str) -> None:
-    body = json.dumps(operation.body)[:-1] + f', "amount": {constant}}}'
+    body = json.dumps(operation.body | {"amount": float(constant)})
     assert constant in refused(send(shop, operation, body.encode()), 400)["detail"]
 
 
@@ -82,6 +82,7 @@ def test_a_json_string_that_holds_a_valid_body_is_no_body(shop: Shop, operation:
     assert fields(refused(send(shop, operation, json.dumps(operation.body)), 422)) == ["body"]
 
 
+@pytest.mark.parametrize("operation", WITH_FIELDS, ids=lambda operation: operation.template)
 def test_an_empty_object_lacks_every_field(shop: Shop, operation: Operation) -> None:
     assert set(fields(refused(send(shop, operation, {}), 422))) == set(operation.body)
 
@@ -92,6 +93,7 @@ def test_an_unknown_field_is_refused_by_name(shop: Shop, operation: Operation, n
     assert len(fields(problem)) == 1
 
 
+@pytest.mark.parametrize("operation", WITH_FIELDS, ids=lambda operation: operation.template)
 @pytest.mark.parametrize(
     "value", [None, True, 5, 1.5, "", f"{SECRET}!", [], {}, "\x00", "\ud800", "x" * 5000, "ünï"], ids=repr
 )
@@ -118,7 +120,7 @@ def test_an_amount_is_a_whole_number_of_sane_size(shop: Shop, operation: Operati
 
 
 def test_an_integer_of_ten_thousand_digits_is_refused(shop: Shop, operation: Operation) -> None:
-    body = json.dumps(operation.body)[:-1] + f', "amount": {"9" * 10_000}}}'
+    body = json.dumps(operation.body | {"amount": "digits"}).replace('"digits"', "9" * 10_000)
     refused(send(shop, operation, body.encode()), 400)
 
 
@@ -175,4 +177,4 @@ def test_a_chunked_body_over_64_kib_is_refused_too(shop: Shop, operation: Operat
 
 def test_a_chunked_body_is_read(shop: Shop, operation: Operation) -> None:
     data = json.dumps(operation.body).encode()
-    assert send(shop, operation, iter([data[:10], data[10:]])).status_code in (200, 201, 409)
+    assert send(shop, operation, iter([data[:1], data[1:]])).status_code in (200, 201, 409)

@@ -12,9 +12,9 @@ from sqlalchemy import event
 
 from app import cache
 from app.database import Database
-from tests.conftest import RunningService, start_service, valkey_server
+from tests.conftest import RunningService, start_service
 from tests.support.dependencies import dependency
-from tests.support.servers import free_port
+from tests.support.servers import free_port, valkey_server
 
 SENCHA = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": 1290, "currency": "EUR"}
 
@@ -36,9 +36,9 @@ class Inventory:
         """Reserve pieces for a new order; its id."""
         lines = [{"sku": sku.replace("_", "-"), "quantity": quantity} for sku, quantity in quantities.items()]
         order_id = str(uuid.uuid4())
-        body = {"order_id": order_id, "lines": lines}
-        response = requests.post(f"{self.service.url}/reservations", json=body, timeout=60)
-        assert response.status_code == 200
+        url = f"{self.service.url}/reservations/{order_id}"
+        response = requests.put(url, json={"lines": lines}, timeout=60)
+        assert response.status_code == 201
         return order_id
 
 
@@ -92,7 +92,7 @@ def test_a_reservation_and_its_release_are_seen_at_once(inventory: Inventory) ->
     order_id = inventory.reserve(TEA_SENCHA=2, TEA_ASSAM=1)
     assert inventory.get("/items/TEA-SENCHA").json()["stock"] == before - 2
     assert SENCHA | {"stock": before - 2} in inventory.get("/items").json()["items"]
-    requests.post(f"{inventory.service.url}/releases", json={"order_id": order_id}, timeout=60)
+    requests.put(f"{inventory.service.url}/reservations/{order_id}/release", json={}, timeout=60)
     assert inventory.get("/items/TEA-SENCHA").json()["stock"] == before
     assert SENCHA | {"stock": before} in inventory.get("/items").json()["items"]
 

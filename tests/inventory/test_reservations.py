@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from services.inventory.models import Item
-from tests.conftest import RunningService, start_service, valkey_server
+from tests.conftest import RunningService, start_service
+from tests.support.servers import valkey_server
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,12 @@ def _full_shelves(inventory: RunningService) -> None:
 def reserve(inventory: RunningService, order_id: str | None = None, /, **quantities: int) -> requests.Response:
     """Reserve pieces by sku, written with an underscore."""
     lines = [{"sku": sku.replace("_", "-"), "quantity": quantity} for sku, quantity in quantities.items()]
-    body = {"order_id": order_id or str(uuid.uuid4()), "lines": lines}
-    return requests.post(f"{inventory.url}/reservations", json=body, timeout=30)
+    url = f"{inventory.url}/reservations/{order_id or uuid.uuid4()}"
+    return requests.put(url, json={"lines": lines}, timeout=30)
 
 
 def release(inventory: RunningService, order_id: str) -> requests.Response:
-    return requests.post(f"{inventory.url}/releases", json={"order_id": order_id}, timeout=30)
+    return requests.put(f"{inventory.url}/reservations/{order_id}/release", json={}, timeout=30)
 
 
 def stock(inventory: RunningService, sku: str) -> int:
@@ -47,7 +48,7 @@ def stock(inventory: RunningService, sku: str) -> int:
 def test_a_reservation_takes_stock_and_brings_the_prices(inventory: RunningService) -> None:
     order_id = str(uuid.uuid4())
     response = reserve(inventory, order_id, TEA_SENCHA=2, CUP_RAKU=5)
-    assert response.status_code == 200
+    assert response.status_code == 201
     assert response.json() == {
         "order_id": order_id,
         "status": "HELD",
@@ -94,26 +95,24 @@ def test_a_reservation_that_was_refused_can_be_made_later(inventory: RunningServ
     reserve(inventory, other, CUP_RAKU=1)
     assert reserve(inventory, order_id, CUP_RAKU=5).status_code == 409
     release(inventory, other)
-    assert reserve(inventory, order_id, CUP_RAKU=5).status_code == 200
+    assert reserve(inventory, order_id, CUP_RAKU=5).status_code == 201
 
 
 def test_a_release_puts_the_stock_back_once(inventory: RunningService) -> None:
     order_id = str(uuid.uuid4())
     reserve(inventory, order_id, TEA_SENCHA=2, CUP_RAKU=1)
     first, again = release(inventory, order_id), release(inventory, order_id)
-    assert (first.status_code, first.json()["status"]) == (200, "RELEASED")
-    assert again.json() == first.json()
+    assert (first.status_code, first.json()["status"]) == (201, "RELEASED")
+    assert (again.status_code, again.json()) == (200, first.json())
     assert (stock(inventory, "TEA-SENCHA"), stock(inventory, "CUP-RAKU")) == (100, 5)
 
 
 def test_a_release_bars_a_reservation_that_comes_after_it(inventory: RunningService) -> None:
     order_id = str(uuid.uuid4())
-    assert release(inventory, order_id).json() == {
-        "order_id": order_id,
-        "status": "RELEASED",
-        "currency": None,
-        "lines": [],
-    }
+    released = release(inventory, order_id)
+    assert released.status_code == 201
+    assert released.json() == {"order_id": order_id, "status": "RELEASED", "currency": None, "lines": []}
+    assert release(inventory, order_id).status_code == 200
     response = reserve(inventory, order_id, TEA_SENCHA=2)
     assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:reservation-released")
     assert stock(inventory, "TEA-SENCHA") == 100
@@ -130,7 +129,7 @@ def test_a_released_reservation_is_not_made_again(inventory: RunningService) -> 
 def test_twenty_buyers_at_once_get_no_more_than_the_five_cups_there_are(inventory: RunningService) -> None:
     with ThreadPoolExecutor(20) as buyers:
         responses = list(buyers.map(lambda _: reserve(inventory, CUP_RAKU=1), range(20)))
-    assert sorted(response.status_code for response in responses) == [200] * 5 + [409] * 15
+    assert sorted(response.status_code for response in responses) == [201] * 5 + [409] * 15
     assert stock(inventory, "CUP-RAKU") == 0
 
 
@@ -140,7 +139,7 @@ def test_one_reservation_sent_many_times_at_once_is_made_once(inventory: Running
         order_id = str(uuid.uuid4())
         with ThreadPoolExecutor(8) as senders:
             responses = list(senders.map(lambda _, order=order_id: reserve(inventory, order, CUP_RAKU=5), range(8)))
-        assert [response.status_code for response in responses] == [200] * 8
+        assert sorted(response.status_code for response in responses) == [200] * 7 + [201]
         assert stock(inventory, "CUP-RAKU") == 0
         release(inventory, order_id)
 
@@ -151,8 +150,8 @@ def test_a_release_that_races_its_reservation_leaves_no_stock_behind(inventory: 
         with ThreadPoolExecutor(4) as senders:
             reserved = [senders.submit(reserve, inventory, order_id, CUP_RAKU=2) for _ in range(2)]
             released = [senders.submit(release, inventory, order_id) for _ in range(2)]
-        assert {future.result().status_code for future in reserved} <= {200, 409}
-        assert {future.result().status_code for future in released} == {200}
+        assert {future.result().status_code for future in reserved} <= {200, 201, 409}
+        assert sorted(future.result().status_code for future in released) == [200, 201]
         assert stock(inventory, "CUP-RAKU") == 5
 
 
@@ -166,5 +165,5 @@ def test_reservations_whose_items_cross_do_not_block_each_other(inventory: Runni
         return [response.status_code, release(inventory, response.json()["order_id"]).status_code]
 
     with ThreadPoolExecutor(8) as senders:
-        assert list(senders.map(both, range(24))) == [[200, 200]] * 24
+        assert list(senders.map(both, range(24))) == [[201, 201]] * 24
     assert (stock(inventory, "TEA-ASSAM"), stock(inventory, "TEA-KEEMUN")) == (100, 100)

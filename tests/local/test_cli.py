@@ -18,8 +18,10 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from explorer.tests.jaeger_json import TRACE_ID, Json, call, log, order_trace, span, trace
+from local import first_order
 from local.cli import app
 from local.client import TraceApi
+from local.settings import LocalSettings
 from tests.conftest import migrate
 from tests.local.small_api import ORDER, SmallApi
 from waybill_explorer import terminal, titles
@@ -238,11 +240,9 @@ def test_a_trace_in_a_jaeger_is_shown_without_logs_and_this_is_said(api: SmallAp
 def test_demo_places_a_first_order_and_says_what_to_try_next(
     api: SmallApi, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from local import cli
-
     api.traces, api.logs = [order_trace()], None
 
-    cli._first_order(cli.settings())
+    first_order.welcome(LocalSettings())
 
     output = capsys.readouterr().out
     assert "Bottleneck: 41 ms of 96 ms" in output

@@ -17,8 +17,9 @@ import requests
 from typer.testing import CliRunner
 
 from explorer.tests.jaeger_json import TRACE_ID
-from local.cli import app, seconds
+from local.cli import app
 from local.load import Load, Plan, Report, error_kind
+from local.options import seconds
 from tests.local.small_api import ORDER, SmallApi
 from tests.support.servers import free_port
 from tests.support.waiting import until

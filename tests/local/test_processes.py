@@ -35,7 +35,7 @@ def test_each_service_has_its_port_and_its_database_in_the_data_folder(
     assert table["order-service"].environment["PORT"] == "18080"
     assert table["order-service"].environment["DATABASE_URL"] == f"sqlite:///{tmp_path}/order.db"
     assert table["payment-service"].environment["DATABASE_URL"].startswith("postgresql+psycopg://")
-    assert table["local-backend"].environment["WAYBILL_DATA"] == str(tmp_path)
+    assert table["explorer"].environment["WAYBILL_DATA"] == str(tmp_path)
 
 
 def test_what_the_shell_sets_for_telemetry_and_workers_wins(monkeypatch: pytest.MonkeyPatch) -> None:

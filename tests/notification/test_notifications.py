@@ -28,18 +28,36 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Notification]:
 
 
 def tell(notification: RunningService, order_id: str, customer_id: str = "cus_1") -> requests.Response:
-    body = {"order_id": order_id, "customer_id": customer_id, "template": "order_confirmed"}
-    return requests.post(f"{notification.url}/notifications", json=body, timeout=60)
+    url = f"{notification.url}/notifications/{order_id}/order_confirmed"
+    return requests.put(url, json={"customer_id": customer_id}, timeout=60)
 
 
 def test_a_notification_is_recorded_and_sent_once(notification: RunningService, sent: list[Notification]) -> None:
     order_id = str(uuid.uuid4())
     first, again = tell(notification, order_id), tell(notification, order_id)
-    assert first.status_code == again.status_code == 200
+    assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
     assert (first.json()["order_id"], first.json()["template"]) == (order_id, "order_confirmed")
     assert first.json()["sent_at"].endswith("Z")
     assert [str(one.order_id) for one in sent] == [order_id]
+
+
+def test_the_same_notification_to_another_customer_is_refused(
+    notification: RunningService, sent: list[Notification]
+) -> None:
+    order_id = str(uuid.uuid4())
+    tell(notification, order_id)
+    response = tell(notification, order_id, "cus_2")
+    assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:notification-differs")
+    assert [one.customer_id for one in sent] == ["cus_1"]
+
+
+def test_a_template_that_does_not_exist_is_refused(notification: RunningService, sent: list[Notification]) -> None:
+    url = f"{notification.url}/notifications/{uuid.uuid4()}/order_lost"
+    response = requests.put(url, json={"customer_id": "cus_1"}, timeout=60)
+    assert response.status_code == 422
+    assert [error["field"] for error in response.json()["errors"]] == ["template"]
+    assert sent == []
 
 
 def test_a_channel_that_fails_is_tried_again_and_nothing_is_lost(
@@ -58,7 +76,8 @@ def test_a_channel_that_fails_is_tried_again_and_nothing_is_lost(
         assert tell(notification, order_id).status_code >= 500
         with notification.session() as session, session.begin():
             assert session.get_one(Notification, (uuid.UUID(order_id), Template.ORDER_CONFIRMED)).sent_at is None
-    assert tell(notification, order_id).json()["sent_at"]
+    through = tell(notification, order_id)
+    assert (through.status_code, through.json()["sent_at"] is None) == (201, False)
     assert tell(notification, order_id).status_code == 200
     assert outcomes == []
 

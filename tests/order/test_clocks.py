@@ -10,7 +10,7 @@ import time_machine
 from sqlalchemy import select, update
 
 from app.database import DatabaseTime
-from services.order import use_cases
+from services.order import saga
 from services.order.clients import Clients
 from services.order.models import LEASE, MAX_SLOW_BACKOFF, Order
 from tests.conftest import Shop
@@ -59,7 +59,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def record(self, value: float, _labels: dict[str, str]) -> None:
             recorded.append(value)
 
-    monkeypatch.setattr(use_cases, "processing_time", Histogram())
+    monkeypatch.setattr(saga, "processing_time", Histogram())
     return recorded
 
 

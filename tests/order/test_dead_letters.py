@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from app.dependency_errors import CircuitOpen, DependencyRefused, DependencyUnavailable, InvalidResponse
-from services.order import use_cases
+from services.order import recovery
 from services.order.clients import Clients
 from services.order.models import MAX_INVALID_RESPONSES, Order, Step
 from tests.conftest import Shop
@@ -116,7 +116,7 @@ def test_dead_letters_are_counted_by_step_until_they_are_retried(
         def set(self, value: int, attributes: dict[str, str]) -> None:
             counts[attributes["order.dead_letter_step"]] = value
 
-    monkeypatch.setattr(use_cases, "dead_letters", Gauge())
+    monkeypatch.setattr(recovery, "dead_letters", Gauge())
     dead_notification(shop, clients)
     dead_notification(shop, clients)
     shop.watch()

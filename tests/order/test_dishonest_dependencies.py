@@ -1,12 +1,10 @@
 """A dependency that responds with something wrong: no order is settled by it, none is lost, and none answers 500."""
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,16 +16,19 @@ from app import circuit_breaker
 from app.database import write_session
 from services.order.clients import Clients
 from services.order.models import Order
-from services.order.use_cases import recover_notifications, recover_orders
+from services.order.recovery import recover_notifications, recover_orders
 from tests.conftest import LONG_AGO, RunningService, all_services_at, start_service
+from tests.support.stub_server import Answer, StubHandler, StubServer, serving
 
 Body = dict[str, Any]
+JSON = {"Content-Type": "application/json"}
+PROBLEM = {"Content-Type": "application/problem+json"}
 PRICE = 1290
 
 
-def honest(path: str, request: Body) -> Body:
-    """What the real services respond with."""
-    order = {"order_id": request.get("order_id")}
+def honest(operation: str, ids: list[str], request: Body) -> Body:
+    """What the real services respond with, to the order and template of the URL."""
+    order = {"order_id": ids[0]} if ids else {}
     responses: dict[str, Callable[[], Body]] = {
         "/items": lambda: {"items": [ITEM]},
         "/reservations": lambda: {
@@ -36,69 +37,49 @@ def honest(path: str, request: Body) -> Body:
             "currency": "EUR",
             "lines": [{**line, "unit_price": PRICE} for line in request["lines"]],
         },
-        "/releases": lambda: {**order, "status": "RELEASED", "currency": None, "lines": []},
+        "/release": lambda: {**order, "status": "RELEASED", "currency": None, "lines": []},
         "/charges": lambda: {
             **order,
             "status": "APPROVED",
             "amount": request["amount"],
             "currency": request["currency"],
         },
-        "/refunds": lambda: {**order, "status": "VOIDED", "amount": None, "currency": None},
-        "/notifications": lambda: {**order, "template": request["template"], "sent_at": datetime.now(UTC).isoformat()},
+        "/refund": lambda: {**order, "status": "VOIDED", "amount": None, "currency": None},
+        "/notifications": lambda: {**order, "template": ids[1], "sent_at": datetime.now(UTC).isoformat()},
     }
-    return responses[path]()
+    return responses[operation]()
 
 
 ITEM = {"sku": "TEA-SENCHA", "name": "Sencha, 100 g", "price": PRICE, "currency": "EUR", "stock": 5}
 
 
-class Dependency(ThreadingHTTPServer):
-    """All three services at once; `lie` turns an honest body into what is sent for one path."""
+class Dependency(StubServer):
+    """All three services at once; `lie` turns an honest body into what is sent for one operation.
+
+    An operation is named by the last fixed part of its path: /charges for /charges/{order_id}, /refund for
+    /charges/{order_id}/refund.
+    """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.lies: dict[str, Callable[[Body], Body | tuple[int, str, bytes]]] = {}
+        super().__init__()
+        self.lies: dict[str, Callable[[Body], Body | Answer]] = {}
         self.requested: list[str] = []
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Dependency
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
-        self.server.requested.append(self.path)
-        body: Any = honest(self.path, request)
-        lie = self.server.lies.get(self.path)
-        response = lie(body) if lie else body
-        status, content_type, content = (
-            response if isinstance(response, tuple) else (200, "application/json", json.dumps(response).encode())
-        )
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def answer(self, handler: StubHandler) -> Answer:
+        collection, *ids = handler.path.removeprefix("/").split("/")
+        operation = f"/{ids.pop() if ids[-1:] in (['release'], ['refund']) else collection}"
+        self.requested.append(operation)
+        truth = honest(operation, ids, json.loads(handler.body or b"{}"))
+        lie = self.lies.get(operation)
+        said = lie(truth) if lie else truth
+        return said if isinstance(said, tuple) else (200, JSON, json.dumps(said).encode())
 
 
 @pytest.fixture(scope="module")
 def dependency() -> Iterator[Dependency]:
     """The one that lies."""
-    with Dependency() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with serving(Dependency()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +134,8 @@ def without(name: str) -> Callable[[Body], Body]:
     return lambda body: {key: value for key, value in body.items() if key != name}
 
 
-def gateway(status: int) -> Callable[[Body], tuple[int, str, bytes]]:
-    return lambda _body: (status, "text/html", b"<h1>no such route</h1>")
+def gateway(status: int) -> Callable[[Body], Answer]:
+    return lambda _body: (status, {"Content-Type": "text/html"}, b"<h1>no such route</h1>")
 
 
 OTHER = str(uuid.uuid4())
@@ -216,20 +197,20 @@ def test_an_order_waits_for_a_true_response_and_is_then_confirmed(
 @pytest.mark.parametrize(
     ("path", "lie"),
     [
-        ("/refunds", changed(order_id=OTHER)),
-        ("/refunds", changed(status="APPROVED")),
-        ("/refunds", changed(status="PENDING")),
-        ("/refunds", gateway(404)),
-        ("/releases", changed(order_id=OTHER)),
-        ("/releases", changed(status="HELD")),
-        ("/releases", gateway(404)),
+        ("/refund", changed(order_id=OTHER)),
+        ("/refund", changed(status="APPROVED")),
+        ("/refund", changed(status="PENDING")),
+        ("/refund", gateway(404)),
+        ("/release", changed(order_id=OTHER)),
+        ("/release", changed(status="HELD")),
+        ("/release", gateway(404)),
     ],
 )
 def test_a_compensation_is_done_only_once_the_dependency_says_so(
     service: RunningService, dependency: Dependency, path: str, lie: Callable[[Body], Any]
 ) -> None:
     refusal = {"type": "tag:waybill.example,2026:something-new", "title": "Something new", "status": 409}
-    dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
+    dependency.lies["/charges"] = lambda _body: (409, PROBLEM, json.dumps(refusal).encode())
     dependency.lies[path] = lie
     order = post_order(service).json()
     assert (order["status"], order["reason"]) == ("RESERVED", "refused")
@@ -243,8 +224,8 @@ def test_a_refund_is_done_in_each_state_in_which_no_money_is_held(
     service: RunningService, dependency: Dependency, status: str
 ) -> None:
     refusal = {"type": "tag:waybill.example,2026:something-new", "title": "Something new", "status": 409}
-    dependency.lies["/charges"] = lambda _body: (409, "application/problem+json", json.dumps(refusal).encode())
-    dependency.lies["/refunds"] = changed(status=status)
+    dependency.lies["/charges"] = lambda _body: (409, PROBLEM, json.dumps(refusal).encode())
+    dependency.lies["/refund"] = changed(status=status)
     assert post_order(service).json()["status"] == "CANCELLED"
 
 

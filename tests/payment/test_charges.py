@@ -32,12 +32,12 @@ def order_id() -> str:
 
 
 def charge(payment: RunningService, order_id: str, token: str = "tok_approve", amount: int = 500) -> requests.Response:
-    body = {"order_id": order_id, "payment_token": token, "amount": amount, "currency": "EUR"}
-    return requests.post(f"{payment.url}/charges", json=body, timeout=30)
+    body = {"payment_token": token, "amount": amount, "currency": "EUR"}
+    return requests.put(f"{payment.url}/charges/{order_id}", json=body, timeout=30)
 
 
 def refund(payment: RunningService, order_id: str) -> requests.Response:
-    return requests.post(f"{payment.url}/refunds", json={"order_id": order_id}, timeout=30)
+    return requests.put(f"{payment.url}/charges/{order_id}/refund", json={}, timeout=30)
 
 
 def books(payment: RunningService, order_id: str) -> list[tuple[str, int]]:
@@ -51,7 +51,7 @@ def test_an_approved_charge_is_captured_once_however_often_it_is_asked_for(
     payment: RunningService, order_id: str
 ) -> None:
     first, again = charge(payment, order_id), charge(payment, order_id)
-    assert first.status_code == again.status_code == 200
+    assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == {"order_id": order_id, "status": "APPROVED", "amount": 500, "currency": "EUR"}
     assert again.json() == first.json()
     assert books(payment, order_id) == [("CAPTURE", 500)]
@@ -62,7 +62,7 @@ def test_the_same_charge_many_times_at_once_is_captured_once(payment: RunningSer
         order_id = str(uuid.uuid4())
         with ThreadPoolExecutor(8) as senders:
             responses = list(senders.map(lambda _, order=order_id: charge(payment, order), range(8)))
-        assert [response.status_code for response in responses] == [200] * 8
+        assert sorted(response.status_code for response in responses) == [200] * 7 + [201]
         assert books(payment, order_id) == [("CAPTURE", 500)]
 
 
@@ -83,7 +83,8 @@ def test_a_processor_that_did_not_answer_is_asked_again(payment: RunningService,
     first = charge(payment, order_id, "tok_fail_then_succeed")
     assert (first.status_code, first.headers["Retry-After"]) == (503, "1")
     assert books(payment, order_id) == []
-    assert charge(payment, order_id, "tok_fail_then_succeed").json()["status"] == "APPROVED"
+    second = charge(payment, order_id, "tok_fail_then_succeed")
+    assert (second.status_code, second.json()["status"]) == (201, "APPROVED")
     assert books(payment, order_id) == [("CAPTURE", 500)]
 
 
@@ -100,7 +101,7 @@ def test_another_charge_for_the_same_order_is_refused(
 def test_a_refund_gives_back_what_was_captured_once(payment: RunningService, order_id: str) -> None:
     charge(payment, order_id)
     first, again = refund(payment, order_id), refund(payment, order_id)
-    assert first.status_code == again.status_code == 200
+    assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == {"order_id": order_id, "status": "REFUNDED", "amount": 500, "currency": "EUR"}
     assert again.json() == first.json()
     assert books(payment, order_id) == [("CAPTURE", 500), ("REFUND", 500)]
@@ -113,12 +114,15 @@ def test_a_refund_many_times_at_once_gives_the_money_back_once(payment: RunningS
         with ThreadPoolExecutor(8) as senders:
             responses = list(senders.map(lambda _, order=order_id: refund(payment, order), range(8)))
         assert [response.json().get("status") for response in responses] == ["REFUNDED"] * 8
+        assert sorted(response.status_code for response in responses) == [200] * 7 + [201]
         assert books(payment, order_id) == [("CAPTURE", 500), ("REFUND", 500)]
 
 
 def test_a_refund_before_its_charge_bars_it(payment: RunningService, order_id: str) -> None:
     expected = {"order_id": order_id, "status": "VOIDED", "amount": None, "currency": None}
-    assert refund(payment, order_id).json() == refund(payment, order_id).json() == expected
+    first, again = refund(payment, order_id), refund(payment, order_id)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json() == expected
     response = charge(payment, order_id)
     assert (response.status_code, response.json()["type"]) == (409, "tag:waybill.example,2026:charge-refunded")
     assert books(payment, order_id) == []
@@ -133,7 +137,8 @@ def test_a_refunded_charge_is_not_made_again(payment: RunningService, order_id: 
 
 def test_the_refund_of_a_declined_charge_gives_nothing_back(payment: RunningService, order_id: str) -> None:
     charge(payment, order_id, "tok_decline")
-    assert refund(payment, order_id).json()["status"] == "DECLINED"
+    response = refund(payment, order_id)
+    assert (response.status_code, response.json()["status"]) == (200, "DECLINED")
     assert books(payment, order_id) == []
 
 
@@ -161,8 +166,8 @@ def test_a_charge_and_a_refund_at_the_same_moment_leave_no_money_taken(payment: 
         with ThreadPoolExecutor(4) as senders:
             charges = [senders.submit(charge, payment, order_id, "tok_fail_then_succeed") for _ in range(2)]
             refunds = [senders.submit(refund, payment, order_id) for _ in range(2)]
-        assert {future.result().status_code for future in charges} <= {200, 409}
-        assert {future.result().status_code for future in refunds} == {200}
+        assert {future.result().status_code for future in charges} <= {200, 201, 409}
+        assert {future.result().status_code for future in refunds} <= {200, 201}
         status = refund(payment, order_id).json()["status"]
         expected = {"REFUNDED": [("CAPTURE", 500), ("REFUND", 500)], "VOIDED": [("VOID", 0)]}
         assert books(payment, order_id) == expected[status]
@@ -187,12 +192,12 @@ def test_the_books_take_no_capture_beside_a_void(payment: RunningService, order_
 def test_a_card_number_sent_for_a_token_comes_back_nowhere(
     payment: RunningService, order_id: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    body = {"order_id": order_id, "payment_token": "4111 1111 1111 1111", "amount": 500, "currency": "EUR"}
-    response = requests.post(f"{payment.url}/charges", json=body, timeout=30)
+    body = {"payment_token": "4111 1111 1111 1111", "amount": 500, "currency": "EUR"}
+    response = requests.put(f"{payment.url}/charges/{order_id}", json=body, timeout=30)
     assert response.status_code == 422
     assert [error["field"] for error in response.json()["errors"]] == ["payment_token"]
     charge(payment, order_id, CARD)
     captured = capfd.readouterr()
     everything = response.text + captured.out + captured.err + caplog.text
-    assert "POST /charges" in everything
+    assert "PUT /charges/<uuid:order_id> 402" in everything
     assert "4111" not in everything

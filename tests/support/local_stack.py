@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import requests
 
 from local.registry import SERVICES
 from tests.support import processes
@@ -27,6 +26,8 @@ PORTS = (
     "OTLP_HTTP_PORT",
     "TRACES_PORT",
 )
+READY = b"Ready in "
+"""What `waybill up` prints when every process is ready."""
 UP = (str(Path(sys.executable).with_name("waybill")), "up")
 FIRST_PORT, LAST_PORT = 12_000, 30_000
 """Below the ports that the kernel gives to outgoing connections: one of these would keep a service from restarting."""
@@ -42,7 +43,7 @@ class LocalStack:
 
     @property
     def traces_url(self) -> str:
-        """Return the base URL of the read API of the local backend."""
+        """Return the base URL of the read API of the explorer."""
         return self._url("TRACES_PORT")
 
     def url(self, service: str) -> str:
@@ -94,20 +95,12 @@ def local_stack(
         supervisor = processes.start(list(command), cwd=folder, env=environment, stdout=file, stderr=file)
     stack = LocalStack(supervisor, environment, data / "stack")
     try:
-        while not _is_ready(stack):
+        # Until the supervisor itself has seen that all are ready, a process that dies stops the whole stack.
+        while READY not in output.read_bytes():
             if supervisor.poll() is not None:
                 raise RuntimeError(f"The stack ended before it was ready:\n{output.read_text()}")
-            time.sleep(0.2)
-        # Until the supervisor has seen that all are ready, a process that dies stops the whole stack.
-        time.sleep(2)
+            time.sleep(0.1)
         yield stack
     finally:
         supervisor.send_signal(signal.SIGINT)
         supervisor.wait(CAP)
-
-
-def _is_ready(stack: LocalStack) -> bool:
-    try:
-        return all(requests.get(f"{stack.url(name)}/readyz", timeout=2).status_code == 200 for name in SERVICES)
-    except requests.RequestException:
-        return False

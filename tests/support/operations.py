@@ -1,6 +1,7 @@
 """The operations of each service with a request that it accepts, from its OpenAPI document."""
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -14,7 +15,7 @@ ORDER_ID = "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation with a request that it accepts; `body` is empty if it takes none."""
+    """An operation with a request that it accepts."""
 
     service: str
     method: str
@@ -22,7 +23,13 @@ class Operation:
     """The path of the document, such as /items/{sku}."""
     path: str
     """The path of the request, such as /items/TEA-SENCHA."""
+    takes_body: bool
     body: dict[str, Any]
+    """Empty if it takes none, or an object without fields."""
+
+    def about(self, order_id: uuid.UUID) -> "Operation":
+        """Return the same request about another order, if it is about one."""
+        return replace(self, path=self.path.replace(ORDER_ID, str(order_id)))
 
 
 @cache
@@ -49,7 +56,8 @@ def _operation(
             path = path.replace(f"{{{parameter['name']}}}", str(value))
     body = details.get("requestBody")
     schema = body["content"]["application/json"]["schema"] if body else None
-    return Operation(service, method.upper(), template, path, _example(schema, document, where) if schema else {})
+    example = _example(schema, document, where) if schema else {}
+    return Operation(service, method.upper(), template, path, takes_body=bool(body), body=example)
 
 
 def _example(schema: dict[str, Any], document: dict[str, Any], where: str) -> Any:
@@ -61,7 +69,7 @@ def _example(schema: dict[str, Any], document: dict[str, Any], where: str) -> An
     if "enum" in schema:
         return schema["enum"][0]
     if schema.get("type") == "object":
-        fields = schema["properties"]
+        fields = schema.get("properties", {})
         names = schema.get("required") or fields
         return {name: _example(fields[name], document, f"{where}: {name}") for name in names}
     if schema.get("type") == "array":
@@ -75,4 +83,4 @@ def _example(schema: dict[str, Any], document: dict[str, Any], where: str) -> An
 
 def with_a_body() -> list[Operation]:
     """Return every operation of every service that takes a body."""
-    return [operation for service in SERVICES for operation in operations(service) if operation.body]
+    return [operation for service in SERVICES for operation in operations(service) if operation.takes_body]

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import psycopg
 
@@ -88,3 +89,18 @@ def postgresql_binaries() -> Path:
     if not found:
         raise FileNotFoundError("PostgreSQL is not installed (Debian: apt install postgresql)")
     return found[0].parent
+
+
+@contextmanager
+def valkey_server() -> Iterator[str]:
+    """Run a Valkey stand-in on a free port; its URL."""
+    from fakeredis import TcpFakeServer
+
+    port = free_port()
+    server = TcpFakeServer(("127.0.0.1", port), server_type="valkey")
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"redis://127.0.0.1:{port}/0"
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,4 +1,4 @@
-"""The services as real processes, sending to a receiver and to the local backend: the runs that tests look at."""
+"""The services as real processes, sending to a receiver and to the explorer: the runs that tests look at."""
 
 import signal
 import sqlite3
@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import requests
-from fakeredis import TcpFakeServer
 
 from explorer.tests.conftest import Backend, start
 from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.conftest import migrate
-from tests.support.servers import free_port
-from tests.support.service_process import ServiceProcess, running_service
+from tests.support.servers import valkey_server
+from tests.support.service_process import ServiceProcess, starting_service
 from tests.support.telemetry_receiver import Receiver, Span, matching, running_receiver
 from tests.support.waiting import CAP, until
 
@@ -29,7 +27,7 @@ class TracedShop:
     """Four orders, and every signal that they and some refused calls left behind."""
 
     receiver: Receiver
-    backend: Backend
+    explorer: Backend
     processes: list[ServiceProcess]
     approved: requests.Response
     declined: requests.Response
@@ -56,10 +54,10 @@ def trace_id(response: requests.Response) -> str:
     return response.headers["traceresponse"].split("-")[1]
 
 
-def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
+def run_shop(folder: Path, receiver: Receiver, explorer: Backend) -> TracedShop:
     """Bring about what the tests look at, and stop the services, so that everything has been flushed."""
     with ExitStack() as stack:
-        cache_url = stack.enter_context(_cache())
+        cache_url = stack.enter_context(valkey_server())
 
         processes: list[ServiceProcess] = []
 
@@ -72,7 +70,7 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
             urls = {REGISTRY[called].variable("URL"): named[called].url for called in REGISTRY[name].calls}
             named[name] = service(name, CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="1", **urls)
         for process in processes:
-            until(process.ready, 30)
+            until(process.ready)
         order, inventory, payment = named["order"], named["inventory"], named["payment"]
 
         _make_free(folder, "CUP-PORCELAIN")
@@ -90,7 +88,7 @@ def run_shop(folder: Path, receiver: Receiver, backend: Backend) -> TracedShop:
             process.process.send_signal(signal.SIGTERM)
         for process in processes:
             process.process.wait(CAP)
-    return TracedShop(receiver, backend, processes, approved, declined, recovered, free)
+    return TracedShop(receiver, explorer, processes, approved, declined, recovered, free)
 
 
 def _order(order: ServiceProcess, key: str, **changes: Any) -> requests.Response:
@@ -120,16 +118,16 @@ def _other_calls(order: ServiceProcess, inventory: ServiceProcess, payment: Serv
     for _ in range(2):
         inventory.get("/items")
         inventory.get("/items/TEA-SENCHA")
-    body = {"order_id": "0b9ff5f2-6d3f-4a43-9d3f-6f0e2a1f2f10"}
-    charge = {**body, "payment_token": "tok_approve", "amount": 1290, "currency": "EUR"}
+    order_id = "0b9ff5f2-6d3f-4a43-9d3f-6f0e2a1f2f10"
+    charge = {"payment_token": "tok_approve", "amount": 1290, "currency": "EUR"}
     for process, path, json in (
-        (payment, "/charges", charge),
-        (payment, "/refunds", body),
-        (payment, "/charges", charge),
-        (inventory, "/releases", body),
-        (inventory, "/releases", body),
+        (payment, f"/charges/{order_id}", charge),
+        (payment, f"/charges/{order_id}/refund", {}),
+        (payment, f"/charges/{order_id}", charge),
+        (inventory, f"/reservations/{order_id}/release", {}),
+        (inventory, f"/reservations/{order_id}/release", {}),
     ):
-        requests.post(process.url + path, json=json, timeout=60)
+        requests.put(process.url + path, json=json, timeout=60)
 
 
 @contextmanager
@@ -137,7 +135,7 @@ def _service(folder: Path, receiver: Receiver, name: str, **environment: str) ->
     url = f"sqlite:///{folder}/{name}.db"
     if name in DATABASES:
         migrate(name, url)
-    with running_service(
+    with starting_service(
         f"services.{name}:create_app()",
         folder / f"{name}-{time.monotonic_ns()}",
         DATABASE_URL=url,
@@ -150,21 +148,12 @@ def _service(folder: Path, receiver: Receiver, name: str, **environment: str) ->
 
 
 @contextmanager
-def _cache() -> Iterator[str]:
-    port = free_port()
-    with TcpFakeServer(("127.0.0.1", port), server_type="valkey") as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"redis://127.0.0.1:{port}/0"
-        server.shutdown()
-
-
-@contextmanager
 def traced_shop_in(folder: Path) -> Iterator[TracedShop]:
-    """The shop after its runs, its services stopped; the local backend, which got it all too, is still up."""
-    (folder / "backend").mkdir()
-    backend = start(folder / "backend")
+    """The shop after its runs, its services stopped; the explorer, which got it all too, is still up."""
+    (folder / "explorer").mkdir()
+    explorer = start(folder / "explorer")
     try:
-        with running_receiver(forward_to=f"http://127.0.0.1:{backend.http_port}") as receiver:
-            yield run_shop(folder, receiver, backend)
+        with running_receiver(forward_to=f"http://127.0.0.1:{explorer.http_port}") as receiver:
+            yield run_shop(folder, receiver, explorer)
     finally:
-        backend.stop()
+        explorer.stop()

@@ -33,7 +33,8 @@ from tests.support.local_stack import LocalStack, free_ports, local_stack
 from tests.support.servers import create_database, postgresql_server
 from tools.chaos import books
 from tools.chaos.books import Promise, TimeoutWatch
-from tools.chaos.faults import DEPENDENCIES, Injector, Kind, faults
+from tools.chaos.faults import DEPENDENCIES, Injector, faults
+from tools.chaos.kinds import Kind
 from tools.chaos.load import Load
 from tools.chaos.proxy import Proxy
 

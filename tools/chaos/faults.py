@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,32 +20,14 @@ from sqlalchemy.exc import DBAPIError
 
 from local.registry import DATABASES, REGISTRY, SERVICES
 from tests.support.local_stack import LocalStack
-from tools.chaos.proxy import Armed, NetworkFault, Proxy
+from tools.chaos.kinds import Kind
+from tools.chaos.proxy import Armed, Proxy
 
 HOUR = 3600.0
 HIT_SECONDS = 20.0
 """How long a fault waits for something to hit: a process that is up, a request that comes by."""
 AT_ONCE = 64
 DEPENDENCIES = REGISTRY["order"].calls
-
-
-class Kind(StrEnum):
-    """A kind of fault, as `--kinds` names it."""
-
-    KILL = "kill"
-    STOP = "stop"
-    DROP_REQUEST = "drop-request"
-    DROP_ANSWER = "drop-answer"
-    LATE_REQUEST = "late-request"
-    DELAY_ANSWER = "delay-answer"
-    DUPLICATE = "duplicate"
-    RESET = "reset"
-    HANG = "hang"
-    DRIP = "drip"
-    GATEWAY = "gateway"
-    CLOCK_SKEW = "clock-skew"
-    CLOCK_JUMP = "clock-jump"
-    DATABASE = "database"
 
 
 @dataclass(frozen=True)
@@ -203,7 +184,7 @@ class Injector:
         return True
 
     def _disturb_request(self, fault: Fault) -> bool:
-        armed = Armed(NetworkFault(fault.kind), fault.seconds)
+        armed = Armed(fault.kind, fault.seconds)
         proxy = self._proxies[fault.service]
         proxy.arm(armed)
         if not armed.met.wait(HIT_SECONDS):

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tools.chaos.kinds import Kind
 
 UPSTREAM_SECONDS = 60
 LARGEST = 32
@@ -22,25 +23,11 @@ GATEWAY = (401, 404, 500, 502, 503, 504)
 """What a gateway in the middle of a deployment may answer, without a problem body."""
 
 
-class NetworkFault(StrEnum):
-    """What can become of one request on its way, and of its answer."""
-
-    DROP_REQUEST = "drop-request"
-    DROP_ANSWER = "drop-answer"
-    LATE_REQUEST = "late-request"
-    DELAY_ANSWER = "delay-answer"
-    DUPLICATE = "duplicate"
-    RESET = "reset"
-    HANG = "hang"
-    DRIP = "drip"
-    GATEWAY = "gateway"
-
-
 @dataclass
 class Armed:
     """A fault that waits for its request. HANG meets every request until it is over, any other just one."""
 
-    kind: NetworkFault
+    kind: Kind
     seconds: float
     met: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
@@ -96,7 +83,7 @@ class Proxy:
             fault = self._armed.popleft() if self._armed else None
             if fault is not None:
                 fault.met.set()
-                self._hanging = fault if fault.kind is NetworkFault.HANG else None
+                self._hanging = fault if fault.kind is Kind.HANG else None
             return fault
 
     def deliver(self, request: Request) -> bytes:
@@ -181,38 +168,40 @@ class _Handler(BaseHTTPRequestHandler):
         proxy, over = self.proxy, fault.over.set
         try:
             match fault.kind:
-                case NetworkFault.DROP_REQUEST:
+                case Kind.DROP_REQUEST:
                     self._reset()
-                case NetworkFault.DROP_ANSWER:
+                case Kind.DROP_ANSWER:
                     proxy.deliver(request)
                     self._reset()
-                case NetworkFault.LATE_REQUEST:
+                case Kind.LATE_REQUEST:
                     later = True
                     proxy.deliver_later(request, fault.seconds, over)
                     self._reset()
-                case NetworkFault.DELAY_ANSWER:
+                case Kind.DELAY_ANSWER:
                     whole = proxy.deliver(request)
                     time.sleep(fault.seconds)
                     self.wfile.write(whole)
-                case NetworkFault.DUPLICATE if fault.seconds > 1:
+                case Kind.DUPLICATE if fault.seconds > 1:
                     later = True
                     proxy.deliver_later(request, fault.seconds, over)
                     self.wfile.write(proxy.deliver(request))
-                case NetworkFault.DUPLICATE:
+                case Kind.DUPLICATE:
                     self.wfile.write(proxy.deliver_twice(request))
-                case NetworkFault.RESET:
+                case Kind.RESET:
                     whole = proxy.deliver(request)
                     self.wfile.write(whole[: proxy.chance.randrange(1, len(whole))])
                     self._reset()
-                case NetworkFault.HANG:
+                case Kind.HANG:
                     self._hang(fault, request)
-                case NetworkFault.DRIP:
+                case Kind.DRIP:
                     self._drip(proxy.deliver(request), fault.seconds)
-                case NetworkFault.GATEWAY:
+                case Kind.GATEWAY:
                     self._answer_as_a_gateway(request)
+                case other:
+                    raise ValueError(f"{other} is not done to a request")
         finally:
             # A hang is over when its time is over, which its injector knows.
-            if not later and fault.kind is not NetworkFault.HANG:
+            if not later and fault.kind is not Kind.HANG:
                 over()
 
     def _hang(self, fault: Armed, request: Request) -> None:

@@ -1,1 +1,1 @@
-"""Fuzzing of the four services and of the local backend: generated requests, mutated exports, honest probes beside."""
+"""Fuzzing of the four services and of the explorer: generated requests, mutated exports, honest probes beside."""

@@ -1,4 +1,4 @@
-"""OTLP exports for the local backend, right and wrong: three signals, protobuf and JSON, gzip or not."""
+"""OTLP exports for the explorer, right and wrong: three signals, protobuf and JSON, gzip or not."""
 
 import base64
 import gzip
@@ -26,7 +26,7 @@ from tools.fuzz import oddities
 SECOND = 10**9
 SIGNALS = ("traces", "metrics", "logs")
 LIMIT = 8 * 2**20
-"""Bytes of an export that the backend takes, uncompressed."""
+"""Bytes of an export that the explorer takes, uncompressed."""
 NUMBERS = (0, 1, 2, 2**31 - 1, 2**31, 2**32 - 1, 2**53 + 1, 2**63 - 1)
 ID_LENGTHS = (0, 1, 3, 7, 8, 9, 15, 16, 17, 32, 300)
 

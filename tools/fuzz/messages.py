@@ -20,7 +20,7 @@ from tests.support.operations import ORDER_ID, operations, with_a_body
 from tools.fuzz import oddities
 
 ANY_BODY = with_a_body()[0].body
-EVERYWHERE = [("GET", path, dict[str, Any]()) for path in ("/healthz", "/readyz", "/openapi.json", "/")]
+EVERYWHERE = [("GET", path, None) for path in ("/healthz", "/readyz", "/openapi.json", "/")]
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,14 @@ class Source:
     def _base(self, chance: random.Random) -> Message:
         if self.cases and chance.random() < 0.5:
             return chance.choice(self.cases)
-        own = [(operation.method, operation.path, operation.body) for operation in operations(self.service)]
-        method, target, body = chance.choice((*own, *own, *EVERYWHERE))
+        about = [operation.about(uuid.UUID(int=chance.getrandbits(128))) for operation in operations(self.service)]
+        own = [
+            (operation.method, operation.path, operation.body if operation.takes_body else None)
+            for operation in (*operations(self.service), *about)
+        ]
+        method, target, body = chance.choice((*own, *EVERYWHERE))
         message = Message(method.encode(), target.encode(), ((b"Host", b"127.0.0.1"),))
-        if body:
-            if chance.random() < 0.5:
-                body = {
-                    **body,
-                    **({"order_id": str(uuid.UUID(int=chance.getrandbits(128)))} if "order_id" in body else {}),
-                }
+        if body is not None:
             message = replace(message, body=json.dumps(body).encode()).adding(
                 (b"Content-Type", b"application/json"), (b"Idempotency-Key", b"fuzz-%d" % chance.getrandbits(64))
             )

@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.1
 GIVE_UP_SECONDS = 30.0
 
 LATER = "asked to send it again later"
-"""The local backend may say so (503 with Retry-After, UNAVAILABLE): counted, but no failure."""
+"""The explorer may say so (503 with Retry-After, UNAVAILABLE): counted, but no failure."""
 
 Result = tuple[str, str, float]
 """Where, what was wrong ("" if nothing), seconds."""

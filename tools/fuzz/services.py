@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -74,8 +75,10 @@ def probe(results: Any, stopping: Event, urls: dict[str, str]) -> None:
     sends = {}
     for service, url in urls.items():
         sends[f"{service}-service /healthz"] = partial(ask, "GET", f"{url}/healthz")
-        honest = _honest(service)
-        sends[f"{service}-service {honest.path}"] = partial(ask, honest.method, url + honest.path, honest.body or None)
+        honest = _honest(service).about(uuid.uuid4())  # the order of no other request
+        sends[f"{service}-service {honest.template}"] = partial(
+            ask, honest.method, url + honest.path, honest.body or None
+        )
     run_each(results, stopping, sends)
 
 

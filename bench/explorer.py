@@ -1,6 +1,6 @@
-"""What the local backend takes and how fast it answers: `python -m bench.backend`; with --full 10^6 spans.
+"""What the explorer takes and how fast it answers: `python -m bench.explorer`; with --full 10^6 spans.
 
-Starts a backend of its own on free ports with its data in a temporary folder. A sender in another process sends, as
+Starts an explorer of its own on free ports with its data in a temporary folder. A sender in another process sends, as
 fast as it is answered, orders of 9 spans in 4 services with 8 attributes each, in exports of 512 spans, first over
 gRPC, then over HTTP. Then it counts what is stored, times the queries and reads the resident memory.
 """
@@ -33,9 +33,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 ORDER = (  # service, spans of it in one trace
     ("order-service", ("POST /orders", "process_order", "validate_inventory", "charge_payment", "send_notification")),
-    ("inventory-service", ("POST /reservations", "UPDATE items")),
-    ("payment-service", ("POST /charges",)),
-    ("notification-service", ("POST /notifications",)),
+    ("inventory-service", ("PUT /reservations/<uuid:order_id>", "UPDATE items")),
+    ("payment-service", ("PUT /charges/<uuid:order_id>",)),
+    ("notification-service", ("PUT /notifications/<uuid:order_id>/<string:template>",)),
 )
 SPANS_PER_TRACE = 9
 EXPORT = 512
@@ -170,7 +170,7 @@ def main() -> None:
             "TRACES_PORT": str(traces_port),
         }
         command = [sys.executable, "-m", "waybill_explorer"]
-        backend = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        explorer = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             while True:
                 try:
@@ -185,7 +185,7 @@ def main() -> None:
                 sender.start()
                 peak = 0.0
                 while result.empty() and sender.is_alive():
-                    peak = max(peak, resident_mb(backend.pid))
+                    peak = max(peak, resident_mb(explorer.pid))
                     time.sleep(0.2)
                 seconds, refused = result.get(timeout=5)
                 sender.join()
@@ -195,11 +195,11 @@ def main() -> None:
                 print(f"{protocol}: {rate:,.0f} spans/s, {refused} exports refused and sent again,", end=" ")
                 print(f"{sent:,} sent, {stored:,} stored, lost {sent - stored}; resident {peak:.0f} MB at most")
             query(traces_port)
-            print(f"resident after the queries: {resident_mb(backend.pid):.0f} MB (gunicorn's two processes)")
+            print(f"resident after the queries: {resident_mb(explorer.pid):.0f} MB (gunicorn's two processes)")
             print(f"file: {get(traces_port, '/api/stats')['bytes'] / stored:.0f} bytes a span")  # type: ignore[index]
         finally:
-            backend.send_signal(signal.SIGTERM)
-            backend.wait()
+            explorer.send_signal(signal.SIGTERM)
+            explorer.wait()
 
 
 def query(port: int) -> None:

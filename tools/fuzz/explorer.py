@@ -1,4 +1,4 @@
-"""Fuzz the local backend: mutated exports over HTTP and gRPC, an honest sender and readers beside them."""
+"""Fuzz the explorer: mutated exports over HTTP and gRPC, an honest sender and readers beside them."""
 
 import json
 import os
@@ -18,8 +18,8 @@ import psutil
 import requests
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # noqa: F401 (what a Status may hold)
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2  # noqa: F401 (what a Status may hold)
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
@@ -32,7 +32,7 @@ SENDERS = 6
 ANSWER_SECONDS = 120.0
 MEMORY_MB = 500
 """Resident, both processes together: the queue takes 32 MiB, an export 8 MiB."""
-WHERE = "local backend"
+WHERE = "explorer"
 METHODS = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
@@ -61,7 +61,7 @@ def fuzz(
     """Send `number` exports, then read everything back."""
     http_port = int(stack.environment["OTLP_HTTP_PORT"])
     grpc_address = f"127.0.0.1:{stack.environment['OTLP_GRPC_PORT']}"
-    master = stack.process("local-backend")
+    master = stack.process("explorer")
     processes = [master, *master.children()]
     sent = stack.data / "honest.txt"
     done = count(1)
@@ -211,9 +211,7 @@ def probe(results: Any, stopping: Event, http_port: int, grpc_address: str, trac
             return ""
 
         health = partial(ask, "GET", f"{traces_url}/healthz")
-        run_each(
-            results, stopping, {"HTTP export": over_http, "gRPC export": over_grpc, "local backend /healthz": health}
-        )
+        run_each(results, stopping, {"HTTP export": over_http, "gRPC export": over_grpc, "explorer /healthz": health})
 
 
 def _small_export() -> tuple[str, bytes]:
