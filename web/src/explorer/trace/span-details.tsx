@@ -8,6 +8,8 @@ import { isSql, title } from "../common/titles.ts";
 import { type CriticalPath, isFailed, kindOf, type Span, type SpanEvent, type Tags, total, type Trace } from "./trace-tree.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";
+import "../common/log-line.css";
+import "./span-details.css";
 
 const STATEMENTS = ["db.query.text", "db.statement"];
 /** Shown elsewhere in the details. */

@@ -7,6 +7,8 @@ import { title } from "../common/titles.ts";
 import type { Span, Trace } from "./trace-tree.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";
+import "../common/log-line.css";
+import "./trace-log.css";
 
 /** Every log line and event of a trace, of all its services, in order of time. */
 export function TraceLog({ trace, notes, selected }: { trace: Trace; notes: readonly Note[]; selected: Span | undefined }) {

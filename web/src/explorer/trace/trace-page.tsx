@@ -22,6 +22,7 @@ import {
 } from "./trace-tree.ts";
 import { Waterfall } from "./waterfall.tsx";
 import { notesOf } from "./waterfall-rows.ts";
+import "./trace-page.css";
 
 const STILL_ARRIVING_MS = 60_000;
 
