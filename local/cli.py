@@ -175,10 +175,11 @@ def new_service_command(
     """
     from local import new_service
 
-    paths = new_service.add(name, [called for called in calls.split(",") if called], port)
+    service, paths = new_service.add(name, [called for called in calls.split(",") if called], port)
     for path in paths:
         out.print(Text(f"  {path}"), soft_wrap=True)
-    out.print(Text(f"\n{name}-service is in both stacks: `make demo` or `make up` starts it.", "bold"), soft_wrap=True)
+    out.print(Text(f"\n{service.host} is in both stacks. Start one with `make demo`, then:", "bold"), soft_wrap=True)
+    out.print(Text(f"  {new_service.request(service.port)}\n"), soft_wrap=True)
     out.print(Text(new_service.next_steps(name)), soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ import keyword
 import pkgutil
 import re
 import shutil
+import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -14,20 +15,20 @@ from opentelemetry.semconv._incubating import attributes
 from local.generate import PARTS, renewed
 from local.processes import STOREFRONT_COLOR
 from local.registry import ALL, FILE, REGISTRY, Service
-from local.settings import ROOT
+from local.settings import HOST, ROOT
 from local.skeleton import FOLDERS, files_in, files_of
 from waybill_explorer.client import ClientError
 
 COLORS = range(1, 9)
 FIRST_PORT = 1024
 TAKEN_BY_POSTGRESQL = ("none", "postgres", "public", "template0", "template1", "user")
-"""Databases and roles that it has, or lets no user make."""
+"""Databases and roles that PostgreSQL has, or lets no user make."""
 TAKEN_BY_THE_KIT = ("cache", "database")
 """CACHE_URL and DATABASE_URL have another meaning than the URL of a service."""
 
 
-def add(name: str, calls: Collection[str], port: int | None) -> list[str]:
-    """Write a service that calls these and return the paths of the new and the changed files.
+def add(name: str, calls: Collection[str], port: int | None) -> tuple[Service, list[str]]:
+    """Write a service that calls these; return it and the paths of the new and the changed files.
 
     Raise a ClientError that names what is wrong with the arguments; then nothing is changed.
     """
@@ -35,7 +36,7 @@ def add(name: str, calls: Collection[str], port: int | None) -> list[str]:
     _check_calls(name, calls)
     service = _service(name, tuple(calls), _free_port() if port is None else _checked_port(port))
     texts = {**files_of(service), **_derived({**ALL, name: service}, FILE.read_text() + _entry(service))}
-    return _write(texts)
+    return service, _write(texts)
 
 
 def remove(name: str, *, force: bool = False) -> list[str]:
@@ -62,6 +63,12 @@ def remove(name: str, *, force: bool = False) -> list[str]:
     for folder in FOLDERS:
         shutil.rmtree(ROOT / folder / name, ignore_errors=True)
     return [*present, *changed]
+
+
+def request(port: int) -> str:
+    """Return a command that sends a new service its first request."""
+    body = """-H 'Content-Type: application/json' -d '{"label": "first-note"}'"""
+    return f"curl -i -X PUT {HOST}:{port}/notes/{uuid.uuid4()} {body}"
 
 
 def next_steps(name: str) -> str:

@@ -1,5 +1,6 @@
 """`waybill new-service` in a copy of the project: what it writes keeps every rule, runs, and can be removed again."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,13 @@ import requests
 from local import new_service, skeleton
 from local.client import TraceApi, trace_id_of
 from local.registry import REGISTRY
-from tests.support.fifth_service import NOT_SOURCE, ROOT, run
+from tests.support.fifth_service import ROOT, copy_of_the_project, run
 from tests.support.local_stack import free_ports, local_stack
 from waybill_explorer.client import ClientError
 
 BIN = Path(sys.executable).parent
-NAMES = ("shipping", "billing")
-"""One with calls, one without."""
+NAMES = ("calling", "alone")
+"""Not the names of services that a reader is likely to add."""
 WAYBILL = ("-m", "local.cli")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
@@ -27,8 +28,7 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project."""
-    copy = tmp_path_factory.mktemp("new") / "copy"
-    shutil.copytree(ROOT, copy, ignore=NOT_SOURCE)
+    copy = copy_of_the_project(tmp_path_factory.mktemp("new") / "copy")
     if (ROOT / ".mypy_cache").exists():  # what it knows of the libraries takes most of its time
         shutil.copytree(ROOT / ".mypy_cache", copy / ".mypy_cache")
     return copy
@@ -43,8 +43,8 @@ def before(untouched: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def copy(untouched: Path, before: dict[str, bytes]) -> Iterator[Path]:
     """The copy with both services; afterwards they are removed, and the copy is as it was."""
-    done(run(untouched, *WAYBILL, "new-service", "shipping", "--calls", "notification,payment"))
-    done(run(untouched, *WAYBILL, "new-service", "billing"))
+    done(run(untouched, *WAYBILL, "new-service", "calling", "--calls", "notification,payment"))
+    done(run(untouched, *WAYBILL, "new-service", "alone"))
     yield untouched
     for name in NAMES:
         done(run(untouched, *WAYBILL, "remove-service", name))
@@ -88,32 +88,56 @@ def test_new_services_pass_their_own_tests_and_are_missing_in_no_place(copy: Pat
 def test_a_new_service_is_started_with_the_others_and_its_trace_reaches_those_that_it_calls(
     copy: Path, tmp_path: Path
 ) -> None:
-    ports = dict(zip(("SHIPPING_PORT", "BILLING_PORT"), map(str, free_ports(2)), strict=True))
+    ports = dict(zip(("CALLING_PORT", "ALONE_PORT"), map(str, free_ports(2)), strict=True))
     with local_stack(tmp_path, ports, command=(sys.executable, *WAYBILL, "up"), folder=copy) as stack:
-        url = f"{stack.url('shipping')}/notes/{uuid.uuid4()}"
+        url = f"{stack.url('calling')}/notes/{uuid.uuid4()}"
         response = requests.put(url, json={"label": "first-note"}, timeout=60)
         assert response.status_code == 201, response.text
         fetched = TraceApi(stack.traces_url).wait_for_trace(trace_id_of(response) or "", 60)
         assert fetched
         services = {process["serviceName"] for process in fetched.data["processes"].values()}
-        assert services == {"shipping-service", "notification-service", "payment-service"}
+        assert services == {"calling-service", "notification-service", "payment-service"}
         assert "keep_note" in {span["operationName"] for span in fetched.data["spans"]}
         doctor = subprocess.run(
             [sys.executable, *WAYBILL, "doctor"], cwd=copy, env=stack.environment, capture_output=True, text=True
         )
-        assert "traces of shipping" in doctor.stdout, doctor.stdout + doctor.stderr
+        assert "traces of calling" in doctor.stdout, doctor.stdout + doctor.stderr
 
 
 def test_a_service_that_was_changed_since_is_removed_only_by_force(copy: Path) -> None:
-    routes = copy / "services/billing/routes.py"
+    routes = copy / "services/alone/routes.py"
     text = routes.read_text()
     routes.write_text(text + "# Ours.\n")
     present = files(copy)
-    refused = run(copy, *WAYBILL, "remove-service", "billing")
+    refused = run(copy, *WAYBILL, "remove-service", "alone")
     assert refused.returncode == 1
-    assert "services/billing/routes.py" in refused.stderr
+    assert "services/alone/routes.py" in refused.stderr
     assert files(copy) == present
     routes.write_text(text)
+
+
+def test_the_next_migration_is_what_the_models_say_and_the_revisions_do_not(copy: Path, tmp_path: Path) -> None:
+    command = (*WAYBILL, "revision", "alone", "add address")
+    nothing = run(copy, *command)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "nothing that its revisions lack" in nothing.stderr
+
+    models, text = copy / "services/alone/models.py", (copy / "services/alone/models.py").read_text()
+    label = "    label: Mapped[str]"
+    models.write_text(text.replace(label, f"    address: Mapped[str | None] = mapped_column(String(9))\n{label}"))
+    revision = copy / "migrations/alone/0002_add_address.py"
+    assert done(run(copy, *command)).strip() == str(revision)
+    assert 'batch_op.add_column(sa.Column("address", sa.String(length=9), nullable=True))' in revision.read_text()
+    assert revision.read_text().startswith('"""Add address."""\n')
+    for check in (["check"], ["format", "--check"]):
+        done(subprocess.run([BIN / "ruff", *check, "migrations"], cwd=copy, capture_output=True, text=True))
+
+    behind = {**os.environ, "ALONE_DATABASE_URL": f"sqlite:///{tmp_path}/behind.db"}
+    refused = subprocess.run([sys.executable, *command], cwd=copy, env=behind, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "not at the latest revision. Run `waybill migrate` first" in refused.stderr
+    revision.unlink()
+    models.write_text(text)
 
 
 @pytest.fixture
@@ -154,8 +178,8 @@ def test_a_name_that_is_bad_reserved_or_taken_is_refused(name: str, said: str) -
 @pytest.mark.parametrize(
     ("calls", "port", "said"),
     [
-        (["billing"], None, "cannot call 'billing'"),
-        (["shipping"], None, "cannot call 'shipping'"),
+        (["nothing"], None, "cannot call 'nothing'"),
+        (["alone"], None, "cannot call 'alone'"),
         (["skeleton"], None, "cannot call 'skeleton'"),
         (["payment", "payment"], None, "twice"),
         ([], REGISTRY["payment"].port, "taken by PAYMENT_PORT"),
@@ -167,12 +191,12 @@ def test_a_name_that_is_bad_reserved_or_taken_is_refused(name: str, said: str) -
 @pytest.mark.usefixtures("_writing_fails")
 def test_calls_and_a_port_that_cannot_be_are_refused(calls: list[str], port: int | None, said: str) -> None:
     with pytest.raises(ClientError, match=said):
-        new_service.add("shipping", calls, port)
+        new_service.add("alone", calls, port)
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("payment", "called by order"), ("order", "not as new-service wrote"), ("shipping", "no service")],
+    [("payment", "called by order"), ("order", "not as new-service wrote"), ("alone", "no service")],
 )
 @pytest.mark.usefixtures("_writing_fails")
 def test_what_is_called_was_changed_or_does_not_exist_is_not_removed(name: str, said: str) -> None:
