@@ -19,6 +19,8 @@ print(response.headers["traceresponse"].split("-")[1])
 """
 """Sent from inside its container, since its port is not published."""
 
+AS_SUPERUSER = "postgresql://postgres:waybill@127.0.0.1/postgres"
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Iterator[Path]:
@@ -28,8 +30,8 @@ def copy(tmp_path: Path) -> Iterator[Path]:
     assert added.returncode == 0, added.stdout + added.stderr
     yield copy
     compose("rm", "--stop", "--force", HOST, folder=copy)
-    for statement in (f"DROP DATABASE IF EXISTS {NAME}", f"DROP ROLE IF EXISTS {NAME}"):
-        compose("exec", "-T", "postgres", "psql", "-qc", statement, "-U", "postgres")
+    for statement in (f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", f"DROP ROLE IF EXISTS {NAME}"):
+        compose("exec", "-T", "postgres", "psql", "-qc", statement, AS_SUPERUSER)
     compose("build", "migrate")  # the image of this project again
 
 
