@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format chaos fuzz generate bench screenshots reset clean
+.PHONY: help setup demo up down test test-stack lint format chaos fuzz new-service generate bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ chaos: .venv/.complete ## Break the stack under load and count what was lost (FA
 
 fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 broken exports to the explorer (SEED=1)
 	@.venv/bin/python -m tools.fuzz $(if $(SEED),--seed $(SEED))
+
+new-service: .venv/.complete ## Write a new service (NAME=shipping CALLS=notification PORT=8084)
+	@.venv/bin/waybill new-service $(NAME) $(if $(CALLS),--calls $(CALLS)) $(if $(PORT),--port $(PORT))
 
 generate: .venv/.complete ## Write what services.toml implies into other files, and Grafana's dashboards from their code
 	@.venv/bin/python -m local.generate

@@ -1,10 +1,13 @@
 """`waybill`: run the local stack, place orders, print traces, generate load, diagnose problems."""
 
+import os
 import random
 import subprocess
+import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from local import client, containers, doctor, first_order, load, load_view
 from local.client import TraceApi
@@ -158,6 +161,55 @@ def migrate() -> None:
     from local import supervisor
 
     supervisor.migrate(read_settings(LocalSettings))
+
+
+@app.command("new-service")
+def new_service_command(
+    name: Annotated[str, typer.Argument(help="Its name, such as shipping.")],
+    calls: Annotated[str, typer.Option(help="The services that it calls, separated by commas.")] = "",
+    port: Annotated[int | None, typer.Option(help="Where it listens.", show_default="the next that is free")] = None,
+) -> None:
+    """Write a new service, with its migration and tests, from `services/skeleton`, and register it.
+
+    Example: `waybill new-service shipping --calls notification,payment`
+    """
+    from local import new_service
+
+    service, paths = new_service.add(name, [called for called in calls.split(",") if called], port)
+    for path in paths:
+        out.print(Text(f"  {path}"), soft_wrap=True)
+    out.print(Text(f"\n{service.host} is in both stacks. Start one with `make demo`, then:", "bold"), soft_wrap=True)
+    out.print(Text(f"  {new_service.request(service.port)}\n"), soft_wrap=True)
+    out.print(Text(new_service.next_steps(name)), soft_wrap=True)
+
+
+@app.command("remove-service")
+def remove_service_command(
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    force: Annotated[bool, typer.Option("--force", help="Also if its files were changed.")] = False,
+) -> None:
+    """Remove a service that `waybill new-service` wrote: its folders and all that follows from its entry."""
+    from local import new_service
+
+    for path in new_service.remove(name, force=force):
+        out.print(Text(f"  {path}"), soft_wrap=True)
+
+
+@app.command()
+def revision(
+    name: Annotated[str, typer.Argument(help="The service.")],
+    message: Annotated[str, typer.Argument(help="What changes, such as `add address`.")],
+    empty: Annotated[bool, typer.Option("--empty", help="Write no operations: they are added by hand.")] = False,
+) -> None:
+    """Write the next migration of a service from what its models say and its revisions do not.
+
+    They are compared with SHIPPING_DATABASE_URL or, if it is not set, with an empty SQLite database.
+
+    Example: `waybill revision shipping "add address"`
+    """
+    url = getattr(read_settings(LocalSettings), f"{name}_database_url", None)
+    command = [sys.executable, "-m", "migrations.revision", name, message, *(["--empty"] if empty else [])]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url or ""}).returncode)  # noqa: S603
 
 
 @app.command("dead-letters", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

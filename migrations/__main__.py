@@ -35,7 +35,8 @@ def services() -> list[str]:
     """Return the services of the stacks, each of which has a section in alembic.ini."""
     ini = ConfigParser()
     ini.read(INI)
-    return [name for name in ini.sections() if ini.getboolean(name, "stacks", fallback=True)]
+    sections = (name for name in ini.sections() if ini.has_option(name, "version_locations"))
+    return [name for name in sections if ini.getboolean(name, "stacks", fallback=True)]
 
 
 if __name__ == "__main__":

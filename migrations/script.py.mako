@@ -1,4 +1,9 @@
-"""${message}."""
+<%!
+    def code(operations):
+        """Return the operations without Alembic's request to adjust them, which is no comment on the code."""
+        return "\n".join(line for line in operations.splitlines() if "# ###" not in line).strip() or "pass"
+%>\
+"""${message[:1].upper() + message[1:].rstrip(".")}."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,9 +16,9 @@ depends_on = ${repr(depends_on)}
 
 def upgrade() -> None:
     """Go to this revision."""
-    ${upgrades if upgrades else "pass"}
+    ${code(upgrades or "")}
 
 
 def downgrade() -> None:
     """Go back."""
-    ${downgrades if downgrades else "pass"}
+    ${code(downgrades or "")}

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.support.servers import postgresql_binaries, postgresql_server
 
 SQL = ROOT / "postgres" / "databases.sql"
-FIFTH = Service(name="loyalty", port=8084)
+FIFTH = Service(name="fifth", port=8084)
 
 
 @pytest.fixture(scope="module")

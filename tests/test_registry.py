@@ -10,7 +10,7 @@ import pytest
 from local.generate import PARTS, alembic_sections, compose_databases, compose_services, database_names, renewed
 from local.registry import FILE, REGISTRY, SERVICES, Service, read, start_order
 from local.settings import ROOT
-from tests.support.fifth_service import ENTRY, NAME, copy_with_a_fifth_service, run
+from tests.support.fifth_service import NAME, copy_with_a_fifth_service, run, without_the_entry
 from tests.support.service_places import missing, places
 
 
@@ -32,13 +32,13 @@ def test_a_service_starts_after_those_that_it_calls() -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("[Loyalty]\nport = 8084", "[Loyalty] name: "),
-        ("[loyalty]", "[loyalty] port: Field required"),
-        ("[loyalty]\nport = 0", "[loyalty] port: "),
-        ("[loyalty]\nport = 8084\ncach = true", "[loyalty] cach: "),
-        ("[loyalty]\nport = 8084\ncalls = ['stock']", "[loyalty] calls stock, which has no entry"),
-        ("[loyalty]\nport = 8083", "notification and loyalty have the same port 8083"),
-        ("[loyalty]\nport = 8084\ncalls = ['skeleton']", "[loyalty] calls skeleton, which is in no stack"),
+        ("[Fifth]\nport = 8084", "[Fifth] name: "),
+        ("[fifth]", "[fifth] port: Field required"),
+        ("[fifth]\nport = 0", "[fifth] port: "),
+        ("[fifth]\nport = 8084\ncach = true", "[fifth] cach: "),
+        ("[fifth]\nport = 8084\ncalls = ['stock']", "[fifth] calls stock, which has no entry"),
+        ("[fifth]\nport = 8083", "notification and fifth have the same port 8083"),
+        ("[fifth]\nport = 8084\ncalls = ['skeleton']", "[fifth] calls skeleton, which is in no stack"),
     ],
 )
 def test_a_wrong_entry_is_named_with_what_is_wrong(entry: str, said: str, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_service_is_given_what_its_entry_says_and_nothing_else() -> None:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with a fifth service, as a reader adds one: three folders, an entry, `make generate`."""
+    """A copy of the project with a fifth service, as a reader adds one."""
     return copy_with_a_fifth_service(tmp_path_factory.mktemp("fifth") / "copy")
 
 
@@ -127,15 +127,15 @@ def replacing(old: str, new: str) -> Callable[[str], str]:
 
 OTHERS = f"for name in SERVICES if name != '{NAME}'"
 REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
-    "services.toml": ("services.toml", replacing(ENTRY, "")),
+    "services.toml": ("services.toml", without_the_entry),
     "services/<name>/": (f"services/{NAME}/telemetry.py", None),
     "migrations/<name>/": (f"migrations/{NAME}/0001_tables.py", None),
-    "tests/<name>/": (f"tests/{NAME}/test_{NAME}s.py", None),
-    ".env (ports)": (".env", without_lines("^LOYALTY_PORT=")),
+    "tests/<name>/": (f"tests/{NAME}/test_notes.py", None),
+    ".env (ports)": (".env", without_lines(f"^{NAME.upper()}_PORT=")),
     "migrations/alembic.ini (sections)": ("migrations/alembic.ini", without_lines(NAME)),
     "postgres/databases.sql (databases)": ("postgres/databases.sql", replacing(f",{NAME}", "")),
     "docker-compose.yml (services)": ("docker-compose.yml", without_lines(f"^  {NAME}-service:")),
-    "docker-compose.yml (databases)": ("docker-compose.yml", without_lines("LOYALTY_DATABASE_URL")),
+    "docker-compose.yml (databases)": ("docker-compose.yml", without_lines(f"{NAME.upper()}_DATABASE_URL")),
     "README.md (table of services)": ("README.md", without_lines(f"{NAME}-service")),
     "local/processes.py": ("local/processes.py", replacing("for name in SERVICES)", f"{OTHERS})")),
     "local/processes.py (migrations)": (

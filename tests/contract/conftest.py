@@ -18,7 +18,7 @@ def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
         yield shop
 
 
-@pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.path)
+@pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.service + operation.path)
 def operation(request: pytest.FixtureRequest) -> Operation:
     """Each operation that takes a body, in turn."""
     chosen: Operation = request.param

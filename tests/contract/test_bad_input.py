@@ -106,7 +106,7 @@ def test_every_field_refuses_what_it_is_not(shop: Shop, operation: Operation, va
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1001, 2**31, 2**63, 10**30, -(10**30), 1.0, 1.5, 1e308, True, "2", None])
-@pytest.mark.parametrize("operation", WITH_LINES, ids=lambda operation: operation.path)
+@pytest.mark.parametrize("operation", WITH_LINES, ids=lambda operation: operation.service + operation.path)
 def test_a_quantity_is_a_whole_number_of_sane_size(shop: Shop, operation: Operation, quantity: object) -> None:
     body = copy.deepcopy(operation.body)
     body["lines"][0]["quantity"] = quantity
@@ -114,7 +114,7 @@ def test_a_quantity_is_a_whole_number_of_sane_size(shop: Shop, operation: Operat
 
 
 @pytest.mark.parametrize("amount", [0, -1, 10**12 + 1, 2**63, 10**30, 1.0, True, "500", None])
-@pytest.mark.parametrize("operation", WITH_AN_AMOUNT, ids=lambda operation: operation.path)
+@pytest.mark.parametrize("operation", WITH_AN_AMOUNT, ids=lambda operation: operation.service + operation.path)
 def test_an_amount_is_a_whole_number_of_sane_size(shop: Shop, operation: Operation, amount: object) -> None:
     assert fields(refused(send(shop, operation, operation.body | {"amount": amount}), 422)) == ["amount"]
 
@@ -124,7 +124,7 @@ def test_an_integer_of_ten_thousand_digits_is_refused(shop: Shop, operation: Ope
     refused(send(shop, operation, body.encode()), 400)
 
 
-@pytest.mark.parametrize("operation", WITH_LINES, ids=lambda operation: operation.path)
+@pytest.mark.parametrize("operation", WITH_LINES, ids=lambda operation: operation.service + operation.path)
 @pytest.mark.parametrize(
     ("lines", "field"),
     [

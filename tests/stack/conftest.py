@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,10 +37,10 @@ def url(variable: str) -> str:
     return f"http://{HOST}:{getattr(settings, variable.lower())}"
 
 
-def compose(*arguments: str, check: bool = True) -> str:
-    """Run `docker compose`; what it prints."""
+def compose(*arguments: str, check: bool = True, folder: Path = ROOT) -> str:
+    """Run `docker compose` in this project or a copy of it; what it prints."""
     command = ["docker", "compose", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=check, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=folder, check=check, capture_output=True, text=True).stdout
 
 
 def containers() -> list[dict[str, Any]]:

@@ -1,0 +1,87 @@
+"""The files of a new service, made from those of services/skeleton and its folders of migrations and tests."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+
+from local.registry import ALL, Service
+from local.settings import ROOT
+from waybill_explorer.client import ClientError
+
+SKELETON = ALL["skeleton"]
+(CALLED,) = SKELETON.calls
+"""The service that the skeleton calls: what names it is repeated for each service that the new one calls."""
+FOLDERS = ("services", "migrations", "tests")
+FILES_OF_CALLS = ("clients.py", "conftest.py", "test_calls.py")
+"""Files that a service without calls does not have."""
+CODE_OF_CALLS = (
+    "        dependencies={Clients: Clients(settings)},\n",
+    "clients: Clients, ",
+    "svcs.flask.get(Clients), ",
+    " 502,",
+    ", dependency: Dependency",
+)
+"""What it does not have in its other files, besides the imports of these names, which `ruff` removes."""
+
+
+def files_of(service: Service) -> dict[str, str]:
+    """Return the text of each file of a service that is like the skeleton, by its path in the project."""
+    return {
+        str(path.relative_to(ROOT)).replace(SKELETON.name, service.name): _formatted(path, _text(path, service))
+        for path in files_in(SKELETON.name)
+        if service.calls or path.name not in FILES_OF_CALLS
+    }
+
+
+def files_in(name: str) -> Iterator[Path]:
+    """Yield every file in the folders of a service, without what Python compiles."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder / name).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def _text(path: Path, service: Service) -> str:
+    text = path.read_text()
+    if not service.calls:
+        for code in CODE_OF_CALLS:
+            text = text.replace(code, "")
+    words = {SKELETON.name: service.name, str(SKELETON.port): str(service.port)}
+    blocks = groupby(text.splitlines(keepends=True), lambda line: CALLED in line.lower())
+    return "".join(
+        _replaced(block, {**words, CALLED: called})
+        for names_called, lines in blocks
+        for block in ["".join(lines)]
+        for called in (service.calls if names_called else [CALLED])
+    )
+
+
+def _replaced(text: str, words: Mapping[str, str]) -> str:
+    """Return the text with other words, in lower and upper case."""
+    every = {**words, **{old.upper(): new.upper() for old, new in words.items()}}
+    return re.sub("|".join(every), lambda match: every[match[0]], text)
+
+
+def _formatted(path: Path, text: str) -> str:
+    """Return the text as the linter wants it, without the imports that have become superfluous."""
+    if path.suffix != ".py":
+        return re.sub(r"\n{3,}", "\n\n", text)
+    module = path.with_name("module.py")  # of an __init__.py, ruff leaves superfluous imports alone
+    for command in (["check", "--quiet", "--fix-only", "--select", "F401,I001"], ["format", "--quiet"]):
+        text = _ruff(*command, "--stdin-filename", str(module), "-", text=text)
+    return text
+
+
+def _ruff(*arguments: str, text: str) -> str:
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        raise ClientError("ruff, which formats the new files, is not installed. Run `make setup`.")
+    done = subprocess.run([ruff, *arguments], input=text, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        raise ClientError(
+            f"ruff refuses what was made of the skeleton: {(done.stdout + done.stderr).strip()}. Correct the skeleton."
+        )
+    return done.stdout
