@@ -54,7 +54,7 @@ generate: .venv/.complete ## Write what services.toml implies into other files, 
 	@.venv/bin/python -m local.generate
 	@.venv/bin/python -m grafana.dashboards
 
-api-types: .venv/.complete web/node_modules/.complete ## Rebuild the types of the storefront's API from OpenAPI
+api-types: .venv/.complete web/node_modules/.complete ## Rebuild the pages' types of the APIs that they call
 	@.venv/bin/python -m tools.api_types
 
 bench: .venv/.complete web/dist/.built ## Measure the explorer and the pages

@@ -10,7 +10,7 @@ from flask import Response, jsonify, send_from_directory
 
 from .blueprints import QuietBlueprint
 
-NOT_BUILT = "This page is not built: `make web/dist/.built` builds it, `make demo` and `make up` do so by themselves.\n"
+NOT_BUILT = "The pages are not built: `make demo` and `make up` build them.\n"
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

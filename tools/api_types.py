@@ -1,13 +1,19 @@
-"""Rebuild the TypeScript types of order-service's API from its OpenAPI document: `python -m tools.api_types`."""
+"""Rebuild the TypeScript types of the APIs that the pages call: `python -m tools.api_types`."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from waybill_explorer.tree_json import TreeJson
+
 ROOT = Path(__file__).resolve().parent.parent
-TYPES = ROOT / "web" / "src" / "storefront" / "order-api.ts"
-BANNER = "// Written by `make api-types` from order-service's OpenAPI document; a test keeps it fresh.\n\n"
+WEB = ROOT / "web" / "src"
+BANNER = "// Written by `make api-types` from {}; a test keeps it fresh.\n\n"
 SETTINGS = {
     "DATABASE_URL": "postgresql+psycopg://localhost/unused",
     "INVENTORY_URL": "http://localhost",
@@ -18,10 +24,26 @@ SETTINGS = {
 DOCUMENT = "import json, services.order; print(json.dumps(services.order.create_app().api_doc))"
 
 
-def rendered() -> str:
-    """Return the content of the file; the service runs in a process of its own, because it sets up telemetry."""
-    document = _output(sys.executable, "-c", DOCUMENT)
-    return BANNER + _output(Path(sys.executable).with_name("node"), "web/api-types.mjs", stdin=document)
+def order_api() -> str:
+    """Return the types of order-service's API; it runs in a process of its own, because it sets up telemetry."""
+    return _typescript("order-service's OpenAPI document", _output(sys.executable, "-c", DOCUMENT))
+
+
+def tree_api() -> str:
+    """Return the types of a trace as the explorer's page gets it."""
+    schema = TypeAdapter(TreeJson).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas = schema.pop("$defs") | {TreeJson.__name__: schema}
+    return _typescript("the explorer's tree_json.py", json.dumps({"components": {"schemas": schemas}}))
+
+
+FILES: dict[Path, Callable[[], str]] = {
+    WEB / "storefront" / "order-api.ts": order_api,
+    WEB / "explorer" / "trace" / "tree-api.ts": tree_api,
+}
+
+
+def _typescript(source: str, document: str) -> str:
+    return BANNER.format(source) + _output(Path(sys.executable).with_name("node"), "web/api-types.mjs", stdin=document)
 
 
 def _output(*command: str | Path, stdin: str = "") -> str:
@@ -32,4 +54,5 @@ def _output(*command: str | Path, stdin: str = "") -> str:
 
 
 if __name__ == "__main__":
-    TYPES.write_text(rendered())
+    for path, rendered in FILES.items():
+        path.write_text(rendered())

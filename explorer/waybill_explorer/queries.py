@@ -72,6 +72,17 @@ def traces_by_id(db: sqlite3.Connection, trace_ids: list[bytes]) -> list[Json]:
     return found
 
 
+def revision(db: sqlite3.Connection, trace_ids: list[bytes]) -> str:
+    """Return a text that changes whenever `traces_by_id` would return something else.
+
+    Spans are only added, and those of a removed trace that come later make a row with a new id.
+    """
+    rows = (
+        db.execute("SELECT id, spans FROM traces WHERE trace_id = ?", (trace_id,)).fetchone() for trace_id in trace_ids
+    )
+    return ".".join(f"{row['id']}-{row['spans']}" for row in rows if row)
+
+
 def span_count(db: sqlite3.Connection, trace_id: bytes) -> int:
     """Return how many spans of a trace are stored."""
     row = db.execute("SELECT spans FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()

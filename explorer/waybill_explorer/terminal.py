@@ -11,12 +11,12 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.text import Text
 
+from waybill_explorer import titles
 from waybill_explorer.client import Fetched
-from waybill_explorer.trace_tree import Section, Span, Trace, bottleneck, critical_path, total, walk
+from waybill_explorer.trace_tree import Section, Span, Trace, bottleneck, critical_path, time_by_service, walk
 
 COLORS = ("cyan", "magenta", "green", "dodger_blue1", "orange1", "medium_purple1", "turquoise2", "violet")
 LEVELS = {"WARNING": "yellow", "WARN": "yellow", "ERROR": "red", "CRITICAL": "red", "FATAL": "red"}
-SQL = re.compile(r"(?i)(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b")
 MAX_ROWS, MAX_DEPTH, MAX_ALIKE, MAX_NOTE_LINES = 400, 24, 3, 4
 MAX_WIDTH = 160
 
@@ -63,46 +63,31 @@ def duration(microseconds: float) -> str:
     return f"{minutes} m {seconds} s" if minutes < 60 else f"{minutes / 60:.1f} h"
 
 
-def short_sql(statement: object) -> str:
-    """Return a statement without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
-    sql = clean(statement).replace('"', "")
-    sql = re.sub(r"(?i)^(SELECT) .*? (FROM)\b", r"\1 … \2", sql)
-    sql = re.sub(r"(?i)^(INSERT INTO \w+) .*", r"\1", sql)
-    sql = re.sub(r"(?i)^(UPDATE \w+ SET) .*? (WHERE)\b", r"\1 … \2", sql)
-    table = re.match(r"(?i)(?:SELECT … FROM|UPDATE|DELETE FROM) (\w+)", sql)
-    return re.sub(rf"\b{table[1]}\.", "", sql) if table else sql
-
-
 def title(span: Span) -> str:
-    """Return what a span did, in a few words: its name, or its statement if it is a database's."""
-    statement = span.tags.get("db.query.text") or span.tags.get("db.statement")
-    if not statement:
-        return clean(span.name)
-    if SQL.match(str(statement)):
-        return short_sql(statement)
-    return f"{clean(span.tags.get('db.system.name') or span.tags.get('db.system', ''))} {clean(statement)}".strip()
+    """Return what a span did, in a few words that are safe to print."""
+    return clean(titles.title(span))
 
 
 def _label(span: Span, color: str, new_service: bool, minor: bool) -> Text:
-    text, name, peer = Text(), title(span), clean(span.tags.get("url.full", ""))
+    text, peer = Text(), clean(titles.peer(span))
     if new_service:
         text.append("● ", color).append(f"{clean(span.service)} ", f"bold {color}")
     text.append("✗ " * span.failed, "bold red")
-    text.append(name, "bold red" if span.failed else "bold" if new_service else "dim" if minor else "")
-    if span.kind == "client" and peer and " " not in name:
-        text.append(" " + re.sub(r"^\w+://|[?#].*$", "", peer), "dim")
+    text.append(title(span), "bold red" if span.failed else "bold" if new_service else "dim" if minor else "")
+    text.append(f" {peer}" if peer else "", "dim")
     status = clean(span.tags.get("http.response.status_code", ""))
     return text.append(f" {status}" if status >= "400" else "", "bold red")
 
 
-def _notes(span: Span, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
+def _notes(span: Span, trace: Trace, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
     why = clean(span.status_description) if span.failed else ""
     if why:
         yield Note(None, Text(why, "red"))
     for warning in span.warnings:
         yield Note(None, Text(f"! {clean(warning)}", "yellow"))
-    for trace_id in span.links:
-        yield Note(None, Text(f"linked to trace {clean(trace_id)}", "dim"))
+    for link in span.links:
+        if link.trace_id != trace.trace_id:
+            yield Note(None, Text(f"linked to trace {clean(link.trace_id)}", "dim"))
     for event in span.events:
         exception = [clean(event.attributes.get(f"exception.{key}", "")) for key in ("type", "message")]
         if event.name != "exception":
@@ -117,10 +102,10 @@ def _notes(span: Span, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
         yield Note(int(log.get("timestamp") or span.start) + span.shift, text)
 
 
-def _items(span: Span, logs: Iterable[Mapping[str, Any]], everything: bool) -> list[Span | Note | Rest]:
+def _items(span: Span, trace: Trace, logs: Iterable[Mapping[str, Any]], everything: bool) -> list[Span | Note | Rest]:
     """Return the rows under a span, by time. Of a run of similar children only the first few are kept."""
     items: list[tuple[int, Span | Note | Rest]] = [
-        (span.start if note.timestamp is None else note.timestamp, note) for note in _notes(span, logs)
+        (span.start if note.timestamp is None else note.timestamp, note) for note in _notes(span, trace, logs)
     ]
     for _, run in groupby(span.children, lambda child: (child.service, title(child), child.failed)):
         children = list(run)
@@ -145,7 +130,7 @@ def rows(trace: Trace, logs: Iterable[Mapping[str, Any]], *, everything: bool = 
         yield row
         if not isinstance(row.item, Span):
             continue
-        items = _items(row.item, by_span[row.item.span_id], everything)
+        items = _items(row.item, trace, by_span[row.item.span_id], everything)
         if depth >= MAX_DEPTH and row.item.children and not everything:
             items = [Rest([*walk(row.item.children)])]
         last = max((index for index, item in enumerate(items) if not isinstance(item, Note)), default=-1)
@@ -241,15 +226,14 @@ def _print_header(console: Console, trace: Trace, path: Mapping[str, list[Sectio
     text = Text("Trace ").append(f"{clean(trace.trace_id)} · {duration(trace.root.duration)}", "bold")
     text.append(f" · {spans:,} span{'s' * (spans != 1)} · {services} service{'s' * (services != 1)}")
     console.print(text.append(f" · {failed} failed" if failed else "", "red"), soft_wrap=True)
-    held = dict.fromkeys(colors, 0)
-    for span in walk([trace.root]):
-        held[span.service] += total(path.get(span.span_id, ()))
-    shares = (Text.assemble(("● ", colors[name]), f"{clean(name)} {duration(time)}") for name, time in held.items())
+    times = time_by_service(trace, path)
+    shares = (Text.assemble(("● ", colors[name]), f"{clean(name)} {duration(time)}") for name, time in times.items())
     console.print(Columns(shares, padding=(0, 3)))
     if worst := bottleneck(trace.root, path):
-        what = worst.name if worst.span.kind == "server" else title(worst.span)
         text = Text().append("Bottleneck: ", "yellow").append(duration(worst.time), "bold yellow")
-        text.append(f" of {duration(worst.total)} in ").append(clean(f"{worst.service} {what}"), "bold")
+        text.append(f" of {duration(worst.total)} in ").append(
+            clean(f"{worst.service} {titles.bottleneck_title(worst)}"), "bold"
+        )
         text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")
         console.print(text)
     console.print()

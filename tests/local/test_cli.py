@@ -24,7 +24,7 @@ from local.client import TraceApi
 from local.settings import LocalSettings
 from tests.conftest import migrate
 from tests.local.small_api import ORDER, SmallApi
-from waybill_explorer import terminal
+from waybill_explorer import terminal, titles
 from waybill_explorer.client import Fetched
 from waybill_explorer.trace_tree import read_trace
 
@@ -332,10 +332,8 @@ def test_failed_spans_are_marked_and_say_why() -> None:
 
 
 def test_sql_is_shown_short() -> None:
-    assert (
-        terminal.short_sql('SELECT a."b", c \n FROM orders WHERE orders.id = ?') == "SELECT … FROM orders WHERE id = ?"
-    )
-    assert terminal.short_sql("INSERT INTO orders (a, b) VALUES (?, ?)") == "INSERT INTO orders"
+    assert titles.short_sql('SELECT a."b", c \n FROM orders WHERE orders.id = ?') == "SELECT … FROM orders WHERE id = ?"
+    assert titles.short_sql("INSERT INTO orders (a, b) VALUES (?, ?)") == "INSERT INTO orders"
     assert "UPDATE items SET … WHERE sku = ?" in drawn(order_trace())
 
 

@@ -1,7 +1,7 @@
 // The read API: its answers' shapes and a hook that asks, again and again where a view is live.
 import { signal } from "@preact/signals";
 import { useLayoutEffect, useState } from "preact/hooks";
-import type { TagValue } from "../trace/trace-tree.ts";
+import type { TagValue } from "../trace/trace.ts";
 
 export interface Summary {
   traceID: string;

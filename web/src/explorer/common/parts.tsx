@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { serviceColor } from "./service-color.ts";
 import { type ApiError, live } from "./api.ts";
 import { config } from "./config.ts";
-import { shortService } from "./titles.ts";
+import { shortService } from "./words.ts";
 
 export function Service({ name, isShort = false }: { name: string; isShort?: boolean }) {
   return (

@@ -1,6 +1,5 @@
 // Two traces of the same operation side by side: alike spans at the same place in the tree are one line.
-import { endOf, type Span, type Trace } from "../trace/trace-tree.ts";
-import { title } from "../common/titles.ts";
+import { endOf, type Span, type Trace } from "../trace/trace.ts";
 
 /** `own` is the time (µs) in which none of a span's children ran. */
 export interface Side {
@@ -38,21 +37,21 @@ interface Node {
 }
 
 function merge(root: Node, trace: Trace, side: "here" | "there"): void {
-  const stack: [Node, Span, number][] = trace.roots.map((span): [Node, Span, number] => [root, span, 0]).reverse();
-  for (let next = stack.pop(); next; next = stack.pop()) {
-    const [parent, span, depth] = next;
-    const name = title(span);
-    const key = JSON.stringify([span.service, name]);
+  const nodes = new Map<Span, Node>();
+  for (const span of trace.spans) {
+    const { service, title: name, depth } = span;
+    const parent = (span.parent && nodes.get(span.parent)) ?? root;
+    const key = JSON.stringify([service, name]);
     let node = parent.children.get(key);
     if (!node) {
-      node = { line: { service: span.service, name, depth, here: nothing(), there: nothing() }, children: new Map() };
+      node = { line: { service, name, depth, here: nothing(), there: nothing() }, children: new Map() };
       parent.children.set(key, node);
     }
     const sum = node.line![side];
     sum.spans += 1;
     sum.duration += span.duration;
     sum.own += ownTime(span);
-    for (let i = span.children.length - 1; i >= 0; i--) stack.push([node, span.children[i]!, depth + 1]);
+    nodes.set(span, node);
   }
 }
 

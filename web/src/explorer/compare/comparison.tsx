@@ -5,7 +5,7 @@ import { type Summary, useQuery } from "../common/api.ts";
 import { compare, growth, type Line, ownGrowth } from "./compare.ts";
 import { Empty, Failure } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
-import { type JaegerTrace, readTrace, type Trace } from "../trace/trace-tree.ts";
+import { linked, type Trace, type TreeJson } from "../trace/trace.ts";
 
 const CANDIDATES = "60";
 
@@ -13,11 +13,11 @@ const CANDIDATES = "60";
 export function Comparison({ trace, with: chosen }: { trace: Trace; with: string | null }) {
   const { service, name } = trace.root;
   const found = useQuery<Summary[]>(address("/api/summaries", { service, operation: name, limit: CANDIDATES }));
-  const others = (found.data ?? []).filter((other) => other.traceID !== trace.traceId);
+  const others = (found.data ?? []).filter((other) => other.traceID !== trace.traceID);
   const typical = others.filter((other) => !other.errors).sort((a, b) => a.duration - b.duration);
   const otherId = chosen ?? (typical[Math.floor(typical.length / 2)] ?? others[0])?.traceID ?? null;
-  const asked = useQuery<JaegerTrace[]>(otherId && address("/api/traces", { traceID: otherId }));
-  const other = useMemo(() => (asked.data?.[0] ? readTrace(asked.data[0]) : null), [asked.data]);
+  const asked = useQuery<TreeJson[]>(otherId && address("/api/trees", { traceID: otherId }));
+  const other = useMemo(() => (asked.data?.[0] ? linked(asked.data[0]) : null), [asked.data]);
   const lines = useMemo(() => (other ? compare(trace, other) : []), [trace, other]);
   if (found.data && !others.length && !chosen) {
     return (
@@ -56,7 +56,7 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
             ) : (
               "No span took longer here. "
             )}
-            <a href={traceLink(other.traceId)}>Open the other</a>
+            <a href={traceLink(other.traceID)}>Open the other</a>
           </p>
         )}
       </div>

@@ -6,7 +6,7 @@ import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet } from "../common
 import { Panel } from "../services/services.tsx";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { lookbackOf, Since } from "../common/since.tsx";
-import { measured } from "../common/titles.ts";
+import { measured } from "../common/words.ts";
 
 const REFRESH_MS = 5000;
 const MOST_LINES = 8;

@@ -8,7 +8,7 @@ import { address, serviceLink, traceLink, url } from "../common/router.ts";
 import { layOut, NODE } from "./map-layout.ts";
 import { isNarrow } from "../common/screen.ts";
 import { lookbackOf, Since } from "../common/since.tsx";
-import { rate, shortService } from "../common/titles.ts";
+import { rate, shortService } from "../common/words.ts";
 
 const REFRESH_MS = 5000;
 

@@ -4,8 +4,7 @@ import { duration, plural, time } from "../../shared/format.ts";
 import { Icon, ICONS, Service } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
 import { formatSql } from "./sql.ts";
-import { isSql, title } from "../common/titles.ts";
-import { type CriticalPath, isFailed, kindOf, type Span, type SpanEvent, type Tags, total, type Trace } from "./trace-tree.ts";
+import { type Span, type SpanEvent, type TagValue, total, type Trace } from "./trace.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";
 
@@ -16,16 +15,16 @@ const TOLD = new Set([...STATEMENTS, "otel.status_description", "error", "span.k
 interface Props {
   span: Span;
   trace: Trace;
-  path: CriticalPath;
   notes: readonly Note[];
 }
 
 /** All that one span says. */
-export function SpanDetails({ span, trace, path, notes }: Props) {
-  const held = total(path.get(span) ?? []);
-  const statement = String(STATEMENTS.map((key) => span.tags.get(key)).find(Boolean) ?? "");
-  const why = String(span.tags.get("otel.status_description") ?? "");
-  const parent = trace.spans.get(span.parentId ?? "");
+export function SpanDetails({ span, trace, notes }: Props) {
+  const { parent } = span;
+  const attributes = Object.entries(span.tags);
+  const resource = Object.entries(span.resource);
+  const statement = String(STATEMENTS.map((key) => span.tags[key]).find(Boolean) ?? "");
+  const why = String(span.tags["otel.status_description"] ?? "");
   const panel = useRef<HTMLElement>(null);
   useEffect(() => {
     if (matchMedia("(max-width: 60rem)").matches) panel.current?.focus();
@@ -43,20 +42,20 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
       onKeyDown={(event) => event.key === "Escape" && close()}
     >
       <header>
-        <h2>{title(span)}</h2>
+        <h2>{span.title}</h2>
         <button type="button" class="button small quiet" aria-label="Close the details" onClick={close}>
           <Icon path={ICONS.close} />
         </button>
       </header>
       <p class="facts">
         <Service name={span.service} />
-        <span class="badge">{kindOf(span)}</span>
-        {isFailed(span) && <span class="badge bad">failed</span>}
+        <span class="badge">{span.kind}</span>
+        {span.failed && <span class="badge bad">failed</span>}
       </p>
       <dl class="figures">
         <Figure name="Took" value={duration(span.duration)} />
         <Figure name="Started at" value={`+${duration(span.start - trace.start)}`} />
-        <Figure name="On the critical path" value={duration(held)} />
+        <Figure name="On the critical path" value={duration(total(span.critical))} />
       </dl>
       {why && <p class="failure">{why}</p>}
       {span.shift !== 0 && (
@@ -71,8 +70,8 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
         </p>
       ))}
       {statement && (
-        <Part title={isSql(statement) ? "SQL" : "Statement"}>
-          <Statement text={statement} />
+        <Part title={span.isSql ? "SQL" : "Statement"}>
+          <Statement text={statement} isSql={span.isSql} />
         </Part>
       )}
       {span.events.map((event, i) => (
@@ -95,31 +94,31 @@ export function SpanDetails({ span, trace, path, notes }: Props) {
           </ol>
         </Part>
       )}
-      <Part title="Attributes" count={span.tags.size}>
-        <Attributes tags={new Map([...span.tags].filter(([key]) => !TOLD.has(key)))} isFilter />
+      <Part title="Attributes" count={attributes.length}>
+        <Attributes pairs={attributes.filter(([key]) => !TOLD.has(key))} isFilter />
       </Part>
       {span.links.length > 0 && (
         <Part title="Links" count={span.links.length}>
           <ul class="links">
             {span.links.map((link) => (
-              <li key={link.spanId}>
-                <a href={traceLink(link.traceId, link.spanId)}>
-                  {link.traceId === trace.traceId ? "a span of this trace" : "trace"} <code>{link.traceId.slice(0, 16)}…</code>
+              <li key={link.spanID}>
+                <a href={traceLink(link.traceID, link.spanID)}>
+                  {link.traceID === trace.traceID ? "a span of this trace" : "trace"} <code>{link.traceID.slice(0, 16)}…</code>
                 </a>
               </li>
             ))}
           </ul>
         </Part>
       )}
-      <Part title="Resource" count={span.resource.size} isClosed>
-        <Attributes tags={span.resource} isFilter />
+      <Part title="Resource" count={resource.length} isClosed>
+        <Attributes pairs={resource} isFilter />
       </Part>
       <p class="muted ids">
-        Span <code>{span.spanId}</code>
+        Span <code>{span.spanID}</code>
         {parent && (
           <>
             {" "}
-            in <a href={traceLink(trace.traceId, parent.spanId)}>{title(parent)}</a>
+            in <a href={traceLink(trace.traceID, parent.spanID)}>{parent.title}</a>
           </>
         )}
         <br />
@@ -152,12 +151,12 @@ const Part = ({ title: name, count, isClosed = false, children }: PartProps) => 
   </details>
 );
 
-function Attributes({ tags, isFilter = false }: { tags: Tags; isFilter?: boolean }) {
-  if (!tags.size) return <p class="muted">None.</p>;
+function Attributes({ pairs, isFilter = false }: { pairs: readonly [string, TagValue][]; isFilter?: boolean }) {
+  if (!pairs.length) return <p class="muted">None.</p>;
   return (
     <table class="attributes">
       <tbody>
-        {[...tags].map(([key, value]) => (
+        {pairs.map(([key, value]) => (
           <tr key={key}>
             <th scope="row">{key}</th>
             <td>
@@ -186,9 +185,9 @@ export const Pairs = ({ pairs }: { pairs: readonly (readonly [string, unknown])[
   </span>
 );
 
-const Statement = ({ text }: { text: string }) => (
+const Statement = ({ text, isSql }: { text: string; isSql: boolean }) => (
   <pre class="statement" tabIndex={0}>
-    {isSql(text)
+    {isSql
       ? formatSql(text).map((token, i) => (
           <span key={i} class={`sql-${token.kind}`}>
             {token.text}
@@ -199,17 +198,17 @@ const Statement = ({ text }: { text: string }) => (
 );
 
 function Event({ event, start }: { event: SpanEvent; start: number }) {
-  const stack = String(event.attributes.get("exception.stacktrace") ?? "");
-  const rest = new Map([...event.attributes].filter(([key]) => !key.startsWith("exception.")));
+  const stack = String(event.attributes["exception.stacktrace"] ?? "");
+  const rest = Object.entries(event.attributes).filter(([key]) => !key.startsWith("exception."));
   const isException = event.name === "exception";
   return (
     <Part title={isException ? "Exception" : `Event: ${event.name}`}>
       <p class="muted">at +{duration(Math.max(0, event.timestamp - start))}</p>
       {isException && (
         <p class="failure">
-          <b>{String(event.attributes.get("exception.type") ?? "exception")}</b>
+          <b>{String(event.attributes["exception.type"] ?? "exception")}</b>
           <br />
-          {String(event.attributes.get("exception.message") ?? "")}
+          {String(event.attributes["exception.message"] ?? "")}
         </p>
       )}
       {stack && (
@@ -217,7 +216,7 @@ function Event({ event, start }: { event: SpanEvent; start: number }) {
           {stack}
         </pre>
       )}
-      {rest.size > 0 && <Attributes tags={rest} />}
+      {rest.length > 0 && <Attributes pairs={rest} />}
     </Part>
   );
 }

@@ -3,8 +3,7 @@ import { duration } from "../../shared/format.ts";
 import { Empty, Service } from "../common/parts.tsx";
 import { setParams } from "../common/router.ts";
 import { Pairs } from "./span-details.tsx";
-import { title } from "../common/titles.ts";
-import type { Span, Trace } from "./trace-tree.ts";
+import type { Span, Trace } from "./trace.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";
 
@@ -36,13 +35,13 @@ export function TraceLog({ trace, notes, selected }: { trace: Trace; notes: read
       <ol class="trace-log">
         {shown.map((note, i) => (
           <li key={i} class={`${levelClass(note.level)} ${note.span === selected ? "selected" : ""}`}>
-            <button type="button" onClick={() => setParams({ span: note.span.spanId })} aria-pressed={note.span === selected}>
+            <button type="button" onClick={() => setParams({ span: note.span.spanID })} aria-pressed={note.span === selected}>
               <span class="mono log-time">+{duration(Math.max(0, note.at - trace.start))}</span>
               <span class={`level ${levelClass(note.level)}`}>{note.level}</span>
               <Service name={note.span.service} isShort />
               <span class="log-body">
                 {note.text} {note.log && <Pairs pairs={Object.entries(note.log.attributes)} />}
-                <span class="log-span">in {title(note.span)}</span>
+                <span class="log-span">in {note.span.title}</span>
               </span>
             </button>
           </li>

@@ -6,20 +6,8 @@ import { Comparison } from "../compare/comparison.tsx";
 import { Empty, Failure, Icon, ICONS, Service, Tabs } from "../common/parts.tsx";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { SpanDetails } from "./span-details.tsx";
-import { title } from "../common/titles.ts";
 import { TraceLog } from "./trace-log.tsx";
-import {
-  type Bottleneck,
-  bottleneck,
-  type CriticalPath,
-  criticalPath,
-  isFailed,
-  type JaegerTrace,
-  kindOf,
-  readTrace,
-  total,
-  type Trace,
-} from "./trace-tree.ts";
+import { linked, type Trace, type TreeJson } from "./trace.ts";
 import { Waterfall } from "./waterfall.tsx";
 import { notesOf } from "./waterfall-rows.ts";
 
@@ -43,9 +31,9 @@ export const TracePage = ({ traceId }: { traceId: string }) =>
 function OneTrace({ traceId }: { traceId: string }) {
   const [isOld, setOld] = useState(false);
   const every = isOld ? 0 : POLL_MS;
-  const asked = useQuery<JaegerTrace[]>(address("/api/traces", { traceID: traceId }), every);
+  const asked = useQuery<TreeJson[]>(address("/api/trees", { traceID: traceId }), every);
   const logs = useQuery<Log[]>(address("/api/logs", { trace_id: traceId, limit: "10000" }), every);
-  const trace = useMemo(() => (asked.data?.[0] ? readTrace(asked.data[0]) : null), [asked.data]);
+  const trace = useMemo(() => (asked.data?.[0] ? linked(asked.data[0]) : null), [asked.data]);
   useEffect(() => {
     if (!trace) return;
     const timer = setTimeout(() => setOld(true), Math.max(0, trace.end / 1000 + STILL_ARRIVING_MS - Date.now()));
@@ -71,17 +59,15 @@ const NotHere = ({ traceId }: { traceId: string }) => (
 );
 
 function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
-  const path = useMemo(() => criticalPath(trace.root), [trace]);
-  const worst = useMemo(() => bottleneck(trace.root, path), [trace, path]);
   const notes = useMemo(() => notesOf(trace, logs), [trace, logs]);
   const params = url.value.searchParams;
   const view = params.get("view") ?? "waterfall";
-  const selected = trace.spans.get(params.get("span") ?? "");
+  const selected = trace.byId.get(params.get("span") ?? "");
   const lines = useMemo(() => [...notes.values()].flat().sort((a, b) => a.at - b.at), [notes]);
   const toView = (name: string | null): string => address(url.value.pathname, { span: params.get("span"), view: name });
   return (
     <main class="trace-page">
-      <Head trace={trace} worst={worst} path={path} />
+      <Head trace={trace} />
       <Tabs
         label="Views of this trace"
         current={view}
@@ -105,35 +91,35 @@ function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
         ) : view === "compare" ? (
           <Comparison trace={trace} with={params.get("with")} />
         ) : (
-          <Waterfall trace={trace} path={path} notes={notes} worst={worst?.span} selected={selected} />
+          <Waterfall trace={trace} notes={notes} selected={selected} />
         )}
         {selected && view !== "compare" && (
-          <SpanDetails key={selected.spanId} span={selected} trace={trace} path={path} notes={notes.get(selected) ?? []} />
+          <SpanDetails key={selected.spanID} span={selected} trace={trace} notes={notes.get(selected) ?? []} />
         )}
       </div>
     </main>
   );
 }
 
-function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; path: CriticalPath }) {
-  const failed = [...trace.spans.values()].filter(isFailed).length;
-  const odd = [...trace.spans.values()].filter((span) => span.warnings.length);
-  const { root } = trace;
+function Head({ trace }: { trace: Trace }) {
+  const failed = trace.spans.filter((span) => span.failed).length;
+  const odd = trace.spans.filter((span) => span.warnings.length);
+  const { root, bottleneck: worst } = trace;
   return (
     <header class="trace-head">
       <div class="trace-title">
         <h1>
           <Service name={root.service} />{" "}
-          <span class="clamped" title={title(root)}>
-            {title(root)}
+          <span class="clamped" title={root.title}>
+            {root.title}
           </span>
         </h1>
         <div class="actions">
           <CopyLink />
           <a
             class="button small"
-            href={`/api/traces/${trace.traceId}/otlp`}
-            download={`trace-${trace.traceId}.json`}
+            href={`/api/traces/${trace.traceID}/otlp`}
+            download={`trace-${trace.traceID}.json`}
             title="The trace with its logs as OTLP JSON, which any user can import"
           >
             <Icon path={ICONS.down} />
@@ -143,25 +129,25 @@ function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; 
       </div>
       <p class="facts">
         <b>{duration(root.duration)}</b>
-        <span>{plural(trace.spans.size, "span")}</span>
+        <span>{plural(trace.spans.length, "span")}</span>
         <span>{plural(trace.services.length, "service")}</span>
         {failed > 0 && <span class="badge bad">{failed} failed</span>}
         <span title={ago(trace.start)}>{time(trace.start)}</span>
-        <code class="trace-id">{trace.traceId}</code>
+        <code class="trace-id">{trace.traceID}</code>
       </p>
       {worst && (
         <p class="bottleneck">
-          <button type="button" class="clamped" onClick={() => setParams({ span: worst.span.spanId, view: null })}>
+          <button type="button" class="clamped" onClick={() => setParams({ span: worst.span.spanID, view: null })}>
             <span class="eyebrow">Bottleneck</span> <b>{duration(worst.time)}</b> of {duration(worst.total)} in{" "}
             <b>
-              {worst.service} {kindOf(worst.span) === "server" ? worst.name : title(worst.span)}
+              {worst.service} {worst.title}
             </b>
           </button>
         </p>
       )}
-      <Shares trace={trace} path={path} />
-      {trace.missing.size > 0 && (
-        <p class="notice">{plural(trace.missing.size, "parent span")} did not arrive (yet), so the trace shows in parts.</p>
+      <Shares services={trace.services} />
+      {trace.missing.length > 0 && (
+        <p class="notice">{plural(trace.missing.length, "parent span")} did not arrive (yet), so the trace shows in parts.</p>
       )}
       {trace.warnings.map((warning) => (
         <p key={warning} class="notice">
@@ -170,7 +156,7 @@ function Head({ trace, worst, path }: { trace: Trace; worst: Bottleneck | null; 
       ))}
       {odd[0] && (
         <p class="notice">
-          {plural(odd.length, "span")} with a warning: <a href={traceLink(trace.traceId, odd[0].spanId)}>{odd[0].warnings[0]}</a>
+          {plural(odd.length, "span")} with a warning: <a href={traceLink(trace.traceID, odd[0].spanID)}>{odd[0].warnings[0]}</a>
         </p>
       )}
     </header>
@@ -193,21 +179,20 @@ function CopyLink() {
 }
 
 /** What share of the request's time each service held. */
-function Shares({ trace, path }: { trace: Trace; path: CriticalPath }) {
-  const held = new Map<string, number>(trace.services.map((name) => [name, 0]));
-  for (const [span, sections] of path) held.set(span.service, held.get(span.service)! + total(sections));
-  const parts = [...held].filter(([, us]) => us > 0);
+function Shares({ services }: Pick<Trace, "services">) {
   return (
     <div class="shares" aria-label="Critical path by service" role="group">
       <div class="shares-bar" aria-hidden="true">
-        {parts.map(([name, us]) => (
-          <span key={name} style={{ flexGrow: us, background: serviceColor(name) }} />
-        ))}
+        {services
+          .filter(({ time }) => time > 0)
+          .map(({ service, time }) => (
+            <span key={service} style={{ flexGrow: time, background: serviceColor(service) }} />
+          ))}
       </div>
       <ul class="shares-key">
-        {[...held].map(([name, us]) => (
-          <li key={name}>
-            <Service name={name} isShort /> <span class="muted">{duration(us)}</span>
+        {services.map(({ service, time }) => (
+          <li key={service}>
+            <Service name={service} isShort /> <span class="muted">{duration(time)}</span>
           </li>
         ))}
       </ul>

@@ -3,8 +3,8 @@ import { duration, plural } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
 import { setParams } from "../common/router.ts";
 import { isNarrow } from "../common/screen.ts";
-import { peer, shortService, title } from "../common/titles.ts";
-import { type CriticalPath, endOf, isFailed, type Section, type Span, total, type Trace } from "./trace-tree.ts";
+import { shortService } from "../common/words.ts";
+import { endOf, type Section, type Span, total, type Trace } from "./trace.ts";
 import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
 import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
 
@@ -16,14 +16,12 @@ const ALIKE = 1_000;
 
 interface Props {
   trace: Trace;
-  path: CriticalPath;
   notes: ReadonlyMap<Span, Note[]>;
-  worst: Span | undefined;
   selected: Span | undefined;
 }
 
 /** The tree of spans over time. A treegrid: arrows walk it, left and right fold and unfold, Enter opens the details. */
-export function Waterfall({ trace, path, notes, worst, selected }: Props) {
+export function Waterfall({ trace, notes, selected }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const awaited = useRef<Span>(undefined);
   const [collapsed, setCollapsed] = useState<ReadonlySet<Span>>(new Set());
@@ -48,7 +46,7 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
       show(span, true);
       return;
     }
-    const above = ancestors(trace, span);
+    const above = ancestors(span);
     setCollapsed(new Set([...collapsed].filter((folded) => !above.includes(folded))));
     awaited.current = span;
   };
@@ -56,7 +54,7 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     if (awaited.current) show(awaited.current, true);
     awaited.current = undefined;
   }, [places]);
-  const open = (span: Span | undefined): void => setParams({ span: span?.spanId ?? null });
+  const open = (span: Span | undefined): void => setParams({ span: span?.spanID ?? null });
   const fold = (span: Span, isFolded: boolean): void => {
     const next = new Set(collapsed);
     if (isFolded) next.add(span);
@@ -68,7 +66,7 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     if (!selected) return;
     if (isInSight(scroller.current!, places.get(selected), ROW, HEAD)) setActive(selected);
     else bringUp(selected);
-  }, [selected?.spanId, trace.traceId]);
+  }, [selected?.spanID, trace.traceID]);
 
   useEffect(() => {
     const enter = (event: KeyboardEvent): void => {
@@ -91,7 +89,7 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
     else if (event.key === "ArrowRight" && span && isFoldable(span, hasNotes ? notes : null)) show(itemOf(rows[at + 1]!));
     else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span))
       fold(span, true);
-    else if (event.key === "ArrowLeft") show(parentOf(trace, row) ?? active);
+    else if (event.key === "ArrowLeft") show(parentOf(row) ?? active);
     else if (event.key === "Enter" || event.key === " ") open(row.kind === "span" ? row.span : row.note.span);
     else if (event.key === "z") setZoom(zoom ? null : zoomTo(span ?? (row.kind === "note" ? row.note.span : null)));
     else if (event.key === "Escape" && zoom) setZoom(null);
@@ -187,18 +185,17 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
               />
             ) : (
               <SpanRow
-                key={row.span.spanId}
+                key={row.span.spanID}
                 row={row}
                 index={i}
                 trace={trace}
                 window={window}
-                critical={path.get(row.span) ?? []}
                 notes={notes.get(row.span) ?? []}
                 isFolded={isFoldable(row.span, hasNotes ? notes : null) ? collapsed.has(row.span) : undefined}
                 state={[
                   i === at ? "active" : "",
                   row.span === selected ? "selected" : "",
-                  row.span === worst ? "worst" : "",
+                  row.span === trace.bottleneck?.span ? "worst" : "",
                   search ? (matches.has(row.span) ? "match" : "no-match") : "",
                 ].join(" ")}
                 onFold={() => fold(row.span, !collapsed.has(row.span))}
@@ -222,26 +219,24 @@ export function Waterfall({ trace, path, notes, worst, selected }: Props) {
 const itemOf = (row: Row): Span | Note => (row.kind === "span" ? row.span : row.note);
 const isFoldable = (span: Span, notes: ReadonlyMap<Span, Note[]> | null): boolean =>
   span.children.length > 0 || (notes?.get(span)?.length ?? 0) > 0;
-const parentOf = (trace: Trace, row: Row): Span | undefined =>
-  row.kind === "note" ? row.note.span : trace.spans.get(row.span.parentId ?? "");
+const parentOf = (row: Row): Span | null => (row.kind === "note" ? row.note.span : row.span.parent);
 const zoomTo = (span: Span | null): Section | null => (span?.duration ? [span.start, endOf(span)] : null);
 
-function ancestors(trace: Trace, span: Span): Span[] {
-  const found = new Set<Span>();
-  for (let up = trace.spans.get(span.parentId ?? ""); up && !found.has(up); up = trace.spans.get(up.parentId ?? ""))
-    found.add(up);
-  return [...found];
+function ancestors(span: Span): Span[] {
+  const found: Span[] = [];
+  for (let up = span.parent; up; up = up.parent) found.push(up);
+  return found;
 }
 
 /** Everything that has children below where the trace first branches: folded, the request's own steps remain. */
 function inner(trace: Trace): Set<Span> {
   const open = new Set([trace.root]);
   for (const span of open) if (span.children.length === 1) open.add(span.children[0]!);
-  return new Set([...trace.spans.values()].filter((span) => span.children.length && !open.has(span)));
+  return new Set(trace.spans.filter((span) => span.children.length && !open.has(span)));
 }
 
 function findSpans(trace: Trace, notes: ReadonlyMap<Span, Note[]>, text: string): Set<Span> {
-  return new Set(text ? [...trace.spans.values()].filter((span) => hasText(span, notes.get(span), text)) : []);
+  return new Set(text ? trace.spans.filter((span) => hasText(span, notes.get(span), text)) : []);
 }
 
 interface SpanRowProps {
@@ -249,7 +244,6 @@ interface SpanRowProps {
   index: number;
   trace: Trace;
   window: Section;
-  critical: readonly Section[];
   notes: readonly Note[];
   isFolded: boolean | undefined;
   state: string;
@@ -257,22 +251,21 @@ interface SpanRowProps {
   onOpen: () => void;
 }
 
-function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
+function SpanRow({ row: { span }, index, trace, window, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
   const color = serviceColor(span.service);
-  const isNewService = trace.spans.get(span.parentId ?? "")?.service !== span.service;
-  const failed = isFailed(span);
-  const status = Number(span.tags.get("http.response.status_code") ?? 0);
-  const where = peer(span);
+  const isNewService = span.parent?.service !== span.service;
+  const { critical, failed } = span;
+  const status = Number(span.tags["http.response.status_code"] ?? 0);
   return (
     <div
       role="row"
       id={`row-${index}`}
       class={`row span ${state}`}
       aria-rowindex={index + 2}
-      aria-level={depth + 1}
+      aria-level={span.depth + 1}
       aria-expanded={isFolded === undefined ? undefined : !isFolded}
       aria-selected={state.includes("selected")}
-      style={{ "--service": color, "--depth": Math.min(depth, MAX_INDENT) }}
+      style={{ "--service": color, "--depth": Math.min(span.depth, MAX_INDENT) }}
       onClick={onOpen}
     >
       <div role="gridcell" class="cell-name">
@@ -291,8 +284,8 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
         )}
         {failed && <span class="cross" role="img" aria-label="failed" />}
         {isNewService && <span class="service-tag">{isNarrow.value ? shortService(span.service) : span.service}</span>}
-        <span class={`span-name ${failed ? "failed" : ""}`}>{title(span)}</span>
-        {where && <span class="peer">{where}</span>}
+        <span class={`span-name ${failed ? "failed" : ""}`}>{span.title}</span>
+        {span.peer && <span class="peer">{span.peer}</span>}
         {status >= 400 && <span class="status">{status}</span>}
         {isFolded && <span class="badge">{span.children.length}</span>}
         {state.includes("worst") && <span class="badge warn">bottleneck</span>}
@@ -303,14 +296,14 @@ function SpanRow({ row: { span, depth }, index, trace, window, critical, notes, 
           {critical.length ? `, ${duration(total(critical))} on the critical path` : ""}
           {notes.length ? `, ${plural(notes.length, "log line")}` : ""}
         </span>
-        <Bar span={span} critical={critical} notes={notes} window={window} />
+        <Bar span={span} notes={notes} window={window} />
       </div>
     </div>
   );
 }
 
 /** The span's time; filled where it is on the critical path; a mark for each log line. */
-function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | "notes" | "window"> & { span: Span }) {
+function Bar({ span, notes, window }: Pick<SpanRowProps, "notes" | "window"> & { span: Span }) {
   const share = (at: number): number => ((at - window[0]) / (window[1] - window[0])) * 100;
   const clip = (at: number): number => Math.min(100, Math.max(0, share(at)));
   const [left, right] = [clip(span.start), clip(endOf(span))];
@@ -319,7 +312,7 @@ function Bar({ span, critical, notes, window }: Pick<SpanRowProps, "critical" | 
   return (
     <span aria-hidden="true">
       <span class="bar" style={{ left: `${left}%`, width: `${right - left}%` }} />
-      {critical.slice(0, ALIKE).map(([from, to]) => (
+      {span.critical.slice(0, ALIKE).map(([from, to]) => (
         <span key={from} class="bar critical" style={{ left: `${clip(from)}%`, width: `${clip(to) - clip(from)}%` }} />
       ))}
       {notes.slice(0, ALIKE).map((note, i) => (
@@ -346,7 +339,8 @@ interface NoteRowProps {
   onOpen: () => void;
 }
 
-function NoteRow({ row: { note, depth }, index, trace, window, isActive, onOpen }: NoteRowProps) {
+function NoteRow({ row: { note }, index, trace, window, isActive, onOpen }: NoteRowProps) {
+  const depth = note.span.depth + 1;
   const left = Math.min(100, Math.max(0, ((note.at - window[0]) / (window[1] - window[0])) * 100));
   return (
     <div

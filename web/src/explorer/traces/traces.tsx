@@ -6,7 +6,7 @@ import { importFile } from "./otlp-file.ts";
 import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
 import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
 import { summariesQuery } from "./summaries-query.ts";
-import { goDuration } from "../common/titles.ts";
+import { goDuration } from "../common/words.ts";
 
 const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "start", "end"];
 const PAGE = 100;

@@ -1,0 +1,183 @@
+"""The query parameters of the read API as typed values; one that cannot be used raises BadParameter."""
+
+import re
+import time
+
+from flask import request
+from pydantic_core import from_json
+
+from waybill_explorer import queries
+from waybill_explorer import series as metric
+from waybill_explorer.logs import LEVELS
+
+MAX_LIMIT = 1500
+MAX_STEPS = 11_000
+MAX_TIME = 2**62
+"""Microseconds: times beyond it could not be compared with stored ones."""
+UNITS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
+LEVEL_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+
+class BadParameter(Exception):
+    """A query parameter cannot be used; the message names it."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"unable to parse param '{name}': {problem}")
+
+
+def text(name: str) -> str:
+    """Return a parameter as it was sent, or nothing."""
+    return request.args.get(name, "")
+
+
+def integer(name: str, default: int, minimum: int = 0, maximum: int = MAX_TIME) -> int:
+    """Return a whole number from `minimum` to `maximum`."""
+    given = text(name)
+    if not given:
+        return default
+    try:
+        number = int(given)
+    except ValueError:
+        raise BadParameter(name, f"{given!r} is not a whole number") from None
+    if not minimum <= number <= maximum:
+        raise BadParameter(name, f"{number} is not between {minimum} and {maximum}")
+    return number
+
+
+def times() -> dict[str, int]:
+    """Return `start` and `end` in microseconds; without them, all that is kept."""
+    start, end = integer("start", 0), integer("end", MAX_TIME)
+    if start > end:
+        raise BadParameter("start", "it is after end")
+    return {"start": start, "end": end}
+
+
+def window() -> tuple[int, int]:
+    """Return start and end in microseconds; without a start, the `lookback` seconds before the end (an hour)."""
+    end = integer("end", time.time_ns() // 1000)
+    lookback = integer("lookback", 3600, minimum=1, maximum=MAX_TIME // 1_000_000)
+    start = integer("start", max(0, end - lookback * 1_000_000))
+    if start >= end:
+        raise BadParameter("start", "it does not lie before end")
+    return start, end
+
+
+def lookback_window() -> tuple[int, int]:
+    """Return start and end in microseconds of Jaeger's `endTs` and `lookback`, which are milliseconds."""
+    end = integer("endTs", time.time_ns() // 1_000_000, maximum=MAX_TIME // 1000)
+    lookback = integer("lookback", 86_400_000, maximum=MAX_TIME // 1000)
+    return (end - lookback) * 1000, end * 1000
+
+
+def step_of(start: int, end: int) -> int:
+    """Return the `step` of the points between two times, all in microseconds."""
+    step = integer("step", 10, minimum=1, maximum=86_400) * 1_000_000
+    return _not_too_many(step, start, end)
+
+
+def _not_too_many(step: int, start: int, end: int) -> int:
+    if (end - start) // step > MAX_STEPS:
+        raise BadParameter("step", f"more than {MAX_STEPS} points: choose a longer step or a shorter time")
+    return step
+
+
+def trace_id(name: str, given: str) -> bytes:
+    """Return the 16 bytes of a trace id in hex, of which leading zeros may be left out."""
+    if not re.fullmatch(r"[0-9a-fA-F]{1,32}", given):
+        raise BadParameter(name, f"{given!r} is not 1 to 32 hex digits")
+    return bytes.fromhex(given.zfill(32))
+
+
+def trace_ids() -> list[bytes]:
+    """Return every `traceID`."""
+    return [trace_id("traceID", given) for given in request.args.getlist("traceID")]
+
+
+def duration(name: str, default: int) -> int:
+    """Return a duration in microseconds, which is given as Go writes it, such as 1.5ms or 1m30s."""
+    given = text(name)
+    if not given:
+        return default
+    if not re.fullmatch(r"(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h))+", given, re.ASCII) or len(given) > 40:
+        raise BadParameter(name, f"{given!r} is not a duration such as 1.5ms, 2s or 1m30s")
+    parts = re.findall(r"([\d.]+)([a-zµμ]+)", given)
+    return min(int(sum(float(number) * UNITS[unit] for number, unit in parts)), MAX_TIME)
+
+
+def tags() -> dict[str, str]:
+    """Return the tags of every `tags` (a JSON object) and every `tag` (key:value)."""
+    found = {}
+    for given in request.args.getlist("tags"):
+        try:
+            decoded = from_json(given)  # unlike json.loads it refuses half a surrogate pair, which no database takes
+        except ValueError as error:
+            raise BadParameter("tags", f"not JSON: {error}") from None
+        if not isinstance(decoded, dict) or not all(isinstance(value, str) for value in decoded.values()):
+            raise BadParameter("tags", "a JSON object with text values is expected")
+        found.update(decoded)
+    for given in request.args.getlist("tag"):
+        key, colon, value = given.partition(":")
+        if not colon:
+            raise BadParameter("tag", f"key:value is expected, not {given!r}")
+        found[key] = value
+    return found
+
+
+def trace_query() -> queries.TraceQuery:
+    """Return what a search for traces asks of one of their spans."""
+    between = times()
+    query = queries.TraceQuery(
+        service=text("service"),
+        operation=text("operation"),
+        tags=tags(),
+        min_duration=duration("minDuration", 0),
+        max_duration=duration("maxDuration", MAX_TIME),
+        start=between["start"],
+        end=between["end"],
+        limit=integer("limit", 100, minimum=1, maximum=MAX_LIMIT),
+    )
+    if query.min_duration > query.max_duration:
+        raise BadParameter("maxDuration", "it should be greater than minDuration")
+    if query.operation and not query.service:
+        raise BadParameter("service", "an operation needs its service")
+    return query
+
+
+def summary_query() -> queries.TraceQuery:
+    """Return what a search asks of one span and of the whole trace."""
+    query = trace_query()
+    query.text = text("text")
+    query.failed = bool(integer("failed", 0, maximum=1))
+    query.min_total, query.max_total = duration("minTotal", 0), duration("maxTotal", MAX_TIME)
+    return query
+
+
+def log_query() -> queries.LogQuery:
+    """Return what a search asks of log records."""
+    of_trace = text("trace_id")
+    level = text("level").upper()
+    level = LEVEL_ALIASES.get(level, level)
+    if level and level not in LEVELS:
+        raise BadParameter("level", f"one of {', '.join(LEVELS)}")
+    return queries.LogQuery(
+        trace_id=trace_id("trace_id", of_trace) if of_trace else None,
+        service=text("service"),
+        level=level,
+        text=text("text"),
+        **times(),
+        limit=integer("limit", 1000 if of_trace else 100, minimum=1, maximum=queries.MAX_LOGS),
+    )
+
+
+def series_query() -> metric.SeriesQuery:
+    """Return which series of an instrument to compute."""
+    name, stat = text("name"), request.args.get("stat", "value")
+    if not name:
+        raise BadParameter("name", "it is required")
+    if stat not in metric.STATS:
+        raise BadParameter("stat", f"one of {', '.join(metric.STATS)}")
+    start, end = window()
+    step = integer("step", max(10, (end - start) // 120_000_000), minimum=1, maximum=86_400 * 365) * 1_000_000
+    _not_too_many(step, start, end)
+    by = tuple(key for key in text("by").split(",") if key)
+    return metric.SeriesQuery(name, stat, start, end, step, text("service"), by)

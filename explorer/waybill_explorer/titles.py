@@ -1,0 +1,64 @@
+"""Words for what a span did, short enough for a row of a waterfall; the page and the terminal show the same."""
+
+import re
+from functools import lru_cache
+
+from waybill_explorer.trace_tree import Bottleneck, Span
+
+MAX_CHARACTERS = 4000
+SQL = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CREATE|ALTER|PRAGMA)\b", re.IGNORECASE
+)
+
+
+def title(span: Span) -> str:
+    """Return what a span did, in a few words: its name, or its statement if it is a database's."""
+    text = statement(span)
+    if not text:
+        return one_line(span.name)
+    if is_sql(text):
+        return short_sql(text)
+    return one_line(f"{span.tags.get('db.system.name') or span.tags.get('db.system', '')} {text}")
+
+
+def peer(span: Span) -> str:
+    """Return where a client's call went, without scheme and query, unless the title says more than the method."""
+    url = span.tags.get("url.full")
+    if not url or span.kind != "client" or " " in title(span):
+        return ""
+    return re.sub(r"^\w+://|[?#].*$", "", one_line(url))
+
+
+def bottleneck_title(worst: Bottleneck) -> str:
+    """Return the operation of an endpoint, or what the one span did."""
+    return one_line(worst.name) if worst.span.kind == "server" else title(worst.span)
+
+
+def statement(span: Span) -> str:
+    """Return a database's statement, by the current or the older semantic conventions, or nothing."""
+    return str(span.tags.get("db.query.text") or span.tags.get("db.statement") or "")
+
+
+def is_sql(text: str) -> bool:
+    """Return whether a statement is SQL: those of Redis are not."""
+    return SQL.match(text) is not None
+
+
+def short_sql(text: str) -> str:
+    """Return SQL without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
+    return _short_sql(one_line(text))
+
+
+@lru_cache(maxsize=256)  # a trace has thousands of spans, but few statements
+def _short_sql(sql: str) -> str:
+    sql = sql.replace('"', "")
+    sql = re.sub(r"(?i)^(SELECT) .*? (FROM)\b", r"\1 … \2", sql)
+    sql = re.sub(r"(?i)^(INSERT INTO \w+) .*", r"\1", sql)
+    sql = re.sub(r"(?i)^(UPDATE \w+ SET) .*? (WHERE)\b", r"\1 … \2", sql)
+    table = re.match(r"(?i)(?:SELECT … FROM|UPDATE|DELETE FROM) (\w+)", sql)
+    return re.sub(rf"\b{table[1]}\.", "", sql) if table else sql
+
+
+def one_line(text: object) -> str:
+    """Return a text on one line, cut off after MAX_CHARACTERS."""
+    return " ".join(str(text)[:MAX_CHARACTERS].split())

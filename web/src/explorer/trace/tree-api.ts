@@ -1,0 +1,98 @@
+// Written by `make api-types` from the explorer's tree_json.py; a test keeps it fresh.
+
+export interface Schemas {
+  BottleneckJson: BottleneckJson;
+  EventJson: EventJson;
+  LinkJson: LinkJson;
+  ProcessJson: ProcessJson;
+  ServiceTime: ServiceTime;
+  SpanJson: SpanJson;
+  TreeJson: TreeJson;
+}
+/**
+ * Where the request's time went: `time` of `total` µs in `title` of `service`; `span` is an index.
+ */
+export interface BottleneckJson {
+  service: string;
+  title: string;
+  time: number;
+  total: number;
+  span: number;
+}
+/**
+ * Something that happened inside a span, by the span's own clock (µs).
+ */
+export interface EventJson {
+  timestamp: number;
+  name: string;
+  attributes: {
+    [k: string]: string | number | boolean;
+  };
+}
+/**
+ * A span that a span points at, of this trace or of another.
+ */
+export interface LinkJson {
+  traceID: string;
+  spanID: string;
+}
+/**
+ * What sent spans: its service and the attributes of its resource.
+ */
+export interface ProcessJson {
+  service: string;
+  tags: {
+    [k: string]: string | number | boolean;
+  };
+}
+/**
+ * A service and its time on the critical path (µs).
+ */
+export interface ServiceTime {
+  service: string;
+  time: number;
+}
+/**
+ * One span; `parent` and `process` are indexes, times are µs, `start` has `shift` added to its clock.
+ *
+ * `critical` are its own sections of the critical path. `peer` says where a call went if the title does not.
+ */
+export interface SpanJson {
+  spanID: string;
+  parent: number | null;
+  depth: number;
+  process: number;
+  name: string;
+  title: string;
+  peer: string;
+  kind: string;
+  failed: boolean;
+  isSql: boolean;
+  start: number;
+  duration: number;
+  shift: number;
+  critical: [number, number][];
+  tags: {
+    [k: string]: string | number | boolean;
+  };
+  events: EventJson[];
+  links: LinkJson[];
+  warnings: string[];
+}
+/**
+ * A trace; `spans` are in the order in which the page shows them, each before its children.
+ *
+ * `root` is the index of the request itself, `missing` are parents that are named but not there.
+ */
+export interface TreeJson {
+  traceID: string;
+  start: number;
+  end: number;
+  root: number;
+  services: ServiceTime[];
+  missing: string[];
+  bottleneck: BottleneckJson | null;
+  warnings: string[];
+  processes: ProcessJson[];
+  spans: SpanJson[];
+}
