@@ -73,8 +73,12 @@ class Broker:
 
     def send(self, message: OutboxMessage) -> None:
         """Append `message` to the stream; raises RedisError. It may have been appended all the same."""
-        fields = {"id": str(message.id), "body": message.body, "traceparent": message.traceparent or ""}
-        self._redis.xadd(STREAM, {**fields})
+        fields: dict[Any, Any] = {
+            "id": str(message.id),
+            "body": message.body,
+            "traceparent": message.traceparent or "",
+        }
+        self._redis.xadd(STREAM, fields)
 
 
 def enqueue(session: Session, body: dict[str, Any]) -> None:
@@ -198,6 +202,6 @@ def create_app() -> Flask:
         metadata=Base.metadata,
         background=(
             Task("send-outbox", interval=0.5, run=lambda: send_next(write_session(), broker)),
-            Task("watch-outbox", interval=5.0, run=lambda: watch(write_session())),
+            Task("watch-outbox", interval=2.0, run=lambda: watch(write_session())),
         ),
     )

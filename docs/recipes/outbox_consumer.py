@@ -107,13 +107,14 @@ class Subscription:
 
     def reject(self, delivery: Delivery) -> None:
         """Move the message to the dead letters, where it waits for a person."""
-        self._redis.xadd(DEAD_LETTERS, {**delivery.fields})
+        fields: dict[Any, Any] = delivery.fields
+        self._redis.xadd(DEAD_LETTERS, fields)
         self.acknowledge(delivery)
 
     def _claim(self) -> Delivery | None:
-        pending = self._redis.xpending_range(STREAM, GROUP, min="-", max="+", count=1, idle=CLAIM_AFTER)
+        pending: Any = self._redis.xpending_range(STREAM, GROUP, min="-", max="+", count=1, idle=CLAIM_AFTER)
         for left in pending:
-            claimed = self._redis.xclaim(STREAM, GROUP, self._name, CLAIM_AFTER, [left["message_id"]])
+            claimed: Any = self._redis.xclaim(STREAM, GROUP, self._name, CLAIM_AFTER, [left["message_id"]])
             for entry, fields in claimed:
                 return Delivery(entry, fields, left["times_delivered"] + 1)
         return None

@@ -93,7 +93,7 @@ def new_peer(server: ScriptedServer) -> Iterator[Callable[..., ServiceClient]]:
     """Make a peer, of the server unless another URL is given, and close its connections after the test."""
     peers: list[ServiceClient] = []
 
-    def make(url: str = server.url, *, pool_size: int = 12, **seconds: float) -> ServiceClient:
+    def make(url: str = server.url, *, pool_size: int = 12, **seconds: Any) -> ServiceClient:
         peers.append(ServiceClient("greeter", url, pool_size=pool_size, **seconds))
         return peers[-1]
 

@@ -1,13 +1,13 @@
 """The recipes of docs/recipes, run as what they are: services of their own."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-from tests.support.service_process import ServiceProcess, starting_service
+from tests.support.service_process import ServiceProcess, start_process
 from tests.support.telemetry_receiver import Receiver, running_receiver
 
 Start = Callable[..., AbstractContextManager[ServiceProcess]]
@@ -24,15 +24,21 @@ def receiver() -> Iterator[Receiver]:
 def start(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Start:
     """Starts a recipe by the name of its file under gunicorn, with settings; wait until it is ready."""
 
-    def starting(recipe: str, factory: str = "create_app", **settings: str) -> AbstractContextManager[ServiceProcess]:
-        return starting_service(
+    @contextmanager
+    def starting(recipe: str, factory: str = "create_app", **settings: str) -> Iterator[ServiceProcess]:
+        service = start_process(
             f"docs.recipes.{recipe}:{factory}()",
             tmp_path_factory.mktemp(recipe),
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
             OTEL_BSP_SCHEDULE_DELAY="100",
-            OTEL_METRIC_EXPORT_INTERVAL="1000",
+            OTEL_METRIC_EXPORT_INTERVAL="500",
             **settings,
         )
+        try:
+            yield service
+        finally:
+            service.process.kill()  # the guard of tests/support/processes.py ends its workers with the tests
+            service.process.wait()
 
     return starting
 

@@ -16,8 +16,8 @@ from app.database import Database
 from docs.recipes import outbox, outbox_consumer
 from docs.recipes.outbox import STREAM, Broker, OutboxMessage, Shipment, enqueue, send_next
 from docs.recipes.outbox_consumer import DEAD_LETTERS, GROUP, MAX_DELIVERIES, Label, Subscription, process_next
-from tests.conftest import valkey_server
 from tests.recipes.conftest import Start, make_tables, sqlite_url
+from tests.support.servers import valkey_server
 from tests.support.service_process import ServiceProcess
 from tests.support.telemetry_receiver import Receiver, matching
 from tests.support.waiting import until
