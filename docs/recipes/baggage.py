@@ -37,7 +37,7 @@ class SpanProcessors(Protocol):
 def copy_tenant_to_spans() -> None:
     """Make the tenant in the baggage an attribute of each span that starts; call it after create_service.
 
-    Only this key: anything else in the baggage is the choice of whoever sent it.
+    Only this key: anything else in the baggage is the sender's choice.
     """
     provider = trace.get_tracer_provider()
     if isinstance(provider, SpanProcessors):

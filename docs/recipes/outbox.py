@@ -147,7 +147,7 @@ def watch(session: Session) -> bool:
 
 
 def attributes_of(operation: str, message_id: uuid.UUID) -> dict[str, str]:
-    """Return what the semantic conventions for messaging ask of a span (OpenTelemetry semconv, messaging spans)."""
+    """Return the attributes of a messaging span: opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/."""
     return {
         "messaging.system": "redis",
         "messaging.destination.name": STREAM,
