@@ -7,9 +7,8 @@ a file is written by hand. `tests/test_registry.py` checks that every part is fr
 import re
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from local.registry import REGISTRY, Service
+from local.registry import ALL, Service, in_stacks
 from local.settings import ROOT
 
 PAGE_LINES = (
@@ -18,6 +17,8 @@ PAGE_LINES = (
     "    PAGE_TRACES_URL: http://127.0.0.1:${TRACES_PORT}",
 )
 
+NOT_IN_STACKS = "# `python -m migrations` leaves it out.\nstacks = false\n"
+
 
 def ports(services: Mapping[str, Service]) -> str:
     """Return the variables of the services' ports, for `.env`."""
@@ -25,9 +26,13 @@ def ports(services: Mapping[str, Service]) -> str:
 
 
 def alembic_sections(services: Mapping[str, Service]) -> str:
-    """Return a section for each database, for `alembic.ini`."""
-    names = [service.name for service in services.values() if service.database]
-    return "\n".join(f"[{name}]\nversion_locations = %(here)s/{name}\n" for name in names)
+    """Return a section for each database, for `alembic.ini`; also for one that is in no stack."""
+    sections = (
+        f"[{service.name}]\nversion_locations = %(here)s/{service.name}\n{'' if service.stacks else NOT_IN_STACKS}"
+        for service in services.values()
+        if service.database
+    )
+    return "\n".join(sections)
 
 
 def database_names(services: Mapping[str, Service]) -> str:
@@ -98,29 +103,31 @@ PARTS: dict[tuple[str, str], Callable[[Mapping[str, Service]], str]] = {
     ("README.md", "table of services"): table,
 }
 """(File, part) -> what writes the part."""
+OF_ALL = ("migrations/alembic.ini", "sections")
+"""The part that has the services that are in no stack, too."""
 
 
-def fresh(file: str, part: str, root: Path = ROOT) -> tuple[str, str]:
-    """Return the text of a file as it is and as it must be; raise ValueError if the part has no begin and end."""
-    text = (root / file).read_text()
+def renewed(text: str, file: str, part: str, services: Mapping[str, Service] = ALL) -> str:
+    """Return the text of a file with the part as it must be; raise ValueError if the part has no begin and end."""
     marker = rf"[^\n]*generated from services\.toml, {part}: "
     pattern = re.compile(rf"({marker}begin[^\n]*\n).*?({marker}end)", re.DOTALL)
-    rendered = PARTS[file, part](REGISTRY)
-    renewed, found = pattern.subn(lambda match: match[1] + rendered + match[2], text)
+    rendered = PARTS[file, part](services if (file, part) == OF_ALL else in_stacks(services))
+    text, found = pattern.subn(lambda match: match[1] + rendered + match[2], text)
     if found != 1:
         raise ValueError(
             f"{file}: found {found} parts between the comments `generated from services.toml, {part}: begin` and "
             "`... end`, not 1. Restore the two comments where the part belongs."
         )
-    return text, renewed
+    return text
 
 
 def main() -> None:
     """Write every part that is not fresh and print the names of the changed files."""
     for file, part in PARTS:
-        text, renewed = fresh(file, part)
-        if renewed != text:
-            (ROOT / file).write_text(renewed)
+        text = (ROOT / file).read_text()
+        fresh = renewed(text, file, part)
+        if fresh != text:
+            (ROOT / file).write_text(fresh)
             sys.stdout.write(f"{file}: {part}\n")
 
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Service(BaseModel):
     one for a service without."""
     memory: int = Field(default=192, gt=0)
     """The memory limit of its container in MiB."""
+    stacks: bool = True
+    """Whether the stacks run it. The skeleton of new services is only tested."""
 
     @property
     def host(self) -> str:
@@ -56,6 +59,9 @@ def read(file: Path = FILE) -> dict[str, Service]:
         if unknown := set(service.calls) - services.keys():
             names = ", ".join(sorted(unknown))
             raise ValueError(f"{file.name}: [{service.name}] calls {names}, which has no entry. Add one.")
+        if service.stacks and (absent := [name for name in service.calls if not services[name].stacks]):
+            names = ", ".join(absent)
+            raise ValueError(f"{file.name}: [{service.name}] calls {names}, which is in no stack. Remove the call.")
     port, times = Counter(service.port for service in services.values()).most_common(1)[0]
     if times > 1:
         names = " and ".join(service.name for service in services.values() if service.port == port)
@@ -63,7 +69,7 @@ def read(file: Path = FILE) -> dict[str, Service]:
     return services
 
 
-def start_order(services: dict[str, Service]) -> tuple[str, ...]:
+def start_order(services: Mapping[str, Service]) -> tuple[str, ...]:
     """Return the names of the services, each after those that it calls; raise ValueError if they call in a circle."""
     try:
         return tuple(TopologicalSorter({name: service.calls for name, service in services.items()}).static_order())
@@ -72,8 +78,16 @@ def start_order(services: dict[str, Service]) -> tuple[str, ...]:
         raise ValueError(f"{FILE.name}: {circle} call each other in a circle. Remove one of the calls.") from None
 
 
-REGISTRY = read()
+def in_stacks(services: Mapping[str, Service]) -> dict[str, Service]:
+    """Return those of the services that the stacks run."""
+    return {name: service for name, service in services.items() if service.stacks}
+
+
+ALL = read()
+"""Every entry, by the service's name."""
+REGISTRY = in_stacks(ALL)
+"""The services of the stacks."""
 SERVICES = start_order(REGISTRY)
-"""The names of all services, in the order in which they start."""
+"""Their names, in the order in which they start."""
 DATABASES = tuple(name for name in SERVICES if REGISTRY[name].database)
 """The names of those that have a database."""

@@ -32,10 +32,10 @@ def main() -> None:
 
 
 def services() -> list[str]:
-    """Return the services, each of which has a section in alembic.ini."""
+    """Return the services of the stacks, each of which has a section in alembic.ini."""
     ini = ConfigParser()
     ini.read(INI)
-    return ini.sections()
+    return [name for name in ini.sections() if ini.getboolean(name, "stacks", fallback=True)]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from app.database import Database, write_session
-from local.registry import DATABASES, REGISTRY, SERVICES
+from local.registry import ALL, SERVICES
 from services.order.clients import Clients
 from services.order.models import Order
 from services.order.recovery import recover_notifications, recover_orders, watch_orders
@@ -223,7 +223,7 @@ class Shop:
 
 def start_service(name: str, database_url: str, **environment: str) -> RunningService:
     """Migrate the database of a service and serve it, with further settings from `environment`."""
-    if name in DATABASES:
+    if ALL[name].database:
         migrate(name, database_url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", database_url)
@@ -237,7 +237,7 @@ def start_service(name: str, database_url: str, **environment: str) -> RunningSe
 
 def all_services_at(url: str) -> dict[str, str]:
     """Return the variables that tell a service that every other one is at this URL."""
-    return {service.variable("URL"): url for service in REGISTRY.values()}
+    return {service.variable("URL"): url for service in ALL.values()}
 
 
 @pytest.fixture(scope="module")
@@ -257,18 +257,18 @@ def traced_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TracedSho
 
 
 @contextmanager
-def running_shop(new_database: Callable[[str], str]) -> Iterator[Shop]:
-    """Run every service of the registry, each with the URLs of those that it calls, and a cache."""
+def running_shop(new_database: Callable[[str], str], names: tuple[str, ...] = SERVICES) -> Iterator[Shop]:
+    """Run these services, each after those that it calls and with their URLs, and a cache."""
     with valkey_server() as cache_url:
-        shop = open_shop(new_database, cache_url)
+        shop = open_shop(new_database, cache_url, names)
         yield shop
         shop.close()
 
 
-def open_shop(new_database: Callable[[str], str], cache_url: str) -> Shop:
-    """Start every service of the registry, each with the URLs of those that it calls."""
+def open_shop(new_database: Callable[[str], str], cache_url: str, names: tuple[str, ...] = SERVICES) -> Shop:
+    """Start these services, each after those that it calls and with their URLs."""
     services: dict[str, RunningService] = {}
-    for name in SERVICES:
-        urls = {REGISTRY[called].variable("URL"): services[called].url for called in REGISTRY[name].calls}
+    for name in names:
+        urls = {ALL[called].variable("URL"): services[called].url for called in ALL[name].calls}
         services[name] = start_service(name, new_database(name), CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="0", **urls)
     return Shop(services)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from local.registry import SERVICES
 from tests.support.telemetry_receiver import LogRecord, Point, Span
+from tests.support.tested_services import TESTED
 from tests.support.traced_shop import CUSTOMER, TracedShop
 
 pytestmark = pytest.mark.xdist_group("traced_shop")
 
-PREFIXES = tuple(f"{service}." for service in SERVICES)
+PREFIXES = tuple(f"{service}." for service in TESTED)
 PLAIN_LABELS = {"status", "region"}
 """The attributes of orders.* whose names were promised without a prefix."""
 
@@ -46,25 +46,25 @@ def domain_attributes(service: str, shop: TracedShop) -> set[str]:
     return prefixed | {name for signal in own for name in signal.attributes}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", TESTED)
 def test_each_span_is_declared_and_each_declared_span_emitted(service: str, traced_shop: TracedShop) -> None:
     emitted = {span.name for span in own_spans(service, traced_shop)}
     assert emitted == declared(service).SPANS.keys() - HARD_TO_BRING_ABOUT.get(service, set())
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", TESTED)
 def test_each_metric_is_declared_and_each_declared_metric_emitted(service: str, traced_shop: TracedShop) -> None:
     emitted = {point.name for point in own_points(service, traced_shop)}
     assert emitted == declared(service).METRICS.keys()
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", TESTED)
 def test_each_attribute_is_declared_and_each_declared_attribute_emitted(service: str, traced_shop: TracedShop) -> None:
     emitted = domain_attributes(service, traced_shop) - PLAIN_LABELS
     assert emitted == declared(service).ATTRIBUTES.keys()
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", TESTED)
 def test_each_declaration_is_a_sentence_under_a_name_of_the_services_domain(service: str) -> None:
     telemetry = declared(service)
     for name, meaning in {**telemetry.SPANS, **telemetry.ATTRIBUTES, **telemetry.METRICS}.items():

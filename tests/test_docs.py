@@ -10,6 +10,7 @@ import typer
 from dotenv import dotenv_values
 
 from local.cli import app
+from local.registry import ALL
 from tests.project_texts import ROOT, documents, sources
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -17,7 +18,11 @@ TARGETS = set(re.findall(r"^([\w./-]+):(?!=)", MAKEFILE, re.MULTILINE))
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PASS_ON = ("dead-letters",)
 """Commands whose options are those of another program."""
-PORTS = {*dotenv_values(ROOT / ".env").values(), *re.findall(r"\b8889\b", (ROOT / "prometheus.yml").read_text())}
+PORTS = {
+    *dotenv_values(ROOT / ".env").values(),
+    *(str(service.port) for service in ALL.values()),
+    *re.findall(r"\b8889\b", (ROOT / "prometheus.yml").read_text()),
+}
 BUILT = ("web/dist", "dist", "explorer/waybill_explorer/static", ".venv", ".waybill", ".screenshots", "node_modules")
 """What `make` or a stack creates."""
 NAMES = {path.name for path in sources()}

@@ -17,9 +17,10 @@ from sqlalchemy.exc import IntegrityError
 
 from local.registry import DATABASES
 from tests.conftest import ROOT, all_services_at, migrate, start_service
+from tests.support.tested_services import WITH_DATABASE
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=WITH_DATABASE)
 def service(request: pytest.FixtureRequest) -> str:
     """Each service that has a database in turn."""
     name: str = request.param

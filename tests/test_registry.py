@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from local.generate import PARTS, alembic_sections, compose_databases, compose_services, database_names, fresh
+from local.generate import PARTS, alembic_sections, compose_databases, compose_services, database_names, renewed
 from local.registry import FILE, REGISTRY, SERVICES, Service, read, start_order
+from local.settings import ROOT
 from tests.support.fifth_service import ENTRY, NAME, copy_with_a_fifth_service, run
 from tests.support.service_places import missing, places
 
 
 @pytest.mark.parametrize(("file", "part"), PARTS, ids=lambda value: value)
 def test_a_generated_part_is_fresh(file: str, part: str) -> None:
-    text, renewed = fresh(file, part)
-    assert text == renewed, "run `make generate`"
+    text = (ROOT / file).read_text()
+    assert text == renewed(text, file, part), "run `make generate`"
 
 
 def test_each_place_that_must_know_a_service_knows_every_service() -> None:
@@ -37,6 +38,7 @@ def test_a_service_starts_after_those_that_it_calls() -> None:
         ("[loyalty]\nport = 8084\ncach = true", "[loyalty] cach: "),
         ("[loyalty]\nport = 8084\ncalls = ['stock']", "[loyalty] calls stock, which has no entry"),
         ("[loyalty]\nport = 8083", "notification and loyalty have the same port 8083"),
+        ("[loyalty]\nport = 8084\ncalls = ['skeleton']", "[loyalty] calls skeleton, which is in no stack"),
     ],
 )
 def test_a_wrong_entry_is_named_with_what_is_wrong(entry: str, said: str, tmp_path: Path) -> None:

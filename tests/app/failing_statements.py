@@ -96,6 +96,7 @@ def main(url: str, services: list[str]) -> None:
         metadata = import_module(f"services.{service}.models").Base.metadata
         database = Database(url, pool_size=2, metadata=metadata)
         causes.update(attempts(service, database, metadata))
+        metadata.drop_all(database.engine)  # the next service may have a table of the same name
         database.engine.dispose()
     telemetry.shutdown(deadline=10)
     sys.stdout.write(json.dumps(sorted(causes)) + "\n")

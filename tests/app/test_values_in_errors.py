@@ -6,10 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from local.registry import DATABASES
 from tests.app.failing_statements import CANARIES
 from tests.support.service_process import ROOT
 from tests.support.telemetry_receiver import Receiver, matching
+from tests.support.tested_services import WITH_DATABASE
 
 
 def free_of_values(text: str) -> bool:
@@ -21,7 +21,7 @@ def test_no_value_of_any_column_of_any_service_is_in_a_span_a_log_or_an_exceptio
 ) -> None:
     url = new_database("failing")
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.app.failing_statements", url, *DATABASES],
+        [sys.executable, "-m", "tests.app.failing_statements", url, *WITH_DATABASE],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         | {"OTEL_EXPORTER_OTLP_ENDPOINT": own_receiver.endpoint, "OTEL_BSP_MAX_QUEUE_SIZE": "9000"},

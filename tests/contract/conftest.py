@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from local.registry import SERVICES
 from tests.conftest import RunningService, Shop, running_shop
 from tests.support.operations import Operation, with_a_body
+from tests.support.tested_services import TESTED
 
 OPERATIONS = with_a_body()
 
 
 @pytest.fixture(scope="module")
 def shop(new_sqlite: Callable[[str], str]) -> Iterator[Shop]:
-    """The whole shop over SQLite."""
-    with running_shop(new_sqlite) as shop:
+    """Every service over SQLite."""
+    with running_shop(new_sqlite, TESTED) as shop:
         yield shop
 
 
@@ -25,7 +25,7 @@ def operation(request: pytest.FixtureRequest) -> Operation:
     return chosen
 
 
-@pytest.fixture(params=SERVICES)
+@pytest.fixture(params=TESTED)
 def service(request: pytest.FixtureRequest, shop: Shop) -> RunningService:
     """Each service in turn."""
     return shop.services[request.param]

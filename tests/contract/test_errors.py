@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import requests
 
-from local.registry import DATABASES
 from tests import conftest
 from tests.conftest import RunningService, Shop, all_services_at, start_service
 from tests.support.operations import Operation, operations
 from tests.support.servers import free_port
+from tests.support.tested_services import WITH_DATABASE
 
 NOBODY = "http://127.0.0.1:9"
 PEERS = all_services_at(NOBODY)
@@ -58,7 +58,7 @@ def test_a_service_with_its_database_is_alive_and_ready(service: RunningService)
     assert requests.get(f"{service.url}/readyz", timeout=60).json() == {"status": "ready"}
 
 
-@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("name", WITH_DATABASE)
 def test_a_service_whose_database_is_away_says_to_try_later(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conftest, "migrate", lambda _service, _url: None)
     url = f"postgresql://waybill@127.0.0.1:{free_port()}/{name}"
@@ -76,7 +76,7 @@ def test_a_service_whose_database_is_away_says_to_try_later(name: str, monkeypat
     service.close()
 
 
-@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("name", WITH_DATABASE)
 def test_a_service_that_was_not_migrated_logs_what_to_do_and_is_ready_once_it_was(
     name: str, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_openapi3 import OpenAPI
 
-from local.registry import SERVICES
+from tests.support.tested_services import TESTED
 
 ORDER_ID = "0b9f8e2a-6d3c-4f1e-9a57-3c1d2e4f5a6b"
 
@@ -83,4 +83,4 @@ def _example(schema: dict[str, Any], document: dict[str, Any], where: str) -> An
 
 def with_a_body() -> list[Operation]:
     """Return every operation of every service that takes a body."""
-    return [operation for service in SERVICES for operation in operations(service) if operation.takes_body]
+    return [operation for service in TESTED for operation in operations(service) if operation.takes_body]

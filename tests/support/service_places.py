@@ -8,9 +8,9 @@ from typing import Any
 
 from local.containers import PUBLISHED
 from local.doctor import examine
-from local.generate import PARTS, fresh
+from local.generate import PARTS
 from local.processes import process_table
-from local.registry import REGISTRY
+from local.registry import ALL, REGISTRY
 from local.settings import ROOT, LocalSettings
 from tests.support.local_stack import PORTS
 
@@ -20,9 +20,12 @@ NOTHING_LISTENS = 1
 
 
 def services() -> set[str]:
-    """Return the names of all services that one of the places knows, so that each place is asked for all of them."""
+    """Return the names of all services that one of the places knows, so that each place is asked for all of them.
+
+    Those that are in no stack are not among them.
+    """
     folders = {path.parent.name for path in ROOT.glob("services/*/routes.py")}
-    return folders | REGISTRY.keys()
+    return (folders - ALL.keys()) | REGISTRY.keys()
 
 
 ENTRY_IN_PART = {
@@ -40,7 +43,7 @@ def generated_parts() -> Iterator[tuple[str, Callable[[str], bool]]]:
     """Yield each generated part and whether it names a service."""
     for file, name in PARTS:
         marker = f"generated from services.toml, {name}: "
-        text = fresh(file, name)[0].partition(f"{marker}begin")[2].partition(f"{marker}end")[0]
+        text = (ROOT / file).read_text().partition(f"{marker}begin")[2].partition(f"{marker}end")[0]
         yield f"{file} ({name})", partial(_names, ENTRY_IN_PART[file, name], text)
 
 

@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { Icon, ICONS } from "./common/parts.tsx";
 import { live } from "./common/api.ts";
 import { navigate } from "./common/router.ts";
+import "./keys.css";
 
 const isListOpen = signal(false);
 export const VIEWS = [

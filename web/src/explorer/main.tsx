@@ -1,8 +1,10 @@
+import "../shared/tokens.css";
+import "../shared/base.css";
+import "../shared/components.css";
+import "./common/components.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
-import "../shared/tokens.css";
-import "./explorer.css";
 import { config, readConfig } from "./common/config.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs/logs.tsx";
@@ -12,6 +14,7 @@ import { url } from "./common/router.ts";
 import { ServicePage, Services } from "./services/services.tsx";
 import { TracePage } from "./trace/trace-page.tsx";
 import { Traces } from "./traces/traces.tsx";
+import "./main.css";
 
 function App() {
   const [, view = "", name] = url.value.pathname.split("/").map(decode);

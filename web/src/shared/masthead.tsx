@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { theme, toggleTheme } from "./theme.ts";
+import "./masthead.css";
 
 /** The head of a page: mark, name, whatever the page puts there, and the light switch. */
 export function Masthead({ name, children }: { name: string; children?: ComponentChildren }) {

@@ -4,6 +4,7 @@ import { Checkout } from "./checkout.tsx";
 import { Orders } from "./orders.tsx";
 import { Outcome } from "./outcome.tsx";
 import { config, hindrance, placeOrder } from "./shop.ts";
+import "./app.css";
 
 export function App() {
   const traces = config.value.traces_url;

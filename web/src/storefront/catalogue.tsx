@@ -3,6 +3,7 @@ import type { Item } from "./api.ts";
 import { FailureNote } from "./failure-note.tsx";
 import { basket, catalogue, lines, loadCatalogue, MAX_QUANTITY, placing, setQuantity } from "./shop.ts";
 import { fieldErrors } from "./words.ts";
+import "./catalogue.css";
 
 const FEW = 20;
 

@@ -2,6 +2,7 @@ import { money } from "../shared/format.ts";
 import type { Region } from "./api.ts";
 import { hindrance, lines, placing, region, token, total } from "./shop.ts";
 import { CARDS, fieldErrors, REGIONS } from "./words.ts";
+import "./checkout.css";
 
 export function Checkout() {
   return (

@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import { TraceLink } from "./trace-link.tsx";
 import type { Failure } from "./api.ts";
 import { advice } from "./words.ts";
+import "./failure-note.css";
 
 interface Props {
   title: string;

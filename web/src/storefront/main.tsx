@@ -1,6 +1,7 @@
-import { render } from "preact";
 import "../shared/tokens.css";
-import "./storefront.css";
+import "../shared/base.css";
+import "../shared/components.css";
+import { render } from "preact";
 import { App } from "./app.tsx";
 import { call, type PageConfig } from "./api.ts";
 import { config, loadCatalogue, loadRecent } from "./shop.ts";

@@ -4,6 +4,7 @@ import { FailureNote } from "./failure-note.tsx";
 import { catalogue, loadOlder, loadRecent, recent, traces } from "./shop.ts";
 import { TraceLink } from "./trace-link.tsx";
 import { REASONS, STATUS } from "./words.ts";
+import "./orders.css";
 
 export function Orders() {
   return (

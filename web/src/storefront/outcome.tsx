@@ -5,6 +5,7 @@ import { FailureNote } from "./failure-note.tsx";
 import { fillBasket, placing, settled } from "./shop.ts";
 import { TraceLink } from "./trace-link.tsx";
 import { REASONS, STATUS } from "./words.ts";
+import "./outcome.css";
 
 const ROUTE: Status[] = ["PENDING", "RESERVED", "CHARGED", "CONFIRMED"];
 

@@ -1,4 +1,5 @@
 import { config } from "./shop.ts";
+import "./trace-link.css";
 
 /** A link to a trace; where nothing shows traces, its id. */
 export function TraceLink({ id, text = "See its trace", primary = false }: { id: string; text?: string; primary?: boolean }) {

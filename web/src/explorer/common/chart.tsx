@@ -4,6 +4,7 @@ import "uplot/dist/uPlot.min.css";
 import { time } from "../../shared/format.ts";
 import { resolveColor, theme } from "../../shared/theme.ts";
 import { navigate } from "./router.ts";
+import "./chart.css";
 
 /** A line over time; `color` is CSS, such as var(--accent). */
 export interface Line {

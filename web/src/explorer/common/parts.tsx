@@ -5,6 +5,7 @@ import { serviceColor } from "./service-color.ts";
 import { type ApiError, live } from "./api.ts";
 import { config } from "./config.ts";
 import { shortService } from "./words.ts";
+import "./parts.css";
 
 export function Service({ name, isShort = false }: { name: string; isShort?: boolean }) {
   return (

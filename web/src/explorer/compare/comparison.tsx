@@ -6,6 +6,7 @@ import { compare, growth, type Line, ownGrowth } from "./compare.ts";
 import { Empty, Failure } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
 import { linked, type Trace, type TreeJson } from "../trace/trace.ts";
+import "./comparison.css";
 
 const CANDIDATES = "60";
 
@@ -63,7 +64,7 @@ export function Comparison({ trace, with: chosen }: { trace: Trace; with: string
       {asked.error && <Failure error={asked.error} />}
       {other && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Spans compared">
-          <table class="compare-table">
+          <table class="table compare-table">
             <thead>
               <tr>
                 <th scope="col">Span</th>

@@ -5,6 +5,8 @@ import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet, Service } from "
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { Pairs } from "../trace/span-details.tsx";
 import { levelClass } from "../trace/waterfall.tsx";
+import "../common/log-line.css";
+import "./logs.css";
 
 const PAGE = 200;
 const MOST = 2000;

@@ -2,11 +2,12 @@ import { useMemo } from "preact/hooks";
 import { number, percent, time } from "../../shared/format.ts";
 import { type HeatStep, type Instrument, live, type Series, useQuery } from "../common/api.ts";
 import { type Cell, Chart, type Dot, type Line } from "../common/chart.tsx";
+import { Panel } from "../common/panel.tsx";
 import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet } from "../common/parts.tsx";
-import { Panel } from "../services/services.tsx";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { lookbackOf, Since } from "../common/since.tsx";
 import { measured } from "../common/words.ts";
+import "./metrics.css";
 
 const REFRESH_MS = 5000;
 const MOST_LINES = 8;

@@ -3,12 +3,14 @@ import { ago, duration, number, percent, plural } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
 import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
 import { Chart, type Line } from "../common/chart.tsx";
+import { Panel } from "../common/panel.tsx";
 import { Failure, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
 import { address, serviceLink, traceLink, url } from "../common/router.ts";
 import { layOut, NODE } from "./map-layout.ts";
 import { isNarrow } from "../common/screen.ts";
 import { lookbackOf, Since } from "../common/since.tsx";
 import { rate, shortService } from "../common/words.ts";
+import "./services.css";
 
 const REFRESH_MS = 5000;
 
@@ -126,7 +128,7 @@ interface Named extends Requests {
   name: preact.ComponentChildren;
 }
 const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] }) => (
-  <table class="figures-table">
+  <table class="table figures-table">
     <thead>
       <tr>
         <th scope="col">{first}</th>
@@ -263,28 +265,3 @@ export function ServicePage({ name }: { name: string }) {
     </main>
   );
 }
-
-interface PanelProps {
-  title: string;
-  note?: string;
-  legend?: readonly Line[];
-  children: preact.ComponentChildren;
-}
-export const Panel = ({ title, note, legend, children }: PanelProps) => (
-  <section class="card panel" aria-label={title}>
-    <p class="chart-caption">
-      <span class="eyebrow">{title}</span>
-      {note && <span class="muted">{note}</span>}
-      {legend && legend.length > 0 && (
-        <span class="legend">
-          {legend.map((line) => (
-            <span key={line.label} class="legend-item">
-              <i style={{ background: line.color }} /> {line.label}
-            </span>
-          ))}
-        </span>
-      )}
-    </p>
-    {children}
-  </section>
-);

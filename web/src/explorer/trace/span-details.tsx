@@ -7,6 +7,8 @@ import { formatSql } from "./sql.ts";
 import { type Span, type SpanEvent, type TagValue, total, type Trace } from "./trace.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";
+import "../common/log-line.css";
+import "./span-details.css";
 
 const STATEMENTS = ["db.query.text", "db.statement"];
 /** Shown elsewhere in the details. */

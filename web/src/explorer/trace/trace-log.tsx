@@ -6,6 +6,8 @@ import { Pairs } from "./span-details.tsx";
 import type { Span, Trace } from "./trace.ts";
 import { levelClass } from "./waterfall.tsx";
 import type { Note } from "./waterfall-rows.ts";
+import "../common/log-line.css";
+import "./trace-log.css";
 
 /** Every log line and event of a trace, of all its services, in order of time. */
 export function TraceLog({ trace, notes, selected }: { trace: Trace; notes: readonly Note[]; selected: Span | undefined }) {

@@ -10,6 +10,7 @@ import { TraceLog } from "./trace-log.tsx";
 import { linked, type Trace, type TreeJson } from "./trace.ts";
 import { Waterfall } from "./waterfall.tsx";
 import { notesOf } from "./waterfall-rows.ts";
+import "./trace-page.css";
 
 const STILL_ARRIVING_MS = 60_000;
 

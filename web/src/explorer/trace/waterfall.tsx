@@ -7,6 +7,8 @@ import { shortService } from "../common/words.ts";
 import { endOf, type Section, type Span, total, type Trace } from "./trace.ts";
 import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
 import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
+import "../common/log-line.css";
+import "./waterfall.css";
 
 const ROW = 26;
 const HEAD = 30;

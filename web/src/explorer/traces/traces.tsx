@@ -7,6 +7,7 @@ import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Ser
 import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
 import { summariesQuery } from "./summaries-query.ts";
 import { goDuration } from "../common/words.ts";
+import "./traces.css";
 
 const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "start", "end"];
 const PAGE = 100;
@@ -203,7 +204,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
       <p class="chart-caption">
         <span class="eyebrow">Duration over time</span>
         <span class="muted">drag to choose, click a dot to open it</span>
-        <span class="key">
+        <span class="chart-key key">
           <i class="key-ok" /> ok <i class="key-bad" /> with errors
         </span>
       </p>
