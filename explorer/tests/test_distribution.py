@@ -101,6 +101,9 @@ def test_the_wheel_has_the_page_and_nothing_but_the_package(installed: Installed
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"waybill_explorer"}
     assert "waybill_explorer/static/index.html" in names
     assert [name for name in names if re.fullmatch(r"waybill_explorer/static/assets/.*\.js", name)]
+    files = [name for name in names if not name.endswith("/") and "/static/" in name]
+    page = r"waybill_explorer/static/(index\.html|assets/[^/]+)"
+    assert [name for name in files if not re.fullmatch(page, name)] == []
 
 
 def test_what_an_app_sends_by_the_printed_variables_is_there_to_read(installed: Installed, running: Running) -> None:

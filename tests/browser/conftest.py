@@ -110,8 +110,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
     """Run a stack on ports of its own, its data in `folder`."""
-    for folder in BUILT.values():
-        if not (folder / "index.html").exists():
+    for page in BUILT.values():
+        if not (page / "index.html").exists():
             pytest.fail("the pages are not built: `make web/dist/.built` builds them, and so does `make test`")
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("OTEL_")}
     ports = {f"{port}_PORT": str(free_port()) for port in PORTS}
