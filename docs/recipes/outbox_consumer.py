@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import BaseModel, ConfigDict
 from redis import Redis, ResponseError
-from sqlalchemy import MetaData, String
+from sqlalchemy import MetaData, String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from werkzeug.exceptions import NotFound
 
@@ -199,7 +199,7 @@ def read_label(path: LabelPath) -> dict[str, Any]:
     """Return the label of a shipment."""
     session = read_session()
     with session.begin():
-        label = session.query(Label).filter_by(shipment_id=path.shipment_id).first()
+        label = session.scalar(select(Label).where(Label.shipment_id == path.shipment_id))
     if label is None:
         raise NotFound(f"There is no label of shipment {path.shipment_id}.")
     return LabelResponse.of(label)
