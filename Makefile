@@ -53,9 +53,10 @@ fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 bro
 new-service: .venv/.complete ## Write a new service (NAME=shipping CALLS=notification PORT=8084)
 	@.venv/bin/waybill new-service $(NAME) $(if $(CALLS),--calls $(CALLS)) $(if $(PORT),--port $(PORT))
 
-generate: .venv/.complete ## Write what services.toml implies into other files, and Grafana's dashboards from their code
+generate: .venv/.complete ## Write what services.toml implies into other files, Grafana's dashboards, and the recipes' code into their pages
 	@.venv/bin/python -m local.generate
 	@.venv/bin/python -m grafana.dashboards
+	@.venv/bin/python -m tools.recipes
 
 api-types: .venv/.complete web/node_modules/.complete ## Rebuild the pages' types of the APIs that they call
 	@.venv/bin/python -m tools.api_types
@@ -75,7 +76,7 @@ clean: ## Remove what was installed and cached; the local stack's data stays
 
 .venv/.demo: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
-	@$(UV) sync --quiet --frozen --inexact --no-group test --compile-bytecode --python $(PYTHON)
+	@$(UV) sync --quiet --frozen --inexact --no-group test --no-group recipes --compile-bytecode --python $(PYTHON)
 	@ln -sf ../../local/waybill .venv/bin/waybill
 	@touch $@
 

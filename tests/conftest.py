@@ -42,6 +42,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONP
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+# First: a worker of pytest-xdist reads the groups in this hook too, and is called before a conftest by default.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, where they share what they start."""
     for item in items:

@@ -1,6 +1,7 @@
 """Calls to a peer: over real sockets, to a small server that answers as a test tells it to."""
 
 import gzip
+import json
 import socket
 import ssl
 import threading
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from requests.auth import HTTPBasicAuth
 from urllib3.util.connection import create_connection
 
 from app import circuit_breaker, http_adapter, http_client
@@ -93,7 +95,7 @@ def new_peer(server: ScriptedServer) -> Iterator[Callable[..., ServiceClient]]:
     """Make a peer, of the server unless another URL is given, and close its connections after the test."""
     peers: list[ServiceClient] = []
 
-    def make(url: str = server.url, *, pool_size: int = 12, **seconds: float) -> ServiceClient:
+    def make(url: str = server.url, *, pool_size: int = 12, **seconds: Any) -> ServiceClient:
         peers.append(ServiceClient("greeter", url, pool_size=pool_size, **seconds))
         return peers[-1]
 
@@ -110,6 +112,14 @@ def peer(new_peer: Callable[..., ServiceClient]) -> ServiceClient:
 
 def test_an_answer_is_given_as_the_type_that_was_asked_for(peer: ServiceClient) -> None:
     assert peer.call("GET", "/", Greeting) == Greeting(hello="world")
+
+
+def test_a_clients_credentials_are_sent_with_each_call(
+    new_peer: Callable[..., ServiceClient], server: ScriptedServer
+) -> None:
+    server.script = [lambda handler: (200, JSON, json.dumps({"hello": handler.headers["Authorization"]}).encode())]
+    peer = new_peer(auth=HTTPBasicAuth("me", "pw"))
+    assert peer.call("GET", "/", Greeting) == Greeting(hello="Basic bWU6cHc=")
 
 
 def test_503_then_200_is_a_success_after_a_retry_for_an_idempotent_call(
