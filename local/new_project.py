@@ -14,9 +14,6 @@ def create(name: str, folder: Path, answers: Mapping[str, str], *, ask: bool) ->
 
     Raise a ClientError if the folder cannot be used, an answer is refused or a tool fails; then nothing is written.
     """
-    import copier  # takes half a second, which the other commands need not wait for
-    from copier.errors import CopierError
-
     if folder.exists() and any(folder.iterdir()):
         raise ClientError(f"{folder} is not empty. Name another folder: waybill new {name} FOLDER")
     if folder.resolve().is_relative_to(ROOT):
@@ -27,10 +24,15 @@ def create(name: str, folder: Path, answers: Mapping[str, str], *, ask: bool) ->
     # copier works on a clone, which has neither: see template/__main__.py.
     os.environ["WAYBILL_EXPLORER"] = str(ROOT / "explorer" / "dist")
     os.environ.setdefault("UV", str(ROOT / ".uv" / "bin" / "uv"))
+    import copier  # after that: its commands get the variables that were set when it was imported
+    from copier.errors import CopierError, TaskError
+
     try:
         # HEAD: copier's default is the latest tag.
         data = {"name": name, **answers}
         copier.run_copy(str(ROOT), folder, data, vcs_ref="HEAD", defaults=not ask, unsafe=True, quiet=True)
+    except TaskError as error:
+        raise ClientError("the project was not written; the reason is above") from error
     except (CopierError, ValueError) as error:
         raise ClientError(f"the project was not written: {error}") from error
 
