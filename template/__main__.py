@@ -36,7 +36,10 @@ def finish() -> None:
     if not Path("uv.lock").exists():
         # The versions that are tested here.
         shutil.copy(ROOT / "uv.lock", "uv.lock")
-    uv("lock", "--quiet")
+    try:
+        uv("lock", "--quiet")
+    except subprocess.CalledProcessError:
+        sys.exit("The versions are not locked, see above. After an update: resolve the conflicts, then run `uv lock`.")
     if subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False).returncode:
         subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], check=True)
 

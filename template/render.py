@@ -51,7 +51,7 @@ class Project:
     def __init__(self, answers: Mapping[str, Any], root: Path = ROOT) -> None:
         self.root = root
         self.answers = {**answers, "package": answers["name"].replace("-", "_")}
-        self.options = [option for option in OPTIONS if answers[option]]
+        self.options = [each for each in OPTIONS if answers.get(each) or each == answers["database"]]
 
     def check_name(self) -> None:
         """Raise ValueError if the package would hide another one, or cannot be imported."""

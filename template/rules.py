@@ -126,6 +126,13 @@ RENAMED = {"local/process_group.py": "tests/support/process_group.py"}
 """Files that are in another place, besides those of TREES."""
 
 OPTIONS: dict[str, dict[str, tuple[Rule, ...]]] = {
+    # Its projects have neither the driver nor a server of PostgreSQL.
+    "sqlite": {
+        "tests/app/test_database.py": (
+            (r', "postgresql\+psycopg://[^"]*"', ","),
+            (r"(?s)\n\n\ndef test_a_url_as_most_hosters_print_it_works.*?(?=\n\n\n|\n\Z)", ""),
+        ),
+    },
     "cache": {
         f"services/{SKELETON}/settings.py": (
             (r"\bDatabaseUrl, ", "DatabaseUrl, RedisUrl, "),
