@@ -159,7 +159,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Of the project and its service, such as acme-billing.")],
     folder: Annotated[Path | None, typer.Argument(help="Where to write it.", show_default="beside this one")] = None,
     answer: Annotated[
-        list[str] | None, typer.Option("--answer", "-a", metavar="QUESTION=ANSWER", help="Such as -a database=sqlite.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A choice of copier.yml: database=sqlite.")
     ] = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing.")] = False,
 ) -> None:

@@ -91,7 +91,7 @@ FILES: dict[str, tuple[Rule, ...]] = {
         (r"/waybill", "/srv/{name}"),
     ),
     ".github/workflows/ci.yml": (
-        (r"(?s)\n  containers:\n.*", ""),
+        (r"(?s)\n  projects:\n.*", ""),
         (r"^ *# The runner image .*\n", ""),
         (r"timeout-minutes: 45", "timeout-minutes: 15"),
     ),
