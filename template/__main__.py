@@ -24,7 +24,7 @@ def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     code = [name for name in files if name.endswith(".py")]
-    ruff = ["tool", "run", "--from", f"ruff=={locked('ruff')}", "ruff"]
+    ruff = ["tool", "run", "--from", f"ruff=={locked()['ruff']}", "ruff"]
     # Other names are sorted and wrapped differently, and what was left out leaves imports that are not used.
     uv(*ruff, "check", "--silent", "--fix", "--exit-zero", *code)
     uv(*ruff, "format", "--quiet", *code)

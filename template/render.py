@@ -10,6 +10,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Project:
     def check_name(self) -> None:
         """Raise ValueError if the package would hide another one, or cannot be imported."""
         package = self.answers["package"]
-        installed = {entry["name"].replace("-", "_") for entry in tomllib.loads(self.text("uv.lock"))["package"]}
+        installed = {name.replace("-", "_") for name in locked(self.root)}
         if package in {*sys.stdlib_module_names, *keyword.kwlist, *installed, *FOLDERS, "google", "grpc"}:
             raise ValueError(f"{package} is the name of something else in Python or in the project. Use another name.")
 
@@ -212,10 +213,11 @@ def explorer_wheel(root: Path = ROOT) -> str:
     return f"vendor/waybill_explorer-{version}-py3-none-any.whl"
 
 
-def locked(package: str, root: Path = ROOT) -> str:
-    """Return the version of a package in uv.lock."""
+@cache
+def locked(root: Path = ROOT) -> dict[str, str]:
+    """Return the version of each package in uv.lock by its name."""
     lock = tomllib.loads((root / "uv.lock").read_text())
-    return next(str(entry["version"]) for entry in lock["package"] if entry["name"] == package)
+    return {entry["name"]: entry["version"] for entry in lock["package"] if "version" in entry}
 
 
 def _without(text: str, part: str | None) -> str:
