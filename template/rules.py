@@ -96,12 +96,6 @@ FILES: dict[str, tuple[Rule, ...]] = {
         (r"timeout-minutes: 45", "timeout-minutes: 15"),
     ),
     ".github/dependabot.yml": ((r"(?s)^  - package-ecosystem: npm\n.*?(?=^  - package-ecosystem: docker\n)", ""),),
-    ".vscode/launch.json": (
-        (r'"name": "inventory-service.*"', '"name": "{name}, on the data of make demo"'),
-        (r"services\.inventory", "{package}.service"),
-        (r'"--port", "8081"', '"--port", "{port}"'),
-        (r"\.waybill/inventory\.db", ".data/{name}.db"),
-    ),
     "jaeger/config.yaml": (
         (r"(?s)^    metric_backends:\n.*?(?=^  jaeger_query:)", ""),
         (r", metrics: span_metrics", ""),
