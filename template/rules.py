@@ -230,5 +230,6 @@ ANYWHERE: tuple[Rule, ...] = (
     (r"\bWaybill(?= needs)", "{name}"),
     (r"\bwaybill(?=-pg-)", "{name}"),
     (r"\bwaybill\b", "{package}"),
+    (r"\bshop(?=\"|\.py)", "office"),
 )
 """In every file that is copied; none of them has to match."""
