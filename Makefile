@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack lint format chaos fuzz new-service generate bench screenshots reset clean
+.PHONY: help setup demo up down test test-stack test-outside lint format chaos fuzz new-service generate bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: .venv/.complete web/dist/.built ## Run every test and check
 
 test-stack: .venv/.complete ## Test the container stack that `make up` has started
 	@.venv/bin/pytest tests/stack --timeout 300
+
+test-outside: .venv/.complete web/dist/.built ## Make projects of their own and run their tests
+	@.venv/bin/pytest tests/outside --timeout 900
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports

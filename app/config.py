@@ -58,7 +58,7 @@ def _host_names(value: str | tuple[str, ...]) -> tuple[str, ...]:
     names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else value
     for name in filter(None, names):
         if not re.fullmatch(r"\*|\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]", name):
-            raise ValueError("not names separated by commas; write them without scheme and port: shop.example,10.0.0.7")
+            raise ValueError("not names separated by commas; write them without scheme and port: api.example,10.0.0.7")
     return tuple(filter(None, names))
 
 

@@ -1,4 +1,4 @@
-"""gunicorn's settings for every service: `gunicorn -c python:app.gunicorn_conf "services.order:create_app()"`."""
+"""gunicorn's settings for every service, which gunicorn reads with `-c python:` and the name of this module."""
 
 from typing import Any
 

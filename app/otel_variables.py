@@ -107,7 +107,7 @@ VARIABLES: dict[str, Any] = {
         *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
     ),
     "OTEL_TRACES_SAMPLER_ARG": Annotated[float, Field(ge=0, le=1)],
-    # Which exporters and protocols there are is looked up when they are loaded: app/telemetry.py.
+    # Which exporters and protocols there are is looked up when they are loaded: telemetry.py.
     **{f"OTEL_{signal}_EXPORTER": str for signal in SIGNALS},
     **{f"OTEL_EXPORTER_OTLP_{part}PROTOCOL": str for part in ("", *(f"{signal}_" for signal in SIGNALS))},
     **{

@@ -1,4 +1,4 @@
-"""`python -IS app/ready.py`: ends with 0 if the service of this container is ready. A health check without a shell.
+"""`python -IS ready.py`: ends with 0 if the service of this container is ready. A health check without a shell.
 
 Run as a file, in isolated mode: importing the package or site-packages takes a second of CPU, every few seconds.
 """

@@ -118,7 +118,7 @@ class OtlpLogHandler(LoggingHandler):
 
 
 class TrustBoundary(TextMapPropagator):
-    """The propagators of OTEL_PROPAGATORS, with a policy for what callers send: docs/adr/0009."""
+    """The propagators of OTEL_PROPAGATORS, with a policy for what callers send."""
 
     def __init__(self, propagator: TextMapPropagator, policy: TraceContextPolicy) -> None:
         self._propagator = propagator
@@ -191,7 +191,7 @@ def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
     set_global_response_propagator(TraceResponsePropagator())
     RequestsInstrumentor().instrument(request_hook=lambda span, _request: _hide_client_values(span))
     RedisInstrumentor().instrument()
-    # Its metric is added to four times per transaction; app/database.py reads the pool once per export instead.
+    # Its metric is added to four times per transaction; database.py reads the pool once per export instead.
     SQLAlchemyInstrumentor().instrument(meter_provider=metrics.NoOpMeterProvider())
     # The instrumentor makes a `connect` span of every pool checkout: noise between the statements.
     unwrap(Engine, "connect")

@@ -1,7 +1,7 @@
 """A gunicorn worker whose threads get complete requests: a slow client costs a socket, not a thread.
 
 gunicorn's own ThreadWorker reads and writes in its threads, so as many slow clients as it has threads stop it. Here
-the event loop does both without blocking, and a thread only runs the application. See docs/adr/0008.
+the event loop does both without blocking, and a thread only runs the application.
 """
 
 import socket
@@ -68,7 +68,7 @@ class Worker(ThreadWorker):
         """Refuse TLS, which would block the event loop: it belongs in a proxy in front."""
         super().check_config(cfg, log)
         if cfg.is_ssl:
-            raise SystemExit("app.worker.Worker speaks plain HTTP/1.1. Terminate TLS in a proxy in front of it.")
+            raise SystemExit("This worker speaks plain HTTP/1.1. Terminate TLS in a proxy in front of it.")
 
     def init_process(self) -> None:
         """Make the pools of the reserved paths, then boot."""

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -153,6 +154,24 @@ def containers_command() -> None:
     """Start the container stack with `docker compose`, place a first order and print its trace."""
     at = read_settings(containers.ContainerSettings)
     raise typer.Exit(containers.up(at, lambda: first_order.place_first_order(at)))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the project and its service, such as acme-billing.")],
+    folder: Annotated[Path | None, typer.Argument(help="Where to write it.", show_default="beside this one")] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A choice of copier.yml: database=sqlite.")
+    ] = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Ask nothing.")] = False,
+) -> None:
+    """Start a service project of its own, outside of this repository. The questions are in copier.yml."""
+    from local import new_project
+
+    answers = {question: text for question, _, text in (each.partition("=") for each in answer or [])}
+    target = folder or ROOT.parent / name
+    new_project.create(name, target, answers, ask=sys.stdin.isatty() and not defaults)
+    out.print(new_project.next_steps(target), soft_wrap=True)
 
 
 @app.command()

@@ -189,7 +189,7 @@ def test_a_database_that_was_not_migrated_is_not_ready_until_it_is(url: str) -> 
 
 
 def test_a_database_that_is_away_is_not_ready(tmp_path: object) -> None:
-    for url in (f"sqlite:///{tmp_path}/no/such/folder.db", "postgresql+psycopg://me@127.0.0.1:1/shop"):
+    for url in (f"sqlite:///{tmp_path}/no/such/folder.db", "postgresql+psycopg://me@127.0.0.1:1/api"):
         database = Database(url, pool_size=1, metadata=Base.metadata)
         with pytest.raises(OperationalError):
             database.check_ready()

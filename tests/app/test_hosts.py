@@ -63,10 +63,10 @@ def test_http_1_1_needs_one_host_and_http_1_0_none(probe: ServiceProcess) -> Non
     ("given", "taken"),
     [
         ("", ()),
-        ("shop.example", ("shop.example",)),
+        ("api.example", ("api.example",)),
         (
-            " Shop.example , .example.com,10.0.0.7,[2001:db8::1],",
-            ("shop.example", ".example.com", "10.0.0.7", "[2001:db8::1]"),
+            " Api.example , .example.com,10.0.0.7,[2001:db8::1],",
+            ("api.example", ".example.com", "10.0.0.7", "[2001:db8::1]"),
         ),
         ("*", ("*",)),
     ],
@@ -79,7 +79,7 @@ def test_host_names_are_separated_by_commas(
 
 
 @pytest.mark.parametrize(
-    "given", ["http://shop.example", "shop.example:8080", "shop example", "*.example.com", "2001:db8::1"]
+    "given", ["http://api.example", "api.example:8080", "api example", "*.example.com", "2001:db8::1"]
 )
 def test_what_is_no_host_name_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", given)

@@ -379,7 +379,7 @@ def test_a_4xx_is_a_refusal_with_the_name_of_its_problem_and_is_not_retried(
 def test_a_4xx_that_the_peer_itself_did_not_decide_is_unavailability(
     peer: ServiceClient, server: ScriptedServer, answer: Answer
 ) -> None:
-    """A gateway in the midst of a deployment must not have orders refused."""
+    """A gateway in the midst of a deployment must not have requests refused."""
     server.script = [answer]
     assert peer.call("GET", "/", Greeting).hello == "world"
     server.script = [answer]

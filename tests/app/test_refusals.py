@@ -152,9 +152,9 @@ def test_head_and_options_are_answered(probe: ServiceProcess) -> None:
 
 
 def test_a_path_outside_the_mount_point_is_not_found(database_url: str, tmp_path: Path) -> None:
-    with starting_service(PROBE, tmp_path, DATABASE_URL=database_url, SCRIPT_NAME="/shop") as service:
+    with starting_service(PROBE, tmp_path, DATABASE_URL=database_url, SCRIPT_NAME="/api") as service:
         until(lambda: b"Booting" in service.stdout.read_bytes())
-        assert until(lambda: exchange(service.port, get(b"/shop/healthz")).status == 200)
+        assert until(lambda: exchange(service.port, get(b"/api/healthz")).status == 200)
         assert exchange(service.port, get(b"/healthz")).problem["status"] == 404
 
 

@@ -25,7 +25,7 @@ def test_a_bad_secret_in_a_file_is_refused_by_its_name_and_without_its_value(
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
-    (tmp_path / "database_url").write_text("mysql://root:s3cret@db/shop")
+    (tmp_path / "database_url").write_text("mysql://root:s3cret@db/api")
     with pytest.raises(SystemExit):
         load_settings(Settings)
     line = capsys.readouterr().err
