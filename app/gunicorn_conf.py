@@ -1,5 +1,6 @@
 """gunicorn's settings for every service: `gunicorn -c python:app.gunicorn_conf "services.order:create_app()"`."""
 
+import signal
 from typing import Any
 
 from . import lifecycle
@@ -26,7 +27,7 @@ control_socket_disable = True
 forwarder_headers = ""
 # The worker sends files like other responses: it never blocks on a socket.
 sendfile = False
-logconfig_dict = logging_config(_settings.log_level)
+logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -38,4 +39,7 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(_server: Any, _worker: Any) -> None:
     """Stop what runs beside the requests of a worker that exits, and send its last telemetry."""
+    # Ctrl-C reaches the worker twice, from the terminal and from its arbiter: the second would end this early.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     lifecycle.stop()
