@@ -37,9 +37,18 @@ def post_worker_init(worker: Any) -> None:
     lifecycle.start()
 
 
+def worker_int(_worker: Any) -> None:
+    """Let the exit that SIGINT or SIGQUIT began run to its end."""
+    _ignore_signals()
+
+
 def worker_exit(_server: Any, _worker: Any) -> None:
     """Stop what runs beside the requests of a worker that exits, and send its last telemetry."""
-    # Ctrl-C reaches the worker twice, from the terminal and from its arbiter: the second would end this early.
+    _ignore_signals()
+    lifecycle.stop()
+
+
+def _ignore_signals() -> None:
+    # Ctrl-C reaches a worker twice, from the terminal and from its arbiter: the second would lose the last telemetry.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    lifecycle.stop()
