@@ -88,11 +88,7 @@ def taken_over(data: Path, name: str) -> Iterator[None]:
                         f"`waybill dev` already runs {name}. Stop it with Ctrl-C in its terminal."
                     ) from None
                 time.sleep(0.05)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                (data / f"{name}.dev").unlink()
+        yield
 
 
 def is_taken_over(data: Path, name: str) -> bool:

@@ -59,10 +59,10 @@ def develop(settings: LocalSettings, name: str) -> int:
 def _stop_signals() -> Iterator[Event]:
     """Yield an event that is set when this process is to stop."""
     stopping = Event()
-    handlers = {
-        number: signal.signal(number, lambda *_: stopping.set())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    handled = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` sets it
+        handled.append(signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda *_: stopping.set()) for number in handled}
     try:
         yield stopping
     finally:
@@ -147,7 +147,7 @@ class DevelopedService:
             self.process = subprocess.Popen(command, cwd=ROOT, env=exporters | self.environment)  # noqa: S603
             self.guard = subprocess.Popen((*GUARD, str(self.process.pid)), stdin=subprocess.PIPE)  # noqa: S603
         else:
-            self._say("The migration failed; the error is above. Correct it and save.", "red")
+            self._say("The migration failed; the error is above. Correct it, then save a file of the service.", "red")
 
     def _syntax_error(self) -> str:
         """Return the first syntax error of the watched files as Python shows it, or ""."""
