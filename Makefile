@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-stack test-outside lint format chaos fuzz new-service generate bench screenshots reset clean
+.PHONY: help setup demo up dev down test test-stack test-outside lint format chaos fuzz new-service generate bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: .venv/.demo web/dist/.built ## Start the local stack, place a first order,
 
 up: .venv/.demo ## Start the container stack (docker compose), place a first order, show its trace
 	@.venv/bin/waybill containers
+
+dev: .venv/.demo web/dist/.built ## Run one service in this terminal, restarted when its code changes (SERVICE=inventory)
+	@.venv/bin/waybill dev $(SERVICE)
 
 down: ## Stop the container stack; its data stays (docker compose down -v removes that too)
 	@docker compose down

@@ -81,6 +81,8 @@ class ServerSettings(Settings):
     threads: int = Field(default=8, ge=1, le=256)
     """Requests that one worker serves at the same time; also the size of its connection pools."""
     log_level: LogLevel = "INFO"
+    log_format: Literal["json", "console"] = "json"
+    """`json` for machines; `console` for a person at a terminal, in color unless NO_COLOR is set."""
 
 
 class ServiceSettings(ServerSettings):

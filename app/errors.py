@@ -83,10 +83,18 @@ def _bad_gateway(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if _propagates(flask.current_app):
+        raise error
     logger.exception("unexpected error")
     trace.get_current_span().record_exception(error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return _response("about:blank", status.phrase, status, "Internal error. Use the trace_id to find the cause.")
+
+
+def _propagates(app: Flask) -> bool:
+    """Return whether an unexpected error leaves the app, as Flask decides it: in tests and under a debugger."""
+    propagate = app.config["PROPAGATE_EXCEPTIONS"]
+    return bool(app.testing or app.debug if propagate is None else propagate)
 
 
 def _response(kind: str, title: str, status: int, detail: str, errors: list[InvalidField] | None = None) -> Response:

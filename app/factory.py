@@ -72,7 +72,7 @@ def create_service(
       returned instead of None is the response.
     - background: tasks that run beside the requests of each worker.
     """
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     telemetry.configure(name, version, settings.incoming_trace_context)
     telemetry.add_log_export()
 

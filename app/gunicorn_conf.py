@@ -1,5 +1,6 @@
 """gunicorn's settings for every service, which gunicorn reads with `-c python:` and the name of this module."""
 
+import signal
 from typing import Any
 
 from . import lifecycle
@@ -26,7 +27,7 @@ control_socket_disable = True
 forwarder_headers = ""
 # The worker sends files like other responses: it never blocks on a socket.
 sendfile = False
-logconfig_dict = logging_config(_settings.log_level)
+logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -36,6 +37,18 @@ def post_worker_init(worker: Any) -> None:
     lifecycle.start()
 
 
+def worker_int(_worker: Any) -> None:
+    """Let the exit that SIGINT or SIGQUIT began run to its end."""
+    _ignore_signals()
+
+
 def worker_exit(_server: Any, _worker: Any) -> None:
     """Stop what runs beside the requests of a worker that exits, and send its last telemetry."""
+    _ignore_signals()
     lifecycle.stop()
+
+
+def _ignore_signals() -> None:
+    # Ctrl-C reaches a worker twice, from the terminal and from its arbiter: the second would lose the last telemetry.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

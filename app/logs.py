@@ -1,9 +1,12 @@
-"""JSON log lines on stdout, each with the trace_id and span_id of the span it was written in."""
+"""Log lines on stdout, JSON or for a terminal, each with the trace_id and span_id of the span it was written in."""
 
 import json
 import logging
 import logging.config
 import math
+import os
+import re
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +17,13 @@ from pythonjsonlogger.json import JsonFormatter
 MAX_DEPTH = 6
 MAX_INT = 2**63 - 1
 """What OTLP holds: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto"""
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would obey, besides tab and newline: a message may hold what a client sent."""
+LEVEL_STYLES = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+"""Level -> parameters of SGR, ECMA-48's escape sequence for colors."""
+ON_CONSOLE = ("timestamp", "level", "message", "logger", "module", "span_id")
+"""Fields that are not among the `extra` of a console line."""
 
 
 class SafeLogRecord(logging.LogRecord):
@@ -51,6 +61,25 @@ class TraceJsonFormatter(JsonFormatter):
         """Make every value one that JSON has."""
         fields: dict[str, Any] = plain(log_data)
         return fields
+
+
+class ConsoleFormatter(TraceJsonFormatter):
+    """The same fields for a person: one line of time, level, message, `extra` and trace_id, then any traceback."""
+
+    def serialize_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the fields as text, in color if stdout is a terminal; NO_COLOR (https://no-color.org) turns it off."""
+        fields = {name: CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", str(log_data[name])) for name in log_data}
+        time = datetime.fromisoformat(fields["timestamp"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        level, message = fields["level"], fields["message"]
+        tracebacks = [fields.pop(name) for name in ("exc_info", "stack_info") if name in fields]
+        extra = [f"{name}={text}" for name, text in fields.items() if name not in ON_CONSOLE]
+        line = f"{_styled('2', time)} {_styled(LEVEL_STYLES.get(level, ''), f'{level:<8}')} {message}"
+        return "\n".join(["  ".join([line, *(_styled("2", text) for text in extra)]), *tracebacks])
+
+
+def _styled(style: str, text: str) -> str:
+    colored = style and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\x1b[{style}m{text}\x1b[0m" if colored else text
 
 
 def _promised(record: logging.LogRecord) -> dict[str, Any]:
@@ -107,23 +136,26 @@ def _text(value: Any) -> str:
         return f"<{type(value).__name__} without a text: {type(error).__name__}>"
 
 
-def configure(level: str) -> None:
-    """Log in this form from now on; a second call changes nothing but the level."""
+FORMATTERS = {"json": TraceJsonFormatter, "console": ConsoleFormatter}
+
+
+def configure(level: str, form: str) -> None:
+    """Log in this form from now on; a second call replaces level and form."""
     logging.setLogRecordFactory(SafeLogRecord)
-    logging.config.dictConfig(logging_config(level))
+    logging.config.dictConfig(logging_config(level, form))
 
 
-def logging_config(level: str) -> dict[str, Any]:
+def logging_config(level: str, form: str) -> dict[str, Any]:
     """Return the `logging.config.dictConfig` of a service and of gunicorn: all records go through the root."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": TraceJsonFormatter, "fmt": "%(message)s"}},
+        "formatters": {"stdout": {"()": FORMATTERS[form], "fmt": "%(message)s"}},
         "handlers": {
             "stdout": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stdout",
-                "formatter": "json",
+                "formatter": "stdout",
             }
         },
         "root": {"level": level, "handlers": ["stdout"]},

@@ -37,6 +37,8 @@ class Child:
         self.active_at = 0.0
         self.activity = (0.0, 0)
         self.sampled_at = 0.0
+        self.aside = False
+        """Whether `waybill dev` runs it instead."""
         self.stopped_at = 0.0
         """When it was asked to stop."""
         self.reported_idle = False

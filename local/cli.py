@@ -13,8 +13,9 @@ from rich.text import Text
 from local import client, containers, doctor, first_order, load, load_view
 from local.client import TraceApi
 from local.console import Commands, errors, out, print_json
-from local.options import Api, Everything, Json, Traces, pairs, seconds
+from local.options import Api, Everything, Json, Traces, pairs, seconds, service_name
 from local.orders import place
+from local.registry import SERVICES
 from local.settings import ROOT, LocalSettings, read_settings
 from waybill_explorer import terminal
 from waybill_explorer.client import as_json as trace_as_json
@@ -172,6 +173,19 @@ def new(
     target = folder or ROOT.parent / name
     new_project.create(name, target, answers, ask=sys.stdin.isatty() and not defaults)
     out.print(new_project.next_steps(target), soft_wrap=True)
+
+
+@app.command()
+def dev(
+    service: Annotated[str, typer.Argument(parser=service_name, metavar="SERVICE", help=f"{', '.join(SERVICES)}.")],
+) -> None:
+    """Run one service in this terminal and restart it when its code changes; a running stack leaves it out meanwhile.
+
+    Example: `waybill dev inventory`
+    """
+    from local import develop
+
+    raise typer.Exit(develop.develop(read_settings(LocalSettings), service))
 
 
 @app.command()

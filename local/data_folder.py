@@ -3,11 +3,13 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARKER = "THIS_IS_WAYBILL_DATA"
+TAKE_OVER_ATTEMPTS = 10
 
 
 class StackError(SystemExit):
@@ -70,12 +72,46 @@ def locked(data: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def taken_over(data: Path, name: str) -> Iterator[None]:
+    """Hold the place of one process, which a stack on this folder then leaves out; raise `StackError` if it is held."""
+    with _plain_errors(data):
+        file = (data / f"{name}.dev").open("a")
+    with file:
+        for attempt in range(TAKE_OVER_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # a stack looks at this moment, or there is another holder
+                if attempt + 1 == TAKE_OVER_ATTEMPTS:
+                    raise StackError(
+                        f"`waybill dev` already runs {name}. Stop it with Ctrl-C in its terminal."
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def is_taken_over(data: Path, name: str) -> bool:
+    """Return whether a process holds the place of this one with `taken_over`. A dead holder holds nothing."""
+    try:
+        with (data / f"{name}.dev").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def remove(data: Path) -> None:
     """Delete the folder; raise `StackError` when a stack runs on it or it is not Waybill's."""
     if not data.exists():
         return
     if not (data / MARKER).exists():
         raise StackError(f"{data} is not a Waybill data folder (no {MARKER} in it): nothing was removed.")
+    for name in (file.stem for file in data.glob("*.dev")):
+        if is_taken_over(data, name):
+            raise StackError(f"`waybill dev` runs {name} on {data}. Stop it with Ctrl-C in its terminal.")
     with locked(data), _plain_errors(data):
         shutil.rmtree(data.resolve())
 

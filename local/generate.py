@@ -62,11 +62,19 @@ def _compose_service(service: Service, services: Mapping[str, Service]) -> str:
         *(f"    {each.variable('URL')}: http://{each.host}:${{{each.variable('PORT')}}}" for each in called),
         *(PAGE_LINES if service.page else []),
         *([f'  ports: ["127.0.0.1:{port}:{port}"]', "  networks: [backend, frontend]"] if service.page else []),
+        "  develop:",
+        "    watch:",
+        *(f"      - {_synced(folder)}" for folder in ("app", f"services/{service.name}")),
         "  depends_on:",
         "    migrate: {condition: service_completed_successfully}",
         *(["    valkey: {condition: service_healthy}"] if service.cache else []),
     ]
     return "".join(f"  {line}\n" for line in lines)
+
+
+def _synced(folder: str) -> str:
+    """Return what `docker compose watch` does with a changed file of a folder: copy it and restart the service."""
+    return f"{{action: sync+restart, path: ./{folder}, target: /waybill/{folder}, ignore: [__pycache__/]}}"
 
 
 def compose_databases(services: Mapping[str, Service]) -> str:

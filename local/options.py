@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from local.registry import SERVICES
 from local.settings import HOST, LocalSettings, read_settings
 from waybill_explorer.client import ClientError
 
@@ -35,6 +36,13 @@ def seconds(text: object) -> float:
     if not match:
         raise typer.BadParameter(f"{text!r} is not a duration: write 500ms, 30s, 2m or 1h")
     return float(match[1]) * UNITS[match[2] or "s"]
+
+
+def service_name(text: str) -> str:
+    """Return the name of a service of the registry. Raise typer.BadParameter."""
+    if text not in SERVICES:
+        raise typer.BadParameter(f"there is no service {text!r}. Name one of {', '.join(SERVICES)}.")
+    return text
 
 
 def base_url(text: str) -> str:

@@ -106,7 +106,8 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _check_ports(self) -> None:
-        ports = {variable: port for spec in self.specs for variable, port in spec.ports.items()}
+        specs = (spec for spec in self.specs if not data_folder.is_taken_over(self.data, spec.name))
+        ports = {variable: port for spec in specs for variable, port in spec.ports.items()}
         if taken := taken_ports(ports):
             raise StackError("\n  ".join(["Cannot start:", *(f"port {line}" for line in taken)]))
 
@@ -118,6 +119,8 @@ class Supervisor:
         ]
         with self.console.status("Starting") as status:
             for child in list(self.children):
+                if self._steps_aside(child):
+                    continue
                 if child.spec.ready:
                     self._spawn(child)
                 else:
@@ -127,7 +130,7 @@ class Supervisor:
                     self.children.remove(child)
                     self._say(("✓", "green"), f" {child.spec.name} done")
             self._expect()
-            while waiting := [child for child in self.children if not self._is_ready(child)]:
+            while waiting := [child for child in self.children if not child.aside and not self._is_ready(child)]:
                 names = ", ".join(child.spec.name for child in waiting)
                 status.update(f"Waiting for {names}")
                 for child in waiting:
@@ -174,6 +177,8 @@ class Supervisor:
                 self._pause(POLL_SECONDS)
             self.group.keep_guard()
             for child in self.children:
+                if self._steps_aside(child):
+                    continue
                 if child.alive:
                     if self._is_ready(child):
                         self._kill_if_hung(child)
@@ -185,6 +190,16 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         child.start(self.group.id)
         self._write_pids()
+
+    def _steps_aside(self, child: Child) -> bool:
+        """Return whether `waybill dev` runs this service now; stop our own process of it when that begins."""
+        before, child.aside = child.aside, data_folder.is_taken_over(self.data, child.spec.name)
+        if child.aside and not before:
+            self._say(("✓", "green"), f" {child.spec.name} is left to `waybill dev` until that ends")
+            self._stop_wave([child])
+            child.process, child.ready, child.failures, child.restart_at = None, False, 0, 0.0
+            self._write_pids()
+        return child.aside
 
     def _is_ready(self, child: Child) -> bool:
         if not child.ready and child.alive and child.health and child.health.ready:

@@ -50,9 +50,23 @@ def test_a_container_has_a_memory_limit_and_unless_it_ends_by_itself_a_health_ch
 
 def test_a_container_has_no_rights_that_it_does_not_need(service: dict[str, Any]) -> None:
     hardened = COMPOSE["x-hardened"]
-    assert {key: service.get(key) for key in ("read_only", "cap_drop", "security_opt")} == {
-        key: hardened[key] for key in ("read_only", "cap_drop", "security_opt")
+    assert {key: service.get(key) for key in ("cap_drop", "security_opt")} == {
+        key: hardened[key] for key in ("cap_drop", "security_opt")
     }
+    assert hardened["read_only"] is True
+    assert service["read_only"] in (True, "${READ_ONLY:-true}")
+
+
+def test_watch_copies_changed_code_of_the_kit_and_of_the_service_to_its_place_in_the_image() -> None:
+    workdir = re.findall(r"^WORKDIR (.*)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1]
+    for name in SERVICES:
+        rules = COMPOSE["services"][f"{name}-service"]["develop"]["watch"]
+        assert {rule["path"]: rule["target"] for rule in rules} == {
+            "./app": f"{workdir}/app",
+            f"./services/{name}": f"{workdir}/services/{name}",
+        }
+        assert {rule["action"] for rule in rules} == {"sync+restart"}
+        assert all((ROOT / rule["path"]).is_dir() for rule in rules)
 
 
 def test_memory_is_a_budget_for_the_backends_and_one_for_each_service() -> None:

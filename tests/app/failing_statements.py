@@ -88,7 +88,7 @@ def attempts(service: str, database: Database, metadata: MetaData) -> Iterator[s
 
 def main(url: str, services: list[str]) -> None:
     """Do it for these services."""
-    logs.configure("DEBUG")
+    logs.configure("DEBUG", "json")
     telemetry.configure("failing", "1", "accept")
     telemetry.add_log_export()
     causes: set[str] = set()

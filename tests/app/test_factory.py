@@ -110,3 +110,15 @@ def test_requests_of_a_quiet_blueprint_are_not_logged(
         client.get(path)
     messages = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
     assert messages == ["GET /greeting 200", *(["GET /robots.txt 200"] if logged else [])]
+
+
+def test_an_unexpected_error_is_a_problem_and_under_test_reaches_the_test_client() -> None:
+    app = service()
+    app.add_url_rule("/broken", view_func=lambda: dict[str, str]()["key"])
+    assert app.test_client().get("/broken").status_code == 500
+    app.testing = True
+    with pytest.raises(KeyError, match="key"):
+        app.test_client().get("/broken")
+    assert app.test_client().get("/unknown").status_code == 404
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    assert app.test_client().get("/broken").status_code == 500

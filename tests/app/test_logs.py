@@ -2,12 +2,13 @@
 
 import json
 import logging
+import re
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from app.logs import TraceJsonFormatter
+from app.logs import ConsoleFormatter, TraceJsonFormatter
 from tests.app.probe import AWKWARD_CALLS, AWKWARD_EXTRAS, DEEP, Unprintable
 from tests.app.test_traces import server_span, trace_of
 from tests.support.service_process import ServiceProcess
@@ -188,3 +189,25 @@ def test_no_message_and_no_extra_field_forges_what_readers_rely_on(
     lines, _ = awkward
     forged = {(name, line[name]) for line in lines for name in (*PROMISED, "trace_id") if line[name] == "forged"}
     assert forged == set()
+
+
+def test_on_the_console_a_record_is_one_line_with_its_extra_and_a_traceback_below_it() -> None:
+    try:
+        raise ValueError("no such cup")
+    except ValueError as error:
+        exc_info = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("shop", logging.WARNING, "shop.py", 7, "few %s left", ("cups",), exc_info)
+    record.sku = "CUP\x1b[2J"
+    first, *traceback = ConsoleFormatter("%(message)s").format(record).splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} WARNING  few cups left  sku=CUP\N{REPLACEMENT CHARACTER}\[2J", first)
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert traceback[-1] == "ValueError: no such cup"
+
+
+def test_on_the_console_color_is_for_terminals_and_not_under_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.LogRecord("shop", logging.ERROR, "shop.py", 7, "no cups", (), None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[31mERROR" in ConsoleFormatter("%(message)s").format(record)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in ConsoleFormatter("%(message)s").format(record)

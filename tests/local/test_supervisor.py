@@ -377,3 +377,22 @@ def test_names_that_would_merge_the_services_are_dropped_and_it_is_said_once(
     assert running.stop() == 0
     text = "Ignored for the services: OTEL_SERVICE_NAME=my-app, service.name in OTEL_RESOURCE_ATTRIBUTES"
     assert running.output.count(text) == 1
+
+
+def test_a_service_that_dev_runs_is_left_out_until_that_ends(stack: NewStack, service: NewSpec, tmp_path: Path) -> None:
+    order, payment = service("order"), service("payment")
+    running = stack(order, payment).up()
+    with data_folder.taken_over(running.data, "order"):
+        until(lambda: running.pids.keys() == {"payment"})
+        assert (tmp_path / "stopped").read_text() == "order\n"
+        with pytest.raises(SystemExit, match="`waybill dev` runs order"):
+            data_folder.remove(running.data)
+    until(lambda: running.pids.keys() == {"order", "payment"})
+    assert running.stop() == 0
+
+    with data_folder.taken_over(running.data, "order"), socket.create_server(("127.0.0.1", order.ports["ORDER_PORT"])):
+        again = stack(order, payment).up()
+        assert again.pids.keys() == {"payment"}
+        with pytest.raises(SystemExit, match="already runs order"), data_folder.taken_over(running.data, "order"):
+            pass
+        assert again.stop() == 0
