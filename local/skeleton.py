@@ -9,22 +9,13 @@ from pathlib import Path
 
 from local.registry import ALL, Service
 from local.settings import ROOT
+from template.rules import CODE_OF_CALLS, FILES_OF_CALLS
 from waybill_explorer.client import ClientError
 
 SKELETON = ALL["skeleton"]
 (CALLED,) = SKELETON.calls
 """The service that the skeleton calls: what names it is repeated for each service that the new one calls."""
 FOLDERS = ("services", "migrations", "tests")
-FILES_OF_CALLS = ("clients.py", "conftest.py", "test_calls.py")
-"""Files that a service without calls does not have."""
-CODE_OF_CALLS = (
-    "        dependencies={Clients: Clients(settings)},\n",
-    "clients: Clients, ",
-    "svcs.flask.get(Clients), ",
-    " 502,",
-    ", dependency: Dependency",
-)
-"""What it does not have in its other files, besides the imports of these names, which `ruff` removes."""
 
 
 def files_of(service: Service) -> dict[str, str]:
