@@ -14,6 +14,7 @@ import requests
 from local import new_service, skeleton
 from local.client import TraceApi, trace_id_of
 from local.registry import REGISTRY
+from template import rules
 from tests.support.fifth_service import ROOT, copy_of_the_project, run
 from tests.support.local_stack import free_ports, local_stack
 from waybill_explorer.client import ClientError
@@ -218,6 +219,6 @@ def test_what_cannot_be_written_whole_is_undone(tmp_path: Path, monkeypatch: pyt
 def test_the_skeleton_has_everything_that_a_service_without_calls_lacks() -> None:
     """Else it would silently be left in."""
     text = "".join(path.read_text() for path in skeleton.files_in("skeleton"))
-    assert [code for code in skeleton.CODE_OF_CALLS if code not in text] == []
+    assert [code for code in rules.CODE_OF_CALLS if code not in text] == []
     names = {path.name for path in skeleton.files_in("skeleton")}
-    assert names.issuperset(skeleton.FILES_OF_CALLS)
+    assert names.issuperset(rules.FILES_OF_CALLS)
