@@ -66,4 +66,4 @@ def test_the_browser_runs_and_connects_to_nothing_else(folder: Path, path: str) 
 def test_a_page_that_is_not_built_says_how_to_build_it(tmp_path: Path) -> None:
     response = get(tmp_path, "/")
     assert response.mimetype == "text/plain"
-    assert "make web/dist/.built" in response.text
+    assert "`make demo`" in response.text
