@@ -23,6 +23,7 @@ BIN = Path(sys.executable).parent
 NAMES = ("calling", "alone")
 """Not the names of services that a reader is likely to add."""
 WAYBILL = ("-m", "local.cli")
+CACHES = {"__pycache__", ".hypothesis", ".import_linter_cache", ".mypy_cache", ".ruff_cache", ".waybill"}
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
@@ -53,11 +54,11 @@ def copy(untouched: Path, before: dict[str, bytes]) -> Iterator[Path]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return the content of every file by its path, and no folder's name that Python makes."""
+    """Return the content of every file by its path, without what Python and its tools leave."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
-        if not {"__pycache__", ".mypy_cache", ".ruff_cache", ".import_linter_cache", ".waybill"} & {*path.parts}
+        if not CACHES & {*path.parts}
     }
 
 
@@ -84,6 +85,12 @@ def test_new_services_pass_their_own_tests_and_are_missing_in_no_place(copy: Pat
     checks = ("tests/test_registry.py::test_a_generated_part_is_fresh", "tests/test_compose_file.py")
     done(run(copy, *PYTEST, *(f"tests/{name}" for name in NAMES), *checks, "-k", "not postgresql"))
     assert done(run(copy, "-m", "tests.support.service_places")) == ""
+
+
+def test_a_new_service_keeps_the_contract_and_declares_its_telemetry(copy: Path) -> None:
+    checks = ("tests/contract", "tests/test_declared_telemetry.py", "tests/test_migrations.py")
+    printed = done(run(copy, *PYTEST, *checks, "-k", "calling and not postgresql"))
+    assert int(printed.rpartition(" passed")[0].split()[-1]) > 50
 
 
 def test_a_new_service_is_started_with_the_others_and_its_trace_reaches_those_that_it_calls(
