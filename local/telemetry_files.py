@@ -1,5 +1,6 @@
 """What is generated from the declarations of telemetry: each service's `telemetry.py`, and `docs/telemetry.md`."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -65,7 +66,7 @@ def module(registry: Registry, service: str) -> str:
         "",
         *_dictionary("SPANS", {span.name: span.brief for span in registry.groups(Span, service)}),
         *_dictionary("ATTRIBUTES", attributes),
-        *_dictionary("METRICS", {metric.metric_name: _described(metric) for metric in metrics}),
+        *_dictionary("METRICS", {metric.metric_name: description(metric) for metric in metrics}),
         *map(_instrument, metrics),
     ]
     return ruff("format", "--quiet", "--stdin-filename", "telemetry.py", "-", text="\n".join(parts) + "\n")
@@ -90,12 +91,11 @@ def _entry(key: str, text: str) -> str:
     return "\n".join([f'    "{key}": (', *(f'        "{part}"' for part in parts), "    ),"])
 
 
-def _described(metric: Metric) -> str:
+def description(metric: Metric) -> str:
     """Return the description of an instrument: its brief, and the attributes that its series differ in."""
     names = [entry.ref or "" for entry in metric.attributes]
     by = f", by {' and '.join(names)}" if names else ""
-    first, dot, rest = metric.brief.partition(".")
-    return f"{first}{by}{dot}{rest}"
+    return re.sub(r"\.(?=\s|$)", f"{by}.", metric.brief, count=1)
 
 
 def _instrument(metric: Metric) -> str:
