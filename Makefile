@@ -59,7 +59,7 @@ fuzz: .venv/.complete ## Send 10,000 odd requests to each service and 10,000 bro
 new-service: .venv/.complete ## Write a new service (NAME=shipping CALLS=notification PORT=8084)
 	@.venv/bin/waybill new-service $(NAME) $(if $(CALLS),--calls $(CALLS)) $(if $(PORT),--port $(PORT))
 
-generate: .venv/.complete ## Write what services.toml implies into other files, Grafana's dashboards, and the recipes' code into their pages
+generate: .venv/.complete ## Write what services.toml and each telemetry.yaml imply, Grafana's dashboards, and the recipes' code into their pages
 	@.venv/bin/python -m local.generate
 	@.venv/bin/python -m grafana.dashboards
 	@.venv/bin/python -m tools.recipes

@@ -1,13 +1,15 @@
-"""`python -m local.generate`: write what the registry implies into the files that no Python program reads.
+"""`python -m local.generate`: write what `services.toml` and the declarations of telemetry imply into other files.
 
 A generated part is between two comments, `generated from services.toml, <part>: begin` and `... end`; the rest of
-a file is written by hand. `tests/test_registry.py` checks that every part is fresh.
+a file is written by hand. `tests/test_registry.py` checks that every part is fresh. What is generated of telemetry is
+whole files; `tests/test_telemetry_registry.py` checks them.
 """
 
 import re
 import sys
 from collections.abc import Callable, Mapping
 
+from local import telemetry_files, telemetry_registry
 from local.registry import ALL, Service, in_stacks
 from local.settings import ROOT
 
@@ -130,13 +132,17 @@ def renewed(text: str, file: str, part: str, services: Mapping[str, Service] = A
 
 
 def main() -> None:
-    """Write every part that is not fresh and print the names of the changed files."""
+    """Write every part and file that is not fresh and print the names of the changed files."""
     for file, part in PARTS:
         text = (ROOT / file).read_text()
         fresh = renewed(text, file, part)
         if fresh != text:
             (ROOT / file).write_text(fresh)
             sys.stdout.write(f"{file}: {part}\n")
+    for file, text in telemetry_files.files(telemetry_registry.read(ALL), ALL).items():
+        if not (ROOT / file).exists() or (ROOT / file).read_text() != text:
+            (ROOT / file).write_text(text)
+            sys.stdout.write(f"{file}\n")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from pathlib import Path
 from dotenv import dotenv_values
 from opentelemetry.semconv._incubating import attributes
 
+from local import telemetry_files, telemetry_registry
 from local.generate import PARTS, renewed
 from local.processes import STOREFRONT_COLOR
-from local.registry import ALL, FILE, REGISTRY, Service
+from local.registry import ALL, FILE, REGISTRY, Service, in_stacks
 from local.settings import HOST, ROOT
 from local.skeleton import FOLDERS, files_in, files_of
 from waybill_explorer.client import ClientError
@@ -35,7 +36,8 @@ def add(name: str, calls: Collection[str], port: int | None) -> tuple[Service, l
     _check_name(name)
     _check_calls(name, calls)
     service = _service(name, tuple(calls), _free_port() if port is None else _checked_port(port))
-    texts = {**files_of(service), **_derived({**ALL, name: service}, FILE.read_text() + _entry(service))}
+    files = files_of(service)
+    texts = {**files, **_derived({**ALL, name: service}, FILE.read_text() + _entry(service), files)}
     return service, _write(texts)
 
 
@@ -162,12 +164,16 @@ def _without_entry(name: str) -> str:
     return "\n\n".join(entry.rstrip("\n") for entry in entries if not header.search(entry)) + "\n"
 
 
-def _derived(services: Mapping[str, Service], registry: str) -> dict[str, str]:
-    """Return the text of the registry and of every file with a part that is generated from it."""
+def _derived(services: Mapping[str, Service], registry: str, new: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the text of the registry and of every file of the project that follows from it; `new` are new files."""
     texts = {FILE.name: registry}
     for file, part in PARTS:
         texts[file] = renewed(texts.get(file) or (ROOT / file).read_text(), file, part, services)
-    return texts
+    try:
+        telemetry = telemetry_registry.read(services, new)
+    except ValueError as error:
+        raise ClientError(str(error)) from None
+    return {**texts, telemetry_files.PAGE: telemetry_files.page(telemetry, in_stacks(services))}
 
 
 def _write(texts: Mapping[str, str]) -> list[str]:

@@ -62,17 +62,19 @@ def _formatted(path: Path, text: str) -> str:
         return re.sub(r"\n{3,}", "\n\n", text)
     module = path.with_name("module.py")  # of an __init__.py, ruff leaves superfluous imports alone
     for command in (["check", "--quiet", "--fix-only", "--select", "F401,I001"], ["format", "--quiet"]):
-        text = _ruff(*command, "--stdin-filename", str(module), "-", text=text)
+        text = ruff(*command, "--stdin-filename", str(module), "-", text=text)
     return text
 
 
-def _ruff(*arguments: str, text: str) -> str:
-    ruff = Path(sys.executable).with_name("ruff")
-    if not ruff.exists():
+def ruff(*arguments: str, text: str) -> str:
+    """Return what ruff makes of a text. Raise a ClientError if it is not installed or refuses the text."""
+    program = Path(sys.executable).with_name("ruff")
+    if not program.exists():
         raise ClientError("ruff, which formats the new files, is not installed. Run `make setup`.")
-    done = subprocess.run([ruff, *arguments], input=text, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([program, *arguments], input=text, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         raise ClientError(
-            f"ruff refuses what was made of the skeleton: {(done.stdout + done.stderr).strip()}. Correct the skeleton."
+            f"ruff refuses generated code: {(done.stdout + done.stderr).strip()}. Correct the skeleton, or the "
+            "declaration in telemetry.yaml."
         )
     return done.stdout

@@ -46,10 +46,15 @@ CODE_OF_CALLS = (
 FILES: dict[str, tuple[Rule, ...]] = {
     "services/skeleton/README.md": (
         (r":\n\[why\]\(.*\)\.", "."),
+        (r"`telemetry\.yaml`; .*", "`telemetry.py`."),
         (r"localhost:\d+", "localhost:{port}"),
     ),
     "services/skeleton/settings.py": ((rf"\b{SKELETON}\.db", "{name}.db"),),
-    "services/skeleton/telemetry.py": ((rf"(?<!\.)\b{SKELETON}\b(?!-)", "{package}"),),
+    # A project writes its telemetry.py by hand.
+    "services/skeleton/telemetry.py": (
+        (r"\n\nGenerated from telemetry\.yaml\..*\n", ""),
+        (rf"(?<!\.)\b{SKELETON}\b(?!-)", "{package}"),
+    ),
     "services/skeleton/use_cases.py": ((rf"(?<!\.)\b{SKELETON}\b", "{package}"),),
     f"tests/{SKELETON}/test_notes.py": (
         (rf'start_service\(\s*"{SKELETON}",\s*', "start_service("),

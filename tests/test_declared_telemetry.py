@@ -1,86 +1,208 @@
-"""What the services' own code emits is declared in their telemetry.py, and what is declared is emitted."""
+"""What the services emit is declared in the registry of telemetry, and what is declared is emitted."""
 
+import ast
 import re
+import uuid
 from collections.abc import Iterator
-from importlib import import_module
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.telemetry_receiver import LogRecord, Point, Span
+from local.registry import ALL
+from local.settings import ROOT
+from local.telemetry_files import description
+from local.telemetry_registry import KIT, Event, Group, Metric, read
+from tests.support.declared_telemetry import differences, instrument, missing, over_budget
+from tests.support.telemetry_receiver import LogRecord, Point, Signal, Span
 from tests.support.tested_services import TESTED
 from tests.support.traced_shop import CUSTOMER, TracedShop
 
 pytestmark = pytest.mark.xdist_group("traced_shop")
 
-PREFIXES = tuple(f"{service}." for service in TESTED)
-PLAIN_LABELS = {"status", "region"}
-"""The attributes of orders.* whose names were promised without a prefix."""
+REGISTRY = read(ALL)
 
 HARD_TO_BRING_ABOUT = {
-    "order": {"refund_payment"},  # follows a refusal that no peer has a reason for, or two minutes of trying
+    # Outages, and what no client of ours sends.
+    "event.kit.background.failed",
+    "event.kit.cache.unavailable",
+    "event.kit.health.not_ready",
+    "event.kit.request.bad_gateway",
+    "event.kit.request.failed",
+    "event.kit.request.unavailable",
+    "event.kit.gunicorn client.address",
+    "event.kit.gunicorn exception.message",
+    "event.kit.gunicorn exception.stacktrace",
+    "event.kit.gunicorn exception.type",
+    "span.kit.http.server url.query",
+    # The services of these tests are on SQLite.
+    "span.kit.db.client server.address",
+    "span.kit.db.client server.port",
+    # They follow refusals that no dependency has a reason for, two minutes of trying, or a lost lease.
+    "event.order.dead_letter",
+    "event.order.lease_lost",
+    "event.order.timed_out",
+    "span.order.process_order order.dead_letter_step",
+    "span.order.refund_payment",
 }
+"""Of the log records, the test of the log calls below makes sure that they exist."""
+
+SEVERITIES = {"info": "INFO", "warning": "WARN", "error": "ERROR", "exception": "ERROR"}
 
 
-def declared(service: str) -> Any:
-    return import_module(f"services.{service}.telemetry")
+def all_signals(shop: TracedShop) -> list[Signal]:
+    return [*shop.receiver.spans, *shop.receiver.points, *shop.receiver.logs]
 
 
 def of(service: str, signals: list[Any]) -> list[Any]:
     return [signal for signal in signals if signal.service == f"{service}-service"]
 
 
-def own_spans(service: str, shop: TracedShop) -> list[Span]:
-    return [span for span in of(service, shop.receiver.spans) if span.scope.startswith("services.")]
-
-
 def own_points(service: str, shop: TracedShop) -> list[Point]:
     return [point for point in of(service, shop.receiver.points) if point.scope.startswith("services.")]
 
 
-def domain_attributes(service: str, shop: TracedShop) -> set[str]:
-    """The names of all attributes, wherever they stand, that belong to a domain."""
-    signals = of(service, shop.receiver.spans) + of(service, shop.receiver.points) + of(service, shop.receiver.logs)
-    own = own_spans(service, shop) + own_points(service, shop)
-    prefixed = {name for signal in signals for name in signal.attributes if name.startswith(PREFIXES)}
-    return prefixed | {name for signal in own for name in signal.attributes}
+@pytest.mark.parametrize("service", TESTED)
+def test_each_span_point_and_log_record_is_as_it_is_declared(service: str, traced_shop: TracedShop) -> None:
+    assert differences(REGISTRY, of(service, all_signals(traced_shop))) == set()
+
+
+@pytest.mark.parametrize("owner", [KIT, *TESTED])
+def test_what_is_declared_is_emitted(owner: str, traced_shop: TracedShop) -> None:
+    assert missing(REGISTRY, owner, all_signals(traced_shop)) - HARD_TO_BRING_ABOUT == set()
+
+
+def test_what_is_hard_to_bring_about_is_declared() -> None:
+    groups = {group.id: {each.name for each in REGISTRY.attributes(group)} for group in REGISTRY.groups(Group)}
+    for name in HARD_TO_BRING_ABOUT:
+        group, _, attribute = name.partition(" ")
+        assert group in groups
+        assert not attribute or attribute in groups[group]
 
 
 @pytest.mark.parametrize("service", TESTED)
-def test_each_span_is_declared_and_each_declared_span_emitted(service: str, traced_shop: TracedShop) -> None:
-    emitted = {span.name for span in own_spans(service, traced_shop)}
-    assert emitted == declared(service).SPANS.keys() - HARD_TO_BRING_ABOUT.get(service, set())
+def test_no_instrument_has_more_series_than_its_budget(service: str, traced_shop: TracedShop) -> None:
+    assert over_budget(REGISTRY, of(service, traced_shop.receiver.points)) == set()
 
 
 @pytest.mark.parametrize("service", TESTED)
-def test_each_metric_is_declared_and_each_declared_metric_emitted(service: str, traced_shop: TracedShop) -> None:
-    emitted = {point.name for point in own_points(service, traced_shop)}
-    assert emitted == declared(service).METRICS.keys()
+def test_each_instrument_has_the_description_that_is_declared(service: str, traced_shop: TracedShop) -> None:
+    declared = {metric.metric_name: description(metric) for metric in REGISTRY.groups(Metric, service)}
+    assert {point.name: point.description for point in own_points(service, traced_shop)} == declared
 
 
-@pytest.mark.parametrize("service", TESTED)
-def test_each_attribute_is_declared_and_each_declared_attribute_emitted(service: str, traced_shop: TracedShop) -> None:
-    emitted = domain_attributes(service, traced_shop) - PLAIN_LABELS
-    assert emitted == declared(service).ATTRIBUTES.keys()
+def one_point(shop: TracedShop, name: str) -> Point:
+    return next(point for point in shop.receiver.points if point.name == name)
 
 
-@pytest.mark.parametrize("service", TESTED)
-def test_each_declaration_is_a_sentence_under_a_name_of_the_services_domain(service: str) -> None:
-    telemetry = declared(service)
-    for name, meaning in {**telemetry.SPANS, **telemetry.ATTRIBUTES, **telemetry.METRICS}.items():
-        assert re.fullmatch(r"[a-z][a-z0-9_.]*", name)
-        assert meaning.endswith("."), meaning
-    assert all(name.startswith(PREFIXES) for name in telemetry.ATTRIBUTES)
-    assert all(name.startswith((f"{service}.", f"{service}s.")) for name in telemetry.METRICS)
+def with_attributes(signal: Any, **attributes: Any) -> Any:
+    named = {name.replace("__", "."): value for name, value in attributes.items()}
+    return replace(signal, attributes={**signal.attributes, **named})
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"name": "orders.made"}, "is not declared"),
+        ({"unit": "{order}"}, "unit is '{order}', not '1'"),
+        ({"monotonic": False}, "instrument is 'updowncounter', not 'counter'"),
+        ({"kind": "gauge"}, "instrument is 'gauge', not 'counter'"),
+        ({"attributes": {"status": "success", "region": "eu", "order.id": "1"}}, "order.id is not declared"),
+        ({"attributes": {"status": "success"}}, "region is absent"),
+        ({"attributes": {"status": "success", "region": "mars"}}, "region is 'mars', which is not a member"),
+        ({"attributes": {"status": "success", "region": 1}}, "region is int, not string"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_point_that_differs_from_its_declaration_is_found(
+    changes: dict[str, Any], found: str, traced_shop: TracedShop
+) -> None:
+    point = replace(one_point(traced_shop, "orders.created"), **changes)
+    assert found in " ".join(differences(REGISTRY, [point]))
+
+
+def test_a_span_that_differs_from_its_declaration_is_found(traced_shop: TracedShop) -> None:
+    span = next(span for span in traced_shop.receiver.spans if span.name == "reserve_stock")
+    changed = {
+        "is not declared": replace(span, name="hold_stock"),
+        "kind is 'CLIENT', not 'INTERNAL'": replace(span, kind="CLIENT"),
+        "inventory.sku is not declared": with_attributes(span, inventory__sku="TEA-SENCHA"),
+        "order.id is absent": replace(span, attributes={}),
+        "its event locked is not declared": replace(span, events=[("locked", {})]),
+        "host.name is not declared": replace(span, resource={**span.resource, "host.name": "h"}),
+        "service.version is absent": replace(span, resource={"service.name": "inventory-service"}),
+    }
+    for found, each in changed.items():
+        assert found in " ".join(differences(REGISTRY, [each]))
+
+
+def test_a_log_record_that_differs_from_its_declaration_is_found(traced_shop: TracedShop) -> None:
+    record = next(record for record in traced_shop.receiver.logs if record.body == "notification sent")
+    changed = {
+        "is not declared": replace(record, body="sent"),
+        "severity is 'WARN', not 'INFO'": replace(record, severity="WARN"),
+        "order.total is not declared": with_attributes(record, order__total=1),
+        "order.id is absent": replace(record, attributes={}),
+    }
+    for found, each in changed.items():
+        assert found in " ".join(differences(REGISTRY, [each]))
+
+
+def test_what_is_declared_and_not_emitted_is_found(traced_shop: TracedShop) -> None:
+    signals = [signal for signal in all_signals(traced_shop) if getattr(signal, "name", "") != "keep_note"]
+    assert missing(REGISTRY, "skeleton", signals) == {"span.skeleton.keep_note"}
+    point = replace(one_point(traced_shop, "skeleton.notes"), attributes={})
+    assert "metric.skeleton.notes skeleton.outcome" in missing(REGISTRY, "skeleton", [point])
+
+
+def test_an_attribute_with_a_value_per_request_goes_over_the_budget(traced_shop: TracedShop) -> None:
+    point = one_point(traced_shop, "http.server.request.duration")
+    points = [with_attributes(point, http__route=f"/orders/{uuid.uuid4()}") for _ in range(201)]
+    assert over_budget(REGISTRY, points[:40]) == set()
+    name = f"{point.service}: http.server.request.duration"
+    assert over_budget(REGISTRY, points) == {
+        f"{name}: 201, at most 200 are declared",
+        f"{name} http.route: 201, at most 40 are declared",
+    }
+
+
+def log_calls() -> Iterator[tuple[str, str, str]]:
+    """Yield logger, severity and message of each call of a module's logger in the kit and the services."""
+    for path in sorted([*ROOT.glob("app/*.py"), *ROOT.glob("services/*/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(ast.Attribute(ast.Name("logger"), method), [ast.Constant(str(message)), *_]):
+                    yield _module(path), SEVERITIES[method], message
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_each_log_call_of_the_code_is_declared_and_each_declared_record_has_a_call() -> None:
+    events = [event for event in REGISTRY.groups(Event) if event.annotations.logger != "gunicorn.error"]
+    unused = {event.id for event in events if event.annotations.logger}
+    for logger, severity, message in log_calls():
+        pattern = ".+".join(map(re.escape, re.split(r"%[\w.]*[sdf]", message)))
+        declared = {
+            event.id
+            for event in events
+            if (event.annotations.logger, event.annotations.severity) == (logger, severity)
+            and re.fullmatch(pattern, event.annotations.message)
+        }
+        assert declared, f"{logger} logs {message!r} with {severity}, which no telemetry.yaml declares"
+        unused -= declared
+    assert unused == set()
 
 
 def test_the_promised_instruments_have_the_promised_forms(traced_shop: TracedShop) -> None:
     points = own_points("order", traced_shop)
-    forms = {(point.name, point.kind, point.unit, tuple(sorted(point.attributes))) for point in points}
+    forms = {(point.name, instrument(point), point.unit, tuple(sorted(point.attributes))) for point in points}
     assert forms == {
-        ("orders.created", "sum", "1", ("region", "status")),
+        ("orders.created", "counter", "1", ("region", "status")),
         ("orders.processing_time", "histogram", "ms", ("region", "status")),
-        ("orders.active", "sum", "1", ("region",)),
+        ("orders.active", "updowncounter", "1", ("region",)),
         ("orders.dead_letters", "gauge", "{order}", ("order.dead_letter_step",)),
     }
     times = [point for point in points if point.name == "orders.processing_time"]

@@ -82,7 +82,8 @@ def test_new_services_keep_the_rules_of_the_house(copy: Path, command: list[str]
 
 
 def test_new_services_pass_their_own_tests_and_are_missing_in_no_place(copy: Path) -> None:
-    checks = ("tests/test_registry.py::test_a_generated_part_is_fresh", "tests/test_compose_file.py")
+    fresh = ("test_registry.py::test_a_generated_part_is_fresh", "test_telemetry_registry.py")
+    checks = (*(f"tests/{name}" for name in fresh), "tests/test_compose_file.py")
     done(run(copy, *PYTEST, *(f"tests/{name}" for name in NAMES), *checks, "-k", "not postgresql"))
     assert done(run(copy, "-m", "tests.support.service_places")) == ""
 

@@ -87,6 +87,7 @@ CHECKS = (
     "tests/test_architecture.py::test_a_service_keeps_its_files_where_every_service_has_them",
     "tests/test_compose_file.py",
     "tests/test_registry.py::test_a_generated_part_is_fresh",
+    "tests/test_telemetry_registry.py::test_a_generated_file_is_fresh",
     "tests/test_registry.py::test_each_place_that_must_know_a_service_knows_every_service",
 )
 COVERED_BY = (
@@ -137,6 +138,7 @@ REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
     "docker-compose.yml (services)": ("docker-compose.yml", without_lines(f"^  {NAME}-service:")),
     "docker-compose.yml (databases)": ("docker-compose.yml", without_lines(f"{NAME.upper()}_DATABASE_URL")),
     "README.md (table of services)": ("README.md", without_lines(f"{NAME}-service")),
+    "docs/telemetry.md": ("docs/telemetry.md", without_lines(f"^## {NAME}-service")),
     "local/processes.py": ("local/processes.py", replacing("for name in SERVICES)", f"{OTHERS})")),
     "local/processes.py (migrations)": (
         "local/processes.py",

@@ -1,4 +1,7 @@
-"""Every span, attribute and instrument that inventory-service's own code emits."""
+"""Every span, attribute and instrument that inventory-service's own code emits.
+
+Generated from telemetry.yaml. Change that, then run `make generate`.
+"""
 
 from opentelemetry import metrics, trace
 
@@ -11,14 +14,17 @@ SPANS = {
 }
 
 ATTRIBUTES = {
-    "order.id": "UUID of the order that the reservation is for.",
-    "inventory.line_count": "How many items the reservation spans.",
-    "inventory.outcome": "held, repeated, a refusal such as out-of-stock; of a release: released, repeated, absent.",
+    "inventory.line_count": "Number of items of the reservation.",
+    "inventory.outcome": (
+        "What came of a reservation or a release: held, repeated, released, absent, out-of-stock, "
+        "unknown-item, mixed-currencies, reservation-released, reservation-differs."
+    ),
+    "order.id": "UUID of the order.",
 }
 
 METRICS = {
-    "inventory.reservations": "Reservations asked for, by inventory.outcome.",
-    "inventory.releases": "Releases asked for, by inventory.outcome.",
+    "inventory.reservations": "Requests to reserve stock, by inventory.outcome.",
+    "inventory.releases": "Requests to release stock, by inventory.outcome.",
 }
 
 reservations = meter.create_counter("inventory.reservations", unit="1", description=METRICS["inventory.reservations"])

@@ -1,16 +1,21 @@
-"""Every span, attribute and instrument that notification-service's own code emits."""
+"""Every span, attribute and instrument that notification-service's own code emits.
+
+Generated from telemetry.yaml. Change that, then run `make generate`.
+"""
 
 from opentelemetry import metrics, trace
 
 tracer = trace.get_tracer("services.notification")
 meter = metrics.get_meter("services.notification")
 
-SPANS = {"deliver": "Hands the notification to its channel."}
+SPANS = {
+    "deliver": "Hands the notification to its channel.",
+}
 
 ATTRIBUTES = {
-    "order.id": "UUID of the order that the notification is about.",
-    "notification.template": "What it tells: order_confirmed.",
+    "notification.template": "Which message it is: order_confirmed.",
     "notification.channel": "How it goes out: log.",
+    "order.id": "UUID of the order.",
 }
 
 METRICS = {

@@ -1,6 +1,6 @@
 """Every span, attribute and instrument that order-service's own code emits.
 
-`orders.created` counts an order when it is settled, not when it arrives: only then is its status known.
+Generated from telemetry.yaml. Change that, then run `make generate`.
 """
 
 from opentelemetry import metrics, trace
@@ -19,22 +19,29 @@ SPANS = {
 
 ATTRIBUTES = {
     "order.id": "UUID of the order.",
-    "order.status": "Status of the order when the span ended.",
+    "order.status": "Status of the order when the span ended: PENDING, RESERVED, CHARGED, CONFIRMED, CANCELLED.",
     "order.cancel_reason": "Why it was canceled: out_of_stock, unknown_item, payment_declined, refused, timed_out.",
     "order.region": "Region of the customer: eu, us, ap.",
     "order.line_count": "Number of its lines.",
     "order.total": "Total price in minor units of order.currency.",
     "order.currency": "ISO 4217 code of order.total.",
-    "order.charge_skipped": "Why there is no charge_payment: the total is 0.",
-    "order.dead_letter_step": "The step that made it a dead letter: send_notification, refund_payment, ...",
+    "order.charge_skipped": "Why there is no charge_payment.",
+    "order.dead_letter_step": (
+        "The step that made it a dead letter: validate_inventory, charge_payment, send_notification, "
+        "refund_payment, release_inventory."
+    ),
     "order.attempt": "1 for the request that placed the order, higher when it is resumed later.",
+    "status": "How the order was settled: success, failed.",
+    "region": "Region of the customer: eu, us, ap.",
 }
 
 METRICS = {
-    "orders.created": "Settled orders, by status (success, failed) and region.",
+    "orders.created": "Settled orders, by status and region.",
     "orders.processing_time": "Milliseconds from the order's arrival until it is settled, by status and region.",
     "orders.active": "Orders that a worker is processing now, by region.",
-    "orders.dead_letters": "Orders that wait for a person, by step. Every worker reports all of them.",
+    "orders.dead_letters": (
+        "Orders that wait for a person, by order.dead_letter_step. Every worker reports all of them."
+    ),
 }
 
 orders_created = meter.create_counter("orders.created", unit="1", description=METRICS["orders.created"])

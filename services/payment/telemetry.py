@@ -1,4 +1,7 @@
-"""Every span, attribute and instrument that payment-service's own code emits."""
+"""Every span, attribute and instrument that payment-service's own code emits.
+
+Generated from telemetry.yaml. Change that, then run `make generate`.
+"""
 
 from opentelemetry import metrics, trace
 
@@ -6,22 +9,22 @@ tracer = trace.get_tracer("services.payment")
 meter = metrics.get_meter("services.payment")
 
 SPANS = {
-    "authorize_card": "The card processor takes the money, or declines.",
+    "authorize_card": "The card processor captures the amount, or declines the card.",
     "return_money": "The card processor refunds a charge, or voids in advance one that may still arrive.",
 }
 
 ATTRIBUTES = {
-    "order.id": "UUID of the order that is charged.",
     "payment.amount": "Minor units of payment.currency.",
     "payment.currency": "ISO 4217 code.",
-    "payment.attempt": "How often this charge was asked for.",
-    "payment.outcome": "approved, declined, unavailable, voided; of a refund: refunded, voided.",
+    "payment.attempt": "How often this charge was requested.",
+    "payment.outcome": "What the card processor did: approved, declined, unavailable, refunded, voided.",
+    "order.id": "UUID of the order.",
 }
 
 METRICS = {
-    "payment.charges": "Answers of the processor to charges, by payment.outcome.",
-    "payment.refunds": "Answers of the processor to refunds, by payment.outcome.",
-    "payment.processor.duration": "How long the card processor took to answer a charge, by payment.outcome; ms.",
+    "payment.charges": "Responses of the card processor to charges, by payment.outcome.",
+    "payment.refunds": "Responses of the card processor to refunds, by payment.outcome.",
+    "payment.processor.duration": "How long the card processor took to respond to a charge, by payment.outcome.",
 }
 
 charges = meter.create_counter("payment.charges", unit="1", description=METRICS["payment.charges"])

@@ -1,15 +1,20 @@
-"""Every span, attribute and instrument that skeleton-service's own code emits."""
+"""Every span, attribute and instrument that skeleton-service's own code emits.
+
+Generated from telemetry.yaml. Change that, then run `make generate`.
+"""
 
 from opentelemetry import metrics, trace
 
 tracer = trace.get_tracer("services.skeleton")
 meter = metrics.get_meter("services.skeleton")
 
-SPANS = {"keep_note": "Makes a note complete and records it, unless it was recorded before."}
+SPANS = {
+    "keep_note": "Makes a note complete and records it, unless it was recorded before.",
+}
 
 ATTRIBUTES = {
     "skeleton.note.id": "UUID of the note.",
-    "skeleton.outcome": "created, or known if it was recorded before.",
+    "skeleton.outcome": "What came of the request: created, known.",
 }
 
 METRICS = {

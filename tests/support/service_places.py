@@ -12,9 +12,13 @@ from local.generate import PARTS
 from local.processes import process_table
 from local.registry import ALL, REGISTRY
 from local.settings import ROOT, LocalSettings
+from local.telemetry_files import PAGE
 from tests.support.local_stack import PORTS
 
-FILES = ("__init__", "models", "routes", "schemas", "settings", "telemetry", "use_cases")
+FILES = (
+    *(f"{name}.py" for name in ("__init__", "models", "routes", "schemas", "settings", "telemetry", "use_cases")),
+    "telemetry.yaml",
+)
 NOTHING_LISTENS = 1
 """A port on which no service of ours can listen: the doctor then waits for nobody."""
 
@@ -59,10 +63,11 @@ def places() -> Mapping[str, Callable[[str], bool]]:
     diagnosed = {finding.what for finding in examine(settings)}
     return {
         "services.toml": lambda service: service in REGISTRY,
-        "services/<name>/": lambda service: all((ROOT / f"services/{service}/{file}.py").exists() for file in FILES),
+        "services/<name>/": lambda service: all((ROOT / f"services/{service}/{file}").exists() for file in FILES),
         "migrations/<name>/": lambda service: any((ROOT / "migrations" / service).glob("[0-9]*.py")),
         "tests/<name>/": lambda service: any((ROOT / "tests" / service).glob("test_*.py")),
         **dict(generated_parts()),
+        PAGE: lambda service: f"\n## {service}-service\n" in (ROOT / PAGE).read_text(),
         "local/processes.py": lambda service: f"{service}-service" in rows,
         "local/processes.py (migrations)": lambda service: (
             f"{service.upper()}_DATABASE_URL" in rows["migrations"].environment

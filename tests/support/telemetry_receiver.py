@@ -87,6 +87,9 @@ class Point(Signal):
     exemplars: list[str]
     temporality: int
     """1 delta, 2 cumulative, 0 where there is none."""
+    monotonic: bool
+    """Whether it is a sum that never falls."""
+    description: str
 
 
 @dataclass
@@ -200,6 +203,8 @@ class Receiver:
                             bounds=list(getattr(point, "explicit_bounds", [])),
                             exemplars=[exemplar.trace_id.hex() for exemplar in point.exemplars],
                             temporality=getattr(getattr(metric, kind), "aggregation_temporality", 0),
+                            monotonic=getattr(getattr(metric, kind), "is_monotonic", False),
+                            description=metric.description,
                         )
                         for point in getattr(metric, kind).data_points
                     )
