@@ -69,6 +69,7 @@ def _compose_service(service: Service, services: Mapping[str, Service]) -> str:
         *(f"      - {_synced(folder)}" for folder in ("app", f"services/{service.name}")),
         "  depends_on:",
         "    migrate: {condition: service_completed_successfully}",
+        "    otel-collector: {condition: service_started}",
         *(["    valkey: {condition: service_healthy}"] if service.cache else []),
     ]
     return "".join(f"  {line}\n" for line in lines)

@@ -272,15 +272,29 @@ def test_metrics_logs_and_traces_lead_to_each_other() -> None:
     assert isinstance(prometheus, PrometheusData)
     assert isinstance(loki, LokiData)
     assert isinstance(jaeger, JaegerData)
+    assert "jaeger" in {link.datasourceUid for link in loki.derivedFields}
     for links in (prometheus.exemplarTraceIdDestinations, loki.derivedFields):
-        assert "jaeger" in {link.datasourceUid for link in links}
-        # Anonymous visitors have no Explore, where the link above leads to.
+        # Anonymous visitors have no Explore, where a data source leads to.
         assert f"http://127.0.0.1:{TRACES_PORT}/trace/${{__value.raw}}" in {link.url for link in links}
     assert jaeger.tracesToLogsV2.datasourceUid == "loki"
     assert jaeger.tracesToMetrics.datasourceUid == "prometheus"
     assert 'trace_id="${__trace.traceId}"' in jaeger.tracesToLogsV2.query
     for query in jaeger.tracesToMetrics.queries:
         promql_parser.parse(re.sub(r"\$\{__span\.[^}]*\}", "x", query.query))
+
+
+def test_the_service_graph_has_a_field_of_each_name_that_the_panel_looks_up() -> None:
+    graphs = [panel for _, panel in PANELS if panel["type"] == "nodeGraph"]
+    assert graphs
+    for panel in graphs:
+        copied = {
+            (change["filter"]["options"], change["options"]["reduce"]["include"][0], change["options"]["alias"])
+            for change in panel["transformations"]
+            if change["id"] == "calculateField"
+        }
+        kinds = [(target["refId"], *target["refId"].split("_", 1)) for target in panel["targets"]]
+        assert copied == {(f"/^merge-{kind}_/", f"Value #{ref_id}", field) for ref_id, kind, field in kinds}
+        assert {arc["field"] for arc in panel["options"]["nodes"]["arcs"]} <= {field for _, _, field in kinds}
 
 
 def test_links_between_dashboards_name_one_and_a_variable_of_it() -> None:

@@ -156,14 +156,12 @@ def graph(title: str, description: str, nodes: Mapping[str, str], edges: Mapping
     panel.nodes(nodegraph.NodeOptions().main_stat_unit("req/s").secondary_stat_unit("ms").arcs([failed, fine]))
     panel.edges(nodegraph.EdgeOptions().main_stat_unit("req/s").secondary_stat_unit("ms"))
     queries: list[Query] = []
-    names: dict[str, str] = {}
     for kind, fields in (("nodes", nodes), ("edges", edges)):
-        for field, expr in fields.items():
-            queries.append(_promql_column(expr, f"{kind}_{field}"))
-            names[f"Value #{kind}_{field}"] = field
-        own = MatcherConfig(id_val="byRefId", options=f"/^{kind}_/")
-        panel.with_transformation(DataTransformerConfig(id_val="merge", filter_val=own, options={}))
-    panel.with_transformation(_renamed(names))
+        queries.extend(_promql_column(expr, f"{kind}_{field}") for field, expr in fields.items())
+        panel.with_transformation(_of(f"{kind}_", "merge", {}))
+        for field in fields:
+            panel.with_transformation(_of(f"merge-{kind}_", "calculateField", _copied(f"Value #{kind}_{field}", field)))
+    panel.with_transformation(_without("Time|Value #.*"))
     return _with_queries(panel, queries)
 
 
@@ -202,6 +200,25 @@ def _promql_column(expr: str, ref_id: str) -> prometheus.Dataquery:
 def _renamed(names: Mapping[str, str]) -> DataTransformerConfig:
     options = {"excludeByName": {"Time": True}, "renameByName": dict(names)}
     return DataTransformerConfig(id_val="organize", options=options)
+
+
+def _of(ref_ids: str, id_val: str, options: dict[str, Any]) -> DataTransformerConfig:
+    """Return a transformation of the results whose ids begin so."""
+    return DataTransformerConfig(
+        id_val=id_val, filter_val=MatcherConfig(id_val="byRefId", options=f"/^{ref_ids}/"), options=options
+    )
+
+
+def _copied(field: str, name: str) -> dict[str, Any]:
+    """Node graph looks its fields up by name, and `organize` changes only the name that is displayed.
+
+    https://github.com/grafana/grafana/issues/54844
+    """
+    return {"mode": "reduceRow", "alias": name, "reduce": {"reducer": "sum", "include": [field]}}
+
+
+def _without(names: str) -> DataTransformerConfig:
+    return DataTransformerConfig(id_val="filterFieldsByName", options={"exclude": {"pattern": f"/^({names})$/"}})
 
 
 def _with_queries(panel: PanelKind, queries: Sequence[Query]) -> PanelKind:
