@@ -59,8 +59,8 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--variants", help=f"which, the base of the ratios first (default {','.join(VARIANTS)})")
     add("--database", choices=DATABASES, default="sqlite", help="(default sqlite)")
-    add("--rounds", type=int, default=10, help="(default 10)")
-    add("--seconds", type=float, default=1.5, help="of a round of one endpoint and variant (default 1.5)")
+    add("--rounds", type=int, default=7, help="(default 7)")
+    add("--seconds", type=float, default=2, help="of a round of one endpoint and variant (default 2)")
     add("--rate", type=float, default=20, help="orders per second when latency is measured (default 20)")
     add("--quick", action="store_true", help="one round of half a second, for a first look")
     add("--markdown", action="store_true", help="print the table in Markdown")
@@ -106,7 +106,7 @@ def _running(cases: Sequence[Case], options: argparse.Namespace) -> Iterator[tup
     with ExitStack() as running:
         server = running.enter_context(postgresql_server()) if options.database == "postgresql" else None
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="waybill-bench-")))
-        ports = iter(free_ports(len(cases) * len(PORTS)))  # all at once, so that no two are the same
+        ports = iter(free_ports(len(cases) * len(PORTS)))  # in one call, so that no two are the same
         stacks = [Stack(case, list(islice(ports, len(PORTS))), folder / str(n), server) for n, case in enumerate(cases)]
         sink = Sink([stack.otlp_port for stack in stacks])
         running.callback(sink.stop)
@@ -117,7 +117,7 @@ def _running(cases: Sequence[Case], options: argparse.Namespace) -> Iterator[tup
             stack.open(options.connections)
             if stored := stack.case.stored:
                 _say(f"storing {stored:,} orders")
-                store_orders(stack.shop, stack.databases, stored)
+                store_orders(stack.shop, stack.databases.values(), stored)
         yield stacks, sink
 
 

@@ -5,7 +5,7 @@ import platform
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,9 +50,9 @@ def _endpoints(results: Sequence[Results]) -> Iterator[Row]:
         cpu = [[each.cpu_ms for each in result.rounds[endpoint]] for result in results]
         rates = [[each.rate for each in result.rounds[endpoint]] for result in results]
         yield f"`{endpoint}`: CPU per request, ms", [f"{statistics.median(ours):.2f}" for ours in cpu]
-        yield f"... {base.title} / this (quartiles)", [_spread(paired(cpu[0], ours)) for ours in cpu]
+        yield f"ratio: {base.title} / this (quartiles)", _ratios((cpu[0], ours) for ours in cpu)
         yield f"`{endpoint}`: requests/s at saturation", [f"{statistics.median(ours):.0f}" for ours in rates]
-        yield f"... this / {base.title} (quartiles)", [_spread(paired(ours, rates[0])) for ours in rates]
+        yield f"ratio: this / {base.title} (quartiles)", _ratios((ours, rates[0]) for ours in rates)
 
 
 def _others(results: Sequence[Results], rate: float) -> Iterator[Row]:
@@ -66,9 +66,10 @@ def _others(results: Sequence[Results], rate: float) -> Iterator[Row]:
     yield "Metrics per minute, kB", [f"{each.metrics_per_minute / 1e3:.0f}" for each in results]
 
 
-def _spread(quartiles: tuple[float, float, float]) -> str:
-    low, middle, high = quartiles
-    return f"{middle:.3f} ({low:.3f}-{high:.3f})"
+def _ratios(pairs: Iterable[tuple[Sequence[float], Sequence[float]]]) -> list[str]:
+    """Return the median of the paired ratios and their quartiles; of the base with itself, 1."""
+    spreads = (paired(above, below) for above, below in pairs)
+    return ["1", *(f"{middle:.3f} ({low:.3f}-{high:.3f})" for low, middle, high in list(spreads)[1:])]
 
 
 def as_text(rows: Sequence[Row]) -> str:
@@ -91,7 +92,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def conditions(database: str, rounds: int, seconds: float) -> str:
     """Return the sentence that says where and how it was measured."""
     where = f"{os.cpu_count()} cores, Python {platform.python_version()}, {database}"
-    return f"{datetime.now(UTC):%B %Y}: {where}, {rounds} rounds of {seconds:g} s."
+    return f"{datetime.now(UTC):%B %Y}: {where}, rounds of {seconds:g} s: {rounds}."
 
 
 def write_block(page: Path, name: str, text: str) -> None:

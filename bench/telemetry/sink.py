@@ -45,7 +45,7 @@ def listen(port: int) -> tuple[grpc.Server, Counter[str]]:
     received: Counter[str] = Counter()
     server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])  # one thread: counts need no lock
 
-    def handler(signal: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def handler(signal: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def export(request: bytes, _context: grpc.ServicerContext) -> bytes:
             received[signal] += len(request)
             return b""

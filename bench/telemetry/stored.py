@@ -3,11 +3,13 @@
 import json
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -30,7 +32,7 @@ OUTCOMES = (
 )
 """Percent, and what is ordered: most orders are confirmed; a card is declined; an item does not exist."""
 ORDER_ID = ("id", "order_id", "idempotency_key")
-"""The columns that hold an order's id. Each service has it as (the first part of) its primary keys."""
+"""The columns that hold an order's id. In tables with rows of orders, one of them begins the primary key."""
 CHUNK = 20_000
 """Orders per transaction: a service waits five seconds for a lock."""
 AGE = timedelta(days=365)
@@ -45,27 +47,35 @@ COPIES = Table(
 )
 
 
-def store_orders(shop: Shop, databases: Mapping[str, str], number: int) -> None:
-    """Place an order of each outcome, then copy its rows in each database under new ids until there are `number`."""
+def store_orders(shop: Shop, databases: Iterable[str], number: int) -> None:
+    """Place an order of each outcome, then copy them in each database until there are about `number`."""
     originals = {uuid.UUID(_place(shop, body)): percent for percent, body in OUTCOMES}
+    seed = random.random()
+    for url in databases:
+        copy_orders(url, originals, number, random.Random(seed))
+
+
+def copy_orders(url: str, originals: Mapping[uuid.UUID, float], number: int, choose: random.Random) -> None:
+    """Copy all rows of the `originals`, by their weights, under `number` new ids and with other times of creation."""
+    engine = create_engine(url)
+    metadata = MetaData()
+    metadata.reflect(engine)
     now = datetime.now(UTC)
-    copies = [
-        {"original": original, "id": uuid.uuid4(), "created_at": now - random.random() * AGE}
-        for original in random.choices(list(originals), list(originals.values()), k=number)
-    ]
-    for url in databases.values():
-        engine = create_engine(url)
-        tables = _tables_of_orders(engine)
-        with engine.connect() as connection:
-            COPIES.create(connection)
-            for first in range(0, number, CHUNK):
-                connection.execute(delete(COPIES))
-                connection.execute(insert(COPIES), copies[first : first + CHUNK])
-                for table in tables:
-                    _copy_rows(connection, table)
-                connection.commit()
-        _tidy(engine)
-        engine.dispose()
+    with engine.connect() as connection:
+        COPIES.create(connection)
+        for first in range(0, number, CHUNK):
+            copies = [
+                {"original": original, "id": uuid.UUID(int=choose.getrandbits(128), version=4), "created_at": now - age}
+                for original in choose.choices(list(originals), list(originals.values()), k=min(CHUNK, number - first))
+                for age in [choose.random() * AGE]
+            ]
+            connection.execute(delete(COPIES))
+            connection.execute(insert(COPIES), copies)
+            for table in metadata.sorted_tables:
+                _copy_rows(connection, table)
+            connection.commit()
+    _tidy(engine)
+    engine.dispose()
 
 
 def _place(shop: Shop, body: dict[str, object]) -> str:
@@ -75,30 +85,15 @@ def _place(shop: Shop, body: dict[str, object]) -> str:
     return order["id"]
 
 
-def _tables_of_orders(engine: Engine) -> list[Table]:
-    """Return the tables with rows of orders, each after those that it refers to."""
-    metadata = MetaData()
-    metadata.reflect(engine)
-    return [table for table in metadata.sorted_tables if _key(table) is not None]
-
-
-def _key(table: Table) -> "Column[uuid.UUID] | None":
-    """Return the column of the order's id."""
-    first = next(iter(table.primary_key), None)
-    return first if first is not None and first.name in ORDER_ID else None
-
-
 def _copy_rows(connection: Connection, table: Table) -> None:
-    key = _key(table)
-    assert key is not None
-    values = {
-        column.name: cast(COPIES.c.id, column.type)
-        if column.name in ORDER_ID
-        else COPIES.c.created_at
-        if column.name == "created_at"
-        else column
-        for column in table.columns
-    }
+    """Insert a copy of each row of an original; a table that has no order's id in its primary key stays as it is."""
+    key = next(iter(table.primary_key), None)
+    if key is None or key.name not in ORDER_ID:
+        return
+    values: dict[str, ColumnElement[Any]] = {column.name: column for column in table.columns}
+    values |= {name: cast(COPIES.c.id, table.c[name].type) for name in ORDER_ID if name in values}
+    if "created_at" in values:
+        values["created_at"] = COPIES.c.created_at
     rows = select(*values.values()).join_from(COPIES, table, key == COPIES.c.original)
     connection.execute(insert(table).from_select(list(values), rows))
 
