@@ -16,6 +16,7 @@ import tempfile
 import uuid
 from collections import Counter, defaultdict
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from bench.shop import BODY, ENDPOINTS, QUIET, Round, Shop, paired
@@ -72,7 +73,8 @@ def main() -> None:
             for endpoint in ENDPOINTS:
                 requests = options.orders if endpoint == "POST /orders" else options.orders * 4
                 for checkout in pair:
-                    checkout.rounds[endpoint].append(checkout.shop.round(endpoint, iter(range(requests))))
+                    turns = partial(range, requests // checkout.shop.connections)
+                    checkout.rounds[endpoint].append(checkout.shop.round(endpoint, turns))
             print(f"\rround {number + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         print_rounds(this, other)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 import psutil
@@ -80,11 +80,11 @@ class Shop:
             self.order_id = json.loads(self.body(self.post_order(connection)))["id"]
         connection.close()
 
-    def round(self, endpoint: str, turns: Iterator[object]) -> Round:
-        """Send a request for each of `turns` as fast as they are answered, then wait for the telemetry to leave."""
+    def round(self, endpoint: str, turns: Callable[[], Iterable[object]]) -> Round:
+        """Send a request per turn of each connection, as fast as they are answered; wait until the telemetry left."""
         cpu, began = self.cpu_seconds(), time.perf_counter()
         with ThreadPoolExecutor(self.connections) as pool:
-            requests = sum(pool.map(self._send_many, repeat(endpoint, self.connections), repeat(turns)))
+            requests = sum(pool.map(lambda _: self._send_many(endpoint, turns()), range(self.connections)))
         seconds = time.perf_counter() - began
         time.sleep(DRAIN_SECONDS)
         return Round(requests, seconds, self.cpu_seconds() - cpu)
@@ -92,11 +92,10 @@ class Shop:
     def latencies(self, endpoint: str, rate: float, seconds: float) -> list[float]:
         """Send `rate` requests per second, evenly; return the seconds from when each was due to its response."""
         began = time.perf_counter()
-        number = max(1, round(rate * seconds))
-        due = iter([began + i / rate for i in range(number)])
+        due = [began + turn / rate for turn in range(max(1, round(rate * seconds)))]
+        shares = [due[first :: self.connections] for first in range(self.connections)]
         with ThreadPoolExecutor(self.connections) as pool:
-            taken = pool.map(self._send_paced, repeat(endpoint, self.connections), repeat(due))
-            return list(chain.from_iterable(taken))
+            return list(chain.from_iterable(pool.map(lambda share: self._send_paced(endpoint, share), shares)))
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that the processes of the services have used since they started."""
@@ -121,7 +120,7 @@ class Shop:
             raise SystemExit(f"{self.name}: HTTP {response.status}: {body[:300]!r}")
         return body
 
-    def _send_many(self, endpoint: str, turns: Iterator[object]) -> int:
+    def _send_many(self, endpoint: str, turns: Iterable[object]) -> int:
         connection, send, sent = self.connect(), ENDPOINTS[endpoint], 0
         for _ in turns:
             self.body(send(self, connection))
@@ -129,7 +128,7 @@ class Shop:
         connection.close()
         return sent
 
-    def _send_paced(self, endpoint: str, due: Iterator[float]) -> list[float]:
+    def _send_paced(self, endpoint: str, due: Iterable[float]) -> list[float]:
         connection, send, taken = self.connect(), ENDPOINTS[endpoint], []
         for when in due:
             time.sleep(max(0.0, when - time.perf_counter()))
@@ -146,10 +145,12 @@ ENDPOINTS: dict[str, Callable[[Shop, HTTPConnection], HTTPResponse]] = {
 }
 
 
-def during(seconds: float) -> Iterator[object]:
-    """Yield turns until `seconds` have passed. Threads may share it, which a generator does not allow."""
+def during(seconds: float) -> Iterator[None]:
+    """Yield turns until `seconds` have passed, at least one."""
     end = time.perf_counter() + seconds
-    return iter(lambda: time.perf_counter() < end, False)
+    yield
+    while time.perf_counter() < end:
+        yield
 
 
 def quartiles(values: Iterable[float]) -> tuple[float, float, float]:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def _measure(stacks: Sequence[Stack], sink: Sink, options: argparse.Namespace) -
             for stack in random.sample(stacks, len(stacks)):
                 _say(f"round {number + 1} of {options.rounds}, {endpoint}: {stack.title}")
                 exported = sink.received(stack.otlp_port)
-                stack.results.rounds[endpoint].append(stack.shop.round(endpoint, during(options.seconds)))
+                stack.results.rounds[endpoint].append(stack.shop.round(endpoint, partial(during, options.seconds)))
                 if endpoint == "POST /orders":
                     stack.results.exported += sink.received(stack.otlp_port) - exported
         for stack in random.sample(stacks, len(stacks)):
