@@ -42,15 +42,18 @@ def main() -> None:
     # The variants alone decide: what the shell says would be given to all of them.
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         del os.environ[name]
-    with _running(list(_cases(options)), options) as (stacks, sink):
+    cases = list(_cases(options))
+    if not cases:
+        raise SystemExit("There is nothing to measure.")
+    with _running(cases, options) as (stacks, sink):
         _measure(stacks, sink, options)
         _say("stopping")
     _say("")
     rows = table([stack.results for stack in stacks], options.rate)
     how = conditions(DATABASES[options.database], options.rounds, options.seconds)
+    print(f"{how}\n\n{as_markdown(rows) if options.markdown else as_text(rows)}")
     if options.write_docs:
         write_block(PAGE, f"{options.what} {options.database}", f"{how}\n\n{as_markdown(rows)}\n")
-    print(f"{how}\n\n{as_markdown(rows) if options.markdown else as_text(rows)}")
 
 
 def _options() -> argparse.Namespace:
@@ -76,9 +79,8 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.rounds, options.seconds = 1, 0.5
     options.what = "stored" if options.stored else "workers" if options.workers else "variants"
-    options.variants = (options.variants or ("official" if options.what != "variants" else ",".join(VARIANTS))).split(
-        ","
-    )
+    by_default = ",".join(VARIANTS) if options.what == "variants" else "official"
+    options.variants = (options.variants or by_default).split(",")
     if unknown := set(options.variants) - VARIANTS.keys():
         parser.error(f"--variants: unknown {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
     # With fewer, not every worker would get one.

@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
+from local.settings import ROOT
+from tests.support import processes
+
 SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
     "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
@@ -24,7 +27,7 @@ class Sink:
 
     def __init__(self, ports: Sequence[int]) -> None:
         command = [sys.executable, "-m", "bench.telemetry.sink", *map(str, ports)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = processes.start(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.received(ports[0])  # once it answers, it listens
 
     def received(self, port: int) -> Counter[str]:

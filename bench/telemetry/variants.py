@@ -28,7 +28,7 @@ class Variant:
         """Return this variant with a share of the traces."""
         sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": str(share)}
         environment = {**self.environment, **sampler}
-        return replace(self, title=f"{self.title}, {share:.0%}", environment=environment)
+        return replace(self, title=f"{self.title}, {share * 100:g} %", environment=environment)
 
 
 NONE = Variant("none", {"OTEL_SDK_DISABLED": "true"})
