@@ -67,9 +67,10 @@ generate: .venv/.complete ## Write what services.toml and each telemetry.yaml im
 api-types: .venv/.complete web/node_modules/.complete ## Rebuild the pages' types of the APIs that they call
 	@.venv/bin/python -m tools.api_types
 
-bench: .venv/.complete web/dist/.built ## Measure the explorer and the pages
+bench: .venv/.complete web/dist/.built ## Measure the explorer, the pages and the cost of telemetry (20 min)
 	@.venv/bin/python bench/explorer.py
 	@.venv/bin/python -m bench.page
+	@.venv/bin/python -m bench.telemetry
 
 screenshots: .venv/.complete web/dist/.built ## Rebuild the pictures in docs/images; every view goes to .screenshots
 	@.venv/bin/python -m tools.screenshots
