@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint
 
@@ -15,6 +15,8 @@ from waybill_explorer.score.resources import Senders
 from waybill_explorer.score.rules import CONSISTENT_FOR, MAX_VALUES
 
 HOUR = 3_600_000_000
+MAX_SHOWN = 5
+"""Metrics that are named in one sentence."""
 IN_TIME = "EXISTS (SELECT 1 FROM points WHERE points.series = series.id AND time BETWEEN :start AND :end)"
 OF_SERVICE = "(:service = '' OR service = :service)"
 JOINED = "FROM series JOIN resources ON resources.id = series.resource"
@@ -34,9 +36,7 @@ def check_metrics(db: sqlite3.Connection, query: ScoreQuery, senders: Senders, f
             findings.fail(
                 row["service"], "MET-008", f"{what} of {row['name']!r:.80} has {problem}", {"metric": row["name"]}
             )
-    for service, name, unit in instruments:
-        for rule, seen in _problems(name, unit):
-            findings.fail(service, rule, seen, {"metric": name})
+    _check_instruments(instruments, findings)
     _check_exemplars(db, query, findings)
     _check_cardinality(db, query, findings)
     _check_units(db, query, findings)
@@ -48,6 +48,18 @@ def _select(db: sqlite3.Connection, query: ScoreQuery, sql: str, start: int | No
     """Yield the newest rows of a selection from `series`."""
     values = {"service": query.service, "start": query.start if start is None else start, "end": query.end}
     yield from db.execute(f"{sql} ORDER BY series.id DESC LIMIT {MAX_SERIES}", values)
+
+
+def _check_instruments(instruments: Iterable[tuple[str, str, str]], findings: Findings) -> None:
+    """Apply MET-002, MET-005 and MET-006 to each service, name and unit."""
+    broken: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for service, name, unit in sorted(instruments):
+        for rule, seen in _problems(name, unit):
+            broken[service, rule][name] = seen
+    for (service, rule), seen_of in broken.items():
+        names, shown = [*seen_of], [*seen_of.values()][:MAX_SHOWN]
+        more = f"; and {len(names) - MAX_SHOWN:,} more" if len(names) > MAX_SHOWN else ""
+        findings.fail(service, rule, "; ".join(shown) + more, {"metric": names[0]})
 
 
 def _problems(name: str, unit: str) -> Iterator[tuple[str, str]]:
