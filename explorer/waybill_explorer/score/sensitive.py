@@ -11,8 +11,8 @@ from typing import Any
 
 from waybill_explorer.score.words import words
 
-CACHED, CACHED_TEXT = 50_000, 200
-"""How many texts are remembered, and of how many characters at most."""
+CACHED, CACHED_TEXT = 20_000, 500
+"""How many texts are remembered, and of how many characters at most: most attributes are the same again and again."""
 MAX_TEXT = 65_536
 """Characters of a text that are looked at."""
 
@@ -63,32 +63,34 @@ def problem(key: str, value: Any) -> str:
     return ""
 
 
+def in_text(text: str) -> str:
+    """Return what kind of sensitive data a text holds, or nothing."""
+    return _in_text("", text)
+
+
 def _in_text(key: str, text: str) -> str:
-    if key and names_sensitive(key) and not _PLACEHOLDER.fullmatch(text):
+    if len(text) + len(key) <= CACHED_TEXT:
+        return _known(key, text)
+    return _found(key[-CACHED_TEXT:], text[:MAX_TEXT])
+
+
+def _found(key: str, text: str) -> str:
+    if key and _names_sensitive(key) and not _PLACEHOLDER.fullmatch(text):
         return f"a value under the key {key!r}"
     if key == "exception.stacktrace":
-        text = "\n".join(line for line in text.splitlines() if line[:1] not in (" ", "\t"))
-    elif _ID_KEY.search(key):
-        return ""
-    return in_text(text)
+        return _pattern("\n".join(line for line in text.splitlines() if line[:1] not in (" ", "\t")))
+    return "" if _ID_KEY.search(key) else _pattern(text)
 
 
-def names_sensitive(key: str) -> bool:
-    """Return whether a key names a sensitive field: `db.password`, `trustStorePassword`, `user.ssn`."""
-    return _names_sensitive(key[-CACHED_TEXT:])
+_known = lru_cache(CACHED)(_found)
 
 
-@lru_cache(CACHED)
 def _names_sensitive(key: str) -> bool:
+    """Return whether a key names a sensitive field: `db.password`, `trustStorePassword`, `user.ssn`."""
     return bool(_SENSITIVE_KEY.search(re.sub(r"\W+", "_", _CAMEL.sub("_", key)).lower()))
 
 
-def in_text(text: str) -> str:
-    """Return what kind of sensitive data a text holds, or nothing."""
-    return _known(text) if len(text) <= CACHED_TEXT else _found(text[:MAX_TEXT])
-
-
-def _found(text: str) -> str:
+def _pattern(text: str) -> str:
     if "@" in text and _EMAIL.search(text):
         return "an email address"
     if any(_is_card(match[0]) for match in _DIGITS.finditer(text)):
@@ -102,9 +104,6 @@ def _found(text: str) -> str:
     if any(_is_iban(match[0]) for match in _IBAN.finditer(text)):
         return "a bank account number"
     return ""
-
-
-_known = lru_cache(CACHED)(_found)
 
 
 def _is_card(text: str) -> bool:

@@ -4,9 +4,8 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from waybill_explorer.decode import plain_value
@@ -94,30 +93,36 @@ def _read(trace: Trace, sender: Sender, part: ResourceSpans, findings: Findings)
 
 def _problems(span: Span) -> Iterator[tuple[str, str]]:
     """Yield the rules that one span breaks by itself, each with what was seen."""
-    for text, what in ((span.name, "the name of a span"), (span.status.message, "a status message")):
-        if text and (problem := sensitive.problem("", text)):
-            yield "SPA-006", f"{what} has {problem}"
+    name = span.name
+    if problem := sensitive.problem("", name):
+        yield "SPA-006", f"the name of a span has {problem}"
+    if span.status.message and (problem := sensitive.problem("", span.status.message)):
+        yield "SPA-006", f"a status message of {name!r:.80} has {problem}"
     for attribute in span.attributes:
-        if attribute.key in RESOURCE_KEYS:
-            yield "RES-004", f"{attribute.key} is an attribute of the span {span.name!r:.80}"
-    where: list[tuple[str, Iterable[KeyValue]]] = [(f"the span {span.name!r:.80}", span.attributes)]
+        key = attribute.key
+        if key in RESOURCE_KEYS:
+            yield "RES-004", f"{key} is an attribute of the span {name!r:.80}"
+        if problem := _problem(key, attribute.value):
+            yield "SPA-006", f"attribute {key} of the span {name!r:.80} has {problem}"
     for event in span.events:
-        where.append((f"the event {event.name!r:.80}", event.attributes))
         if problem := sensitive.problem("", event.name):
-            yield "SPA-006", f"the name of an event has {problem}"
-    where += [("a span link", link.attributes) for link in span.links]
-    for what, attributes in where:
-        for key, problem in leaks(attributes):
-            yield "SPA-006", f"attribute {key} of {what} has {problem}"
+            yield "SPA-006", f"the name of an event of {name!r:.80} has {problem}"
+        for key, problem in leaks(event.attributes):
+            yield "SPA-006", f"attribute {key} of the event {event.name!r:.80} has {problem}"
+    for link in span.links:
+        for key, problem in leaks(link.attributes):
+            yield "SPA-006", f"attribute {key} of a link of {name!r:.80} has {problem}"
 
 
 def leaks(attributes: Iterable[KeyValue]) -> Iterator[tuple[str, str]]:
     """Yield the keys of sensitive attributes, each with what kind of data it has."""
     for attribute in attributes:
-        value: Any = attribute.value
-        text = value.string_value  # by far the most attributes are text
-        if problem := sensitive.problem(attribute.key, text or plain_value(value)):
+        if problem := _problem(attribute.key, attribute.value):
             yield attribute.key, problem
+
+
+def _problem(key: str, value: AnyValue) -> str:
+    return sensitive.problem(key, value.string_value or plain_value(value))  # by far the most attributes are text
 
 
 def scope_problem(scope: InstrumentationScope) -> str:
