@@ -83,6 +83,9 @@ def trace(
 def score(
     service: Annotated[str, typer.Option(help="This service alone.", show_default="all")] = "",
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back: 10m, 2h, 7d.")] = "30d",
+    limit: Annotated[int, typer.Option(min=1, metavar="TRACES", help="Traces to read, the newest.")] = (
+        score_report.DEFAULT_LIMIT
+    ),
     minimum: Annotated[
         float | None, typer.Option("--min", min=0, max=100, help="Exit with status 1 if a service scores less.")
     ] = None,
@@ -95,7 +98,7 @@ def score(
     Examples: `waybill score` · `waybill score --service order-service --since 10m --min 100`
     """
     backend = TraceApi(traces)
-    report = score_report.fetch(backend, service=service, since=since)
+    report = score_report.fetch(backend, service=service, since=since, limit=limit)
     if as_json:
         print_json(report)
     else:

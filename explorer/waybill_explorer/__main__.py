@@ -83,7 +83,7 @@ def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> 
 
 def print_score(api: TraceApi, arguments: argparse.Namespace) -> int:
     """Print the score of each service, as a report or as JSON; return the exit status."""
-    report = score_report.fetch(api, service=arguments.service, since=arguments.since)
+    report = score_report.fetch(api, service=arguments.service, since=arguments.since, limit=arguments.limit)
     if arguments.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))  # noqa: T201
     else:
@@ -117,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     score.add_argument("--service", default="", help="this service alone")
     score.add_argument("--since", default="30d", metavar="DURATION", help="how far back: 10m, 2h, 7d (default: 30d)")
+    score.add_argument(
+        "--limit", type=int, default=score_report.DEFAULT_LIMIT, metavar="TRACES", help="traces to read, the newest"
+    )
     score.add_argument("--min", type=float, metavar="SCORE", help="exit with status 1 if a service scores less")
     score.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return parser

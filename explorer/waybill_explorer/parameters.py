@@ -14,7 +14,7 @@ from waybill_explorer.score.rules import LOOKBACK
 
 MAX_LIMIT = 1500
 MAX_STEPS = 11_000
-MAX_SCORED_TRACES = 100_000
+MAX_SCORED_TRACES = 10_000
 MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
 UNITS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}

@@ -10,14 +10,16 @@ from rich.text import Text
 from waybill_explorer.client import ClientError, TraceApi
 from waybill_explorer.terminal import clean
 
+DEFAULT_LIMIT = 1_000
+"""Traces to read, as the read API does by itself."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 COLORS = {"Excellent": "green", "Good": "cyan", "Needs Improvement": "yellow", "Poor": "red"}
 MAX_SEEN = 400
 
 
-def fetch(api: TraceApi, *, service: str = "", since: str = "30d") -> dict[str, Any]:
-    """Return the scores of the telemetry of a time such as `10m`, `2h` or `7d`. Raise ClientError."""
-    return api.score(service=service, lookback=seconds(since))
+def fetch(api: TraceApi, *, service: str, since: str, limit: int) -> dict[str, Any]:
+    """Return the scores of a time such as `10m`, `2h` or `7d`, of the newest `limit` traces. Raise ClientError."""
+    return api.score(service=service, lookback=seconds(since), limit=limit)
 
 
 def seconds(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-MAX_TRACES = 5_000
+MAX_TRACES = 1_000
 MAX_SPANS = 500_000
 MAX_LOGS = 50_000
 MAX_SERIES = 50_000
