@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from threading import Thread
 from typing import Any
@@ -45,6 +46,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, use_span
 from opentelemetry.util.http import sanitize_method
+from opentelemetry.util.types import Attributes
 from sqlalchemy import Engine
 
 from .blueprints import QuietBlueprint
@@ -79,6 +81,12 @@ PROCESS_METRICS: dict[str, Any] = {
     "cpython.gc.collected_objects": None,
     "cpython.gc.uncollectable_objects": None,
 }
+MISSING_UNITS = {
+    "process.context_switches": "{context_switch}",
+    "process.open_file_descriptor.count": "{file_descriptor}",
+    "process.thread.count": "{thread}",
+}
+"""The units of the semantic conventions, where the instrumentor gives none."""
 
 CLIENT_TEXT = (
     *("url.path", "server.address", "user_agent.original", "http.request.method_original"),
@@ -115,6 +123,27 @@ class OtlpLogHandler(LoggingHandler):
 
     def flush(self) -> None:
         """Nothing: shutdown() flushes. Upstream starts a thread, which Python 3.12 refuses when the process ends."""
+
+
+class _ProcessMeters(metrics.MeterProvider):
+    """The global meter provider, whose meters add MISSING_UNITS: a view cannot set a unit."""
+
+    def get_meter(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes | None = None,
+    ) -> metrics.Meter:
+        """Return a new meter; only instruments of the kinds that lack a unit are changed."""
+        meter = metrics.get_meter_provider().get_meter(name, version, schema_url, attributes)
+        for method in ("create_observable_counter", "create_observable_up_down_counter"):
+            setattr(meter, method, partial(_with_unit, getattr(meter, method)))
+        return meter
+
+
+def _with_unit(create: Callable[..., Any], name: str, unit: str = "", **options: Any) -> Any:
+    return create(name, unit=unit or MISSING_UNITS.get(name, ""), **options)
 
 
 class TrustBoundary(TextMapPropagator):
@@ -195,7 +224,7 @@ def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
     SQLAlchemyInstrumentor().instrument(meter_provider=metrics.NoOpMeterProvider())
     # The instrumentor makes a `connect` span of every pool checkout: noise between the statements.
     unwrap(Engine, "connect")
-    SystemMetricsInstrumentor(config=PROCESS_METRICS).instrument()
+    SystemMetricsInstrumentor(config=PROCESS_METRICS).instrument(meter_provider=_ProcessMeters())
 
 
 def instrument_app(app: Flask) -> None:

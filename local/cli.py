@@ -17,7 +17,7 @@ from local.options import Api, Everything, Json, Traces, pairs, seconds, service
 from local.orders import place
 from local.registry import SERVICES
 from local.settings import ROOT, LocalSettings, read_settings
-from waybill_explorer import terminal
+from waybill_explorer import score_report, terminal
 from waybill_explorer.client import as_json as trace_as_json
 from waybill_explorer.client import valid_trace_id
 
@@ -77,6 +77,33 @@ def trace(
         print_json({"trace_id": trace_id, **trace_as_json(fetched)})
     else:
         terminal.print_trace(out, fetched, backend.link(trace_id), everything=everything)
+
+
+@app.command()
+def score(
+    service: Annotated[str, typer.Option(help="This service alone.", show_default="all")] = "",
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back: 10m, 2h, 7d.")] = "30d",
+    limit: Annotated[int, typer.Option(min=1, metavar="TRACES", help="Traces to read, the newest.")] = (
+        score_report.DEFAULT_LIMIT
+    ),
+    minimum: Annotated[
+        float | None, typer.Option("--min", min=0, max=100, help="Exit with status 1 if a service scores less.")
+    ] = None,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print the Instrumentation Score of each service, what fails and where to see it.
+
+    Examples: `waybill score` · `waybill score --service order-service --since 10m --min 100`
+    """
+    backend = TraceApi(traces)
+    report = score_report.fetch(backend, service=service, since=since, limit=limit)
+    if as_json:
+        print_json(report)
+    else:
+        score_report.print_report(out, report, backend.link)
+    raise typer.Exit(0 if score_report.is_enough(report, minimum) else 1)
 
 
 @app.command("load")

@@ -96,6 +96,7 @@ COVERED_BY = (
     "tests/contract/test_openapi.py",
     "tests/test_declared_telemetry.py",
     "tests/test_migrations.py",
+    "tests/test_score.py",
 )
 """The files whose tests run for each service."""
 

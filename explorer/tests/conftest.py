@@ -102,7 +102,7 @@ def start(data: Path, **settings: Any) -> Backend:
         command = [sys.executable, "-m", "waybill_explorer"]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
     backend = Backend(process, data, *ports.values())
-    until(lambda: process.poll() is not None or is_healthy(backend))
+    until(lambda: process.poll() is not None or is_healthy(backend), 120)
     assert process.poll() is None, (data / "stderr").read_text()
     return backend
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from waybill_explorer import client, instructions, terminal
+from waybill_explorer import client, instructions, score_report, terminal
 from waybill_explorer.client import ClientError, TraceApi
 from waybill_explorer.settings import HOST, Settings
 
@@ -32,6 +32,9 @@ def main() -> None:
         if arguments.command == "trace":
             url = arguments.url or settings.page_url
             print_trace(url, arguments.trace_id, everything=arguments.all, as_json=arguments.json)
+        elif arguments.command == "score":
+            api = TraceApi((arguments.url or settings.page_url).rstrip("/"))
+            sys.exit(print_score(api, arguments))
         else:
             serve(settings)
     except ClientError as error:
@@ -78,6 +81,16 @@ def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> 
         terminal.print_trace(Console(highlight=False), fetched, api.link(trace_id), everything=everything)
 
 
+def print_score(api: TraceApi, arguments: argparse.Namespace) -> int:
+    """Print the score of each service, as a report or as JSON; return the exit status."""
+    report = score_report.fetch(api, service=arguments.service, since=arguments.since, limit=arguments.limit)
+    if arguments.json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))  # noqa: T201
+    else:
+        score_report.print_report(Console(highlight=False), report, api.link)
+    return 0 if score_report.is_enough(report, arguments.min) else 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="waybill-explorer",
@@ -100,6 +113,15 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     trace.add_argument("--all", action="store_true", help="print every span")
     trace.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    score = commands.add_parser("score", help="print the Instrumentation Score of each service of a running explorer")
+    score.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
+    score.add_argument("--service", default="", help="this service alone")
+    score.add_argument("--since", default="30d", metavar="DURATION", help="how far back: 10m, 2h, 7d (default: 30d)")
+    score.add_argument(
+        "--limit", type=int, default=score_report.DEFAULT_LIMIT, metavar="TRACES", help="traces to read, the newest"
+    )
+    score.add_argument("--min", type=float, metavar="SCORE", help="exit with status 1 if a service scores less")
+    score.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return parser
 
 

@@ -16,6 +16,7 @@ from waybill_explorer import series as metric
 from waybill_explorer.decode import compact_json
 from waybill_explorer.otlp_json import TooLargeToExport, trace_export
 from waybill_explorer.parameters import BadParameter
+from waybill_explorer.score import scores
 from waybill_explorer.store import Writer, reading
 from waybill_explorer.trace_tree import read_trace
 from waybill_explorer.tree_json import tree_json
@@ -32,6 +33,7 @@ GET /api/services/<service>/requests?start=&end=&step=
 GET /api/logs?trace_id=&service=&level=&text=&start=&end=&limit=
 GET /api/instruments?text=               GET /api/series?name=&service=&stat=&by=&start=&end=&step=
 GET /api/heatmap?(as /api/series)
+GET /api/score?service=&start=&end=&lookback=&limit=
 GET /api/stats                           GET /healthz
 """
 
@@ -200,6 +202,12 @@ def heatmap(db: sqlite3.Connection) -> Any:
         return metric.heatmap(db, parameters.series_query())
     except metric.BadStat as error:
         raise BadParameter("name", str(error)) from error
+
+
+@get("/api/score")
+def score(db: sqlite3.Connection) -> Any:
+    """Return the Instrumentation Score of each service."""
+    return scores(db, parameters.score_query())
 
 
 def _data(data: Any) -> Response:

@@ -108,6 +108,16 @@ class TraceApi:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ClientError(f"{response.url} is not a trace in Jaeger's JSON: {error!r}") from error
 
+    def score(self, **params: Any) -> dict[str, Any]:
+        """Return what `/api/score` gives. Raise ClientError where there is none, as from a Jaeger."""
+        response = self.get("/api/score", **params)
+        body = json_of(response)
+        if isinstance(body, dict) and body.get("errors"):
+            raise ClientError(f"{response.url}: {body['errors'][0]['msg']}")
+        if not response.ok or not isinstance(body, dict) or not isinstance(body.get("data"), dict):
+            raise ClientError(f"{response.url} answers {response.status_code}, not a score: is it an explorer?")
+        return dict(body["data"])
+
     def find(self, trace_id: str) -> Fetched:
         """Return a trace. Raise ClientError if it is not there."""
         fetched = self.trace(trace_id)

@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from waybill_explorer.decode import compact_json, plain_attributes, plain_value
-from waybill_explorer.ingest import Batch, Ingest, Rejected, association, service_of, too_large
+from waybill_explorer.ingest import Batch, Ingest, Rejected, StoredResource, association, stored_resource, too_large
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """OpenTelemetry's severity ranges, four numbers each, from 1 (TRACE) to 24 (FATAL4)."""
@@ -16,9 +16,9 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 @dataclass
 class LogBatch:
-    """The log records of one export, as rows of `logs` without their id."""
+    """The log records of one export: each with its resource, as a row of `logs` without its id and resource."""
 
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[tuple[StoredResource, tuple[Any, ...]]] = field(default_factory=list)
     rejected: Rejected = field(default_factory=Rejected)
     is_dated: bool = True
 
@@ -32,9 +32,10 @@ class LogBatch:
     def write(self, ingest: Ingest) -> None:
         """Write the records."""
         ingest.db.executemany(
-            "INSERT INTO logs (id, time, severity, level, body, trace_id, span_id, attributes, service, logger)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(ingest.next_id(), *row) for row in self.rows],
+            "INSERT INTO logs"
+            " (id, resource, service, time, severity, level, body, trace_id, span_id, attributes, logger)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(ingest.next_id(), ingest.resource(resource), resource.service, *row) for resource, row in self.rows],
         )
 
 
@@ -42,15 +43,17 @@ def read_logs(request: ExportLogsServiceRequest, item_limit: int) -> LogBatch:
     """Read the log records of an export; those that cannot be stored are counted in `rejected`."""
     batch = LogBatch()
     for r, resource_logs in enumerate(request.resource_logs):
-        service = service_of(resource_logs.resource)
+        resource = stored_resource(resource_logs.resource)
+        large_resource = too_large(len(resource.body), item_limit)
         for s, scope_logs in enumerate(resource_logs.scope_logs):
             logger = scope_logs.scope.name
             for i, record in enumerate(scope_logs.log_records):
-                size = record.ByteSize() + len(service) + len(logger)
-                if problem := too_large(size, item_limit):
-                    batch.rejected.add(f"resourceLogs[{r}].scopeLogs[{s}].logRecords[{i}]", problem)
+                problem = large_resource or too_large(record.ByteSize() + len(logger), item_limit)
+                if problem:
+                    place = "resource" if large_resource else f"scopeLogs[{s}].logRecords[{i}]"
+                    batch.rejected.add(f"resourceLogs[{r}].{place}", problem)
                 else:
-                    batch.rows.append((*_row(record), service, logger))
+                    batch.rows.append((resource, (*_row(record), logger)))
                     batch.is_dated &= bool(record.time_unix_nano or record.observed_time_unix_nano)
     return batch
 

@@ -9,9 +9,12 @@ from pydantic_core import from_json
 from waybill_explorer import queries
 from waybill_explorer import series as metric
 from waybill_explorer.logs import LEVELS
+from waybill_explorer.score.query import MAX_TRACES, ScoreQuery
+from waybill_explorer.score.rules import LOOKBACK
 
 MAX_LIMIT = 1500
 MAX_STEPS = 11_000
+MAX_SCORED_TRACES = 10_000
 MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
 UNITS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
@@ -52,10 +55,10 @@ def times() -> dict[str, int]:
     return {"start": start, "end": end}
 
 
-def window() -> tuple[int, int]:
+def window(seconds: int = 3600) -> tuple[int, int]:
     """Return start and end in microseconds; without a start, the `lookback` seconds before the end (an hour)."""
     end = integer("end", time.time_ns() // 1000)
-    lookback = integer("lookback", 3600, minimum=1, maximum=MAX_TIME // 1_000_000)
+    lookback = integer("lookback", seconds, minimum=1, maximum=MAX_TIME // 1_000_000)
     start = integer("start", max(0, end - lookback * 1_000_000))
     if start >= end:
         raise BadParameter("start", "it does not lie before end")
@@ -181,3 +184,9 @@ def series_query() -> metric.SeriesQuery:
     _not_too_many(step, start, end)
     by = tuple(key for key in text("by").split(",") if key)
     return metric.SeriesQuery(name, stat, start, end, step, text("service"), by)
+
+
+def score_query() -> ScoreQuery:
+    """Return what is to be scored; without a start, the 30 days before the end."""
+    start, end = window(LOOKBACK // 1_000_000)
+    return ScoreQuery(start, end, text("service"), integer("limit", MAX_TRACES, minimum=1, maximum=MAX_SCORED_TRACES))

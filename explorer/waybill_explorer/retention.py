@@ -11,7 +11,8 @@ UNREFERENCED = (
     "exemplars WHERE NOT EXISTS (SELECT 1 FROM points WHERE points.series = exemplars.series)",
     "operations WHERE NOT EXISTS (SELECT 1 FROM matches WHERE operation = operations.id)",
     "series WHERE NOT EXISTS (SELECT 1 FROM points WHERE series = series.id)",
-    "resources WHERE id NOT IN (SELECT resource FROM chunks UNION SELECT resource FROM series)",
+    "resources WHERE id NOT IN"
+    " (SELECT resource FROM chunks UNION SELECT resource FROM series UNION SELECT resource FROM logs)",
 )
 OLDEST = (
     "chunks WHERE trace < :cutoff",

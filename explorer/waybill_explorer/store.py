@@ -31,7 +31,7 @@ from waybill_explorer.traces import read_spans
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE resources (id INTEGER PRIMARY KEY, service TEXT NOT NULL, body BLOB NOT NULL UNIQUE);
 
@@ -47,9 +47,9 @@ CREATE TABLE matches (operation INTEGER, start INTEGER, trace INTEGER, longest I
 
 CREATE TABLE logs (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, service TEXT NOT NULL, severity INTEGER NOT NULL,
     level TEXT NOT NULL, body TEXT NOT NULL, trace_id BLOB, span_id BLOB, logger TEXT NOT NULL,
-    attributes TEXT NOT NULL);
+    attributes TEXT NOT NULL, resource INTEGER NOT NULL);
 CREATE INDEX logs_by_time ON logs (time);
-CREATE INDEX logs_by_service ON logs (service, time);
+CREATE INDEX logs_by_service ON logs (service, time, resource);
 CREATE INDEX logs_of_trace ON logs (trace_id, time) WHERE trace_id IS NOT NULL;
 
 CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, unit TEXT NOT NULL,

@@ -46,6 +46,13 @@ def test_process_and_runtime_metrics_come_without_their_outdated_twins(receiver:
     assert memory.value > 10_000_000
 
 
+def test_each_metric_has_a_unit(receiver: Receiver) -> None:
+    names = {"process.context_switches", "process.open_file_descriptor.count", "process.thread.count"}
+    until(lambda: names <= {point.name for point in list(receiver.points)})
+    assert {point.name for point in receiver.points if not point.unit} == set()
+    assert {point.unit for point in matching(receiver.points, name="process.thread.count")} == {"{thread}"}
+
+
 def test_each_worker_has_series_of_its_own(receiver: Receiver) -> None:
     def instances() -> set[str]:
         points = matching(receiver.points, name="process.cpu.time")

@@ -34,6 +34,7 @@ class SmallApi:
         self.readiness = 200
         self.traces: list[dict[str, Any] | None] = [None]
         self.logs: list[dict[str, Any]] | None = []
+        self.score: dict[str, Any] | None = None
         self.orders: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
         self.gate = threading.Event()
@@ -87,6 +88,10 @@ class SmallApi:
         @app.get("/api/logs")
         def all_logs() -> Any:
             return "<!doctype html><title>Jaeger UI</title>" if self.logs is None else {"data": self.logs}
+
+        @app.get("/api/score")
+        def score() -> Any:
+            return {"data": self.score, "errors": None} if self.score else "<!doctype html><title>Jaeger UI</title>"
 
         @app.get("/api/traces")
         def search() -> dict[str, Any]:

@@ -417,3 +417,36 @@ def test_a_dead_letter_in_the_stacks_database_is_retried(
         ((step, due),) = database.execute("SELECT dead_letter_step, next_attempt_at FROM orders")
     assert step is None
     assert due is not None
+
+
+@pytest.mark.usefixtures("url")
+def test_a_score_is_printed_with_its_evidence_and_a_minimum_makes_the_exit_status(api: SmallApi, url: str) -> None:
+    rule = {"id": "SPA-004", "impact": "Important", "weight": 30, "requires": "No root span has kind CLIENT"}
+    failed = {
+        "passed": False,
+        "seen": "\x1b[2Jthe root span 'GET' has kind CLIENT",
+        "count": 3,
+        "advice": "Start a span",
+    }
+    rules = [rule | failed | {"evidence": {"trace_id": TRACE_ID}}]
+    api.score = {
+        "specification": "Instrumentation Score 0.1",
+        "read": {"traces": 1000, "of_traces": 2500, "spans": 9000, "series": 10, "logs": 5},
+        "services": [{"service": "shop", "score": 95.59, "category": "Excellent", "rules": rules}],
+        "not_judged": {},
+    }
+    printed = waybill("score", "--since", "10m", "--min", "100")
+    assert printed.exit_code == 1
+    assert "shop   95.59  Excellent  1 of 1 rules fail" in printed.stdout
+    assert "SPA-004 Important: [2Jthe root span 'GET' has kind CLIENT (3 cases)" in printed.stdout
+    assert f"{url}/trace/{TRACE_ID}" in printed.stdout
+    assert "from 1,000 of 2,500 traces" in printed.stdout
+    assert waybill("score", "--min", "95").exit_code == 0
+    assert json.loads(waybill("score", "--json").stdout) == api.score
+
+
+@pytest.mark.usefixtures("url")
+def test_a_jaeger_has_no_score() -> None:
+    printed = waybill("score")
+    assert printed.exit_code == 1
+    assert "not a score: is it an explorer?" in printed.stderr
