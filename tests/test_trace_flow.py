@@ -94,7 +94,8 @@ SPANS = {
         *("deliver", "UPDATE notification"),
     ),
 }
-"""What each service does for an approved order of one line, in this order; docs/tour.md says what each span answers."""
+"""What each service does for an approved order of one line, in this order. What each span is for:
+docs/adr/0017-fewer-statements.md."""
 
 
 def row(span: Span) -> Row:
@@ -131,7 +132,7 @@ def test_a_trace_has_one_root_which_the_client_was_told(traced_shop: TracedShop)
 
 
 def test_an_approved_order_leaves_29_spans(traced_shop: TracedShop) -> None:
-    """One more has to answer a question that none of these does."""
+    """One more needs a question that none of these is for: docs/adr/0017-fewer-statements.md."""
     spans = without_waits(traced_shop.trace(traced_shop.approved))
     by_service = {name: tuple(span.name for span in spans if row(span)[0] == name) for name in SPANS}
     assert by_service == SPANS
