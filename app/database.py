@@ -1,6 +1,6 @@
 """One engine per process, one session per request, and a probe of readiness; SQLite and PostgreSQL alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -20,29 +20,23 @@ from sqlalchemy import (
     ExceptionContext,
     Float,
     MetaData,
+    Table,
     event,
     inspect,
     literal,
     make_url,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached, sessionmaker
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from . import sqlite
-
-retry_on_conflict = retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
-"""Decorates a function that looks for a row and inserts it if there is none, in a transaction of its own.
-
-Two calls for the same key at the same moment both find nothing, and the unique constraint lets one insert. The other
-then runs again and finds what the first committed. Three attempts, since a function may insert under one key or, if
-that is taken, under another.
-"""
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
@@ -92,7 +86,12 @@ class DatabaseTime(FunctionElement[datetime]):
     inherit_cache = True
 
     def __init__(self, ahead: timedelta = timedelta()) -> None:
+        self._ahead = ahead
         super().__init__(literal(ahead.total_seconds(), Float))
+
+    def __add__(self, later: timedelta) -> "DatabaseTime":
+        """Return the time that is `later` than this one."""
+        return DatabaseTime(self._ahead + later)
 
 
 @compiles(DatabaseTime, "postgresql")
@@ -110,6 +109,41 @@ def _sqlite_time(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -
 def string_enum(kind: type[StrEnum]) -> Enum:
     """Return a column type that stores the values of `kind` as plain strings, the same in SQLite and PostgreSQL."""
     return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [str(m) for m in members])
+
+
+_INSERT: dict[str, Callable[[Table], postgresql.Insert | sqlite_dialect.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite_dialect.insert,
+}
+
+
+def insert_once(session: Session, row: DeclarativeBase) -> bool:
+    """Insert `row` unless the database has a row with one of its unique keys. Return whether it was inserted.
+
+    Of two calls for one key at the same moment, the second waits for the first to commit and then returns False. To
+    look for the row first would take one more statement, and both could find nothing.
+    """
+    table, values = row.metadata.tables[row.__tablename__], vars(row)
+    insert = _INSERT[session.get_bind().dialect.name](table)
+    insert = insert.values({column: values[column.key] for column in table.c if column.key in values})
+    inserted = session.execute(insert.on_conflict_do_nothing().returning(*table.c)).one_or_none()
+    if inserted is None:
+        return False
+    _attach(session, row, dict(inserted._mapping))
+    return True
+
+
+def _attach(session: Session, row: DeclarativeBase, columns: dict[str, Any]) -> None:
+    """Make `row` an object of the session that is in the database; what it is related to, such as lines, is not yet."""
+    names = inspect(type(row)).relationships.keys()
+    related = {name: vars(row).pop(name) for name in names if name in vars(row)}
+    for name, value in columns.items():
+        set_committed_value(row, name, value)
+    make_transient_to_detached(row)
+    session.add(row)
+    for name, rows in related.items():
+        set_committed_value(row, name, [])
+        setattr(row, name, rows)
 
 
 class WriteSession(Session):
@@ -167,13 +201,14 @@ def read_session() -> Session:
 def _count_connections(_options: CallbackOptions) -> Iterator[Observation]:
     for engine in _engines:
         if isinstance(engine.pool, QueuePool):
-            pool = {"pool.name": engine.url.set(username=None, password=None, query={}).render_as_string()}
-            yield Observation(engine.pool.checkedin(), pool | {"state": "idle"})
-            yield Observation(max(0, engine.pool.checkedout()), pool | {"state": "used"})
+            name = engine.url.set(username=None, password=None, query={}).render_as_string()
+            for state, count in (("idle", engine.pool.checkedin()), ("used", max(0, engine.pool.checkedout()))):
+                attributes = {"db.client.connection.pool.name": name, "db.client.connection.state": state}
+                yield Observation(count, attributes)
 
 
 metrics.get_meter(__name__).create_observable_up_down_counter(
-    "db.client.connections.usage",
+    "db.client.connection.count",
     [_count_connections],
     unit="{connection}",
     description="Connections of the pool, by state: idle or used",

@@ -1,10 +1,21 @@
 """What only SQLite needs: one file as a database of many connections, with transactions that wait for each other."""
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, event
+from sqlalchemy.exc import OperationalError
+
+BEGIN = "BEGIN IMMEDIATE"
+LONG_WAIT = 0.005
+"""Seconds. A wait for the write lock that is as long is a span; a shorter one explains nothing."""
+
+tracer = trace.get_tracer(__name__)
 
 
 def create_engine(url: URL, *, lock_wait: float, **options: Any) -> Engine:
@@ -34,11 +45,40 @@ def _configure(connection: Any, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails with "database is locked" when another wrote in
-    # between, busy timeout or not. Sent through SQLAlchemy, so that the wait for the one write lock is a span.
+    # between, busy timeout or not.
     readonly = bool(connection.get_execution_options().get("postgresql_readonly"))
     cursor = connection.connection.cursor()
     cursor.execute(f"PRAGMA query_only={readonly:d}")
     if readonly:
         cursor.execute("BEGIN")
     else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin_immediate(cursor, connection.engine.url.database)
+
+
+def _begin_immediate(cursor: Any, database: str | None) -> None:
+    """Acquire the one write lock. Leave a span only if that took long: most transactions get it immediately."""
+    started = time.time_ns()
+    failure = None
+    try:
+        cursor.execute(BEGIN)
+    except sqlite3.OperationalError as error:
+        failure = Status(StatusCode.ERROR, str(error))
+        raise OperationalError(BEGIN, None, error) from None
+    finally:
+        if time.time_ns() - started >= LONG_WAIT * 1e9:
+            _trace_wait(started, database, failure)
+
+
+def _trace_wait(started: int, database: str | None, failure: Status | None) -> None:
+    """Leave the span that the instrumentor makes of a statement, from `started` (ns since the epoch) until now."""
+    attributes = {
+        "db.system.name": "sqlite",
+        "db.namespace": database or "",
+        "db.operation.name": "BEGIN",
+        "db.query.text": BEGIN,
+        "db.sqlite.waited_for": "write lock",
+    }
+    span = tracer.start_span(f"BEGIN {database}", kind=SpanKind.CLIENT, start_time=started, attributes=attributes)
+    if failure:
+        span.set_status(failure)
+    span.end()

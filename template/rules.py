@@ -196,7 +196,7 @@ OPTIONS: dict[str, dict[str, tuple[Rule, ...]]] = {
             (r"^from sqlalchemy\.orm import Session\n", r"from sqlalchemy import delete, select\n\g<0>"),
             (r"^from app\.database import ", r"\g<0>DatabaseTime, "),
             (
-                r"^@retry_on_conflict\n",
+                r"^def _record\(",
                 '''def delete_old_notes(session: Session, age: timedelta) -> bool:
     """Delete some of the notes that are older; return whether there are more."""
     with session.begin():

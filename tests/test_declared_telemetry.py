@@ -24,7 +24,8 @@ pytestmark = pytest.mark.xdist_group("traced_shop")
 REGISTRY = read(ALL)
 
 HARD_TO_BRING_ABOUT = {
-    # Outages, and what no client of ours sends.
+    # Outages, long waits, and what no client of ours sends.
+    "span.kit.db.begin",
     "event.kit.background.failed",
     "event.kit.cache.unavailable",
     "event.kit.health.not_ready",

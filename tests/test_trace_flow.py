@@ -1,6 +1,5 @@
 """One order, traced end to end: which service leaves which spans, and whose children they are."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -41,43 +40,62 @@ def calls(step: Row, server: Row) -> list[Edge]:
     return [(PROCESS, step), (step, PUT), (PUT, server)]
 
 
-RECORD: list[Edge] = [(PROCESS, sql("order", verb)) for verb in ("BEGIN", "SELECT", "UPDATE")]
+RECORD: list[Edge] = [(PROCESS, sql("order", "UPDATE"))]
+FAILURE: list[Edge] = [(PROCESS, sql("order", "SELECT")), *RECORD]
 RESERVATION: list[Edge] = [
     *calls(VALIDATE, RESERVATIONS),
     (RESERVATIONS, RESERVE),
-    *((RESERVE, sql("inventory", verb)) for verb in ("BEGIN", "SELECT", "UPDATE", "INSERT")),
+    *((RESERVE, sql("inventory", verb)) for verb in ("SELECT", "INSERT", "UPDATE")),
     (RESERVATIONS, ("inventory", "CLIENT", "DEL")),
 ]
 TAKEN: list[Edge] = [
     (ORDER, PROCESS),
-    *((ORDER, sql("order", verb)) for verb in ("BEGIN", "SELECT", "INSERT")),
+    (ORDER, sql("order", "INSERT")),
     *RESERVATION,
     *RECORD,
 ]
 CHARGED: list[Edge] = [
     *calls(CHARGE, CHARGES),
     (CHARGES, AUTHORIZE),
-    *((CHARGES, sql("payment", verb)) for verb in ("BEGIN", "SELECT", "INSERT", "UPDATE")),
-    *((AUTHORIZE, sql("payment", verb)) for verb in ("BEGIN", "SELECT", "INSERT")),
+    *((CHARGES, sql("payment", verb)) for verb in ("INSERT", "UPDATE")),
 ]
 NOTIFIED: list[Edge] = [
     *calls(NOTIFY, NOTIFICATIONS),
     (NOTIFICATIONS, DELIVER),
-    *((NOTIFICATIONS, sql("notification", verb)) for verb in ("BEGIN", "SELECT", "INSERT", "UPDATE")),
+    *((NOTIFICATIONS, sql("notification", verb)) for verb in ("INSERT", "UPDATE")),
 ]
 APPROVED = {*TAKEN, *CHARGED, *NOTIFIED}
 DECLINED = {
     *TAKEN,
-    *(edge for edge in CHARGED if edge[0] != AUTHORIZE),
+    *CHARGED,
+    *FAILURE,
     *calls(RELEASE, RELEASES),
     (RELEASES, RELEASE_STOCK),
-    *((RELEASE_STOCK, sql("inventory", verb)) for verb in ("BEGIN", "SELECT", "UPDATE")),
+    *((RELEASE_STOCK, sql("inventory", verb)) for verb in ("INSERT", "SELECT", "UPDATE")),
     (RELEASES, ("inventory", "CLIENT", "DEL")),
 }
 FREE = {*TAKEN, *NOTIFIED}
 CHARGED_LATER = {*RECORD, *CHARGED}
 NOTIFIED_LATER = {*RECORD, *NOTIFIED}
-STATEMENTS = {"BEGIN order": 4, "SELECT order": 4, "INSERT order": 2, "UPDATE order": 4}
+SPANS = {
+    "order": (
+        *("POST /orders", "INSERT order", "INSERT order", "process_order"),
+        *("validate_inventory", "PUT", "UPDATE order", "UPDATE order"),
+        *("charge_payment", "PUT", "UPDATE order"),
+        *("send_notification", "PUT", "UPDATE order"),
+    ),
+    "inventory": (
+        *("PUT /reservations/<uuid:order_id>", "reserve_stock"),
+        *("SELECT inventory", "INSERT inventory", "UPDATE inventory", "INSERT inventory", "DEL"),
+    ),
+    "payment": ("PUT /charges/<uuid:order_id>", "INSERT payment", "authorize_card", "UPDATE payment"),
+    "notification": (
+        *("PUT /notifications/<uuid:order_id>/<string:template>", "INSERT notification"),
+        *("deliver", "UPDATE notification"),
+    ),
+}
+"""What each service does for an approved order of one line, in this order. What each span is for:
+docs/adr/0017-fewer-statements.md."""
 
 
 def row(span: Span) -> Row:
@@ -86,7 +104,12 @@ def row(span: Span) -> Row:
 
 def edges(spans: list[Span]) -> set[Edge]:
     by_id = {span.span_id: span for span in spans}
-    return {(row(by_id[span.parent_id]), row(span)) for span in spans if span.parent_id}
+    return {(row(by_id[span.parent_id]), row(span)) for span in without_waits(spans) if span.parent_id}
+
+
+def without_waits(spans: list[Span]) -> list[Span]:
+    """Leave out the spans of waiting for SQLite's write lock: how many there are depends on the machine."""
+    return [span for span in spans if not span.name.startswith("BEGIN ")]
 
 
 def step(spans: list[Span], name: str) -> Span:
@@ -108,10 +131,18 @@ def test_a_trace_has_one_root_which_the_client_was_told(traced_shop: TracedShop)
         assert response.headers["traceresponse"].split("-")[1:3] == [root.trace_id, root.span_id]
 
 
-def test_an_approved_order_costs_order_service_these_statements(traced_shop: TracedShop) -> None:
-    """Times come from the database in the statements there are: none is sent for a time alone."""
-    statements = [span for span in traced_shop.trace(traced_shop.approved) if span.name.endswith(" order")]
-    assert Counter(span.name for span in statements) == STATEMENTS
+def test_an_approved_order_leaves_29_spans(traced_shop: TracedShop) -> None:
+    """One more needs a question that none of these is for: docs/adr/0017-fewer-statements.md."""
+    spans = without_waits(traced_shop.trace(traced_shop.approved))
+    by_service = {name: tuple(span.name for span in spans if row(span)[0] == name) for name in SPANS}
+    assert by_service == SPANS
+    assert len(spans) == 29
+
+
+def test_what_the_card_processor_does_with_its_own_books_is_not_in_the_trace(traced_shop: TracedShop) -> None:
+    for response in (traced_shop.approved, traced_shop.declined):
+        spans = traced_shop.trace(response)
+        assert matching(spans, parent_id=step(spans, "authorize_card").span_id) == []
 
 
 def test_steps_follow_one_another(traced_shop: TracedShop) -> None:
@@ -220,7 +251,7 @@ def jaeger_edges(trace: dict[str, Any]) -> set[Edge]:
 
 def test_the_trace_api_shows_the_same_edges(traced_shop: TracedShop) -> None:
     (trace,) = traced_shop.explorer.get(f"/api/traces/{trace_id(traced_shop.approved)}")
-    assert jaeger_edges(trace) == APPROVED
+    assert {edge for edge in jaeger_edges(trace) if not edge[1][2].startswith("BEGIN ")} == APPROVED
 
 
 def test_the_trace_api_shows_the_link_of_a_recovery(traced_shop: TracedShop) -> None:

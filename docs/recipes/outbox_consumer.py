@@ -22,7 +22,7 @@ from werkzeug.exceptions import NotFound
 
 from app.background import Task
 from app.config import DatabaseSettings, RedisUrl, ServiceSettings, load_settings
-from app.database import NAMING_CONVENTION, DatabaseTime, UtcDateTime, read_session, retry_on_conflict, write_session
+from app.database import NAMING_CONVENTION, DatabaseTime, UtcDateTime, insert_once, read_session, write_session
 from app.errors import problem_responses
 from app.factory import create_service
 from app.schemas import ResponseBody
@@ -167,13 +167,11 @@ def process_next(session: Session, subscription: Subscription) -> bool:
     return True
 
 
-@retry_on_conflict
 def print_label(session: Session, message_id: uuid.UUID, shipment: ShipmentCreated) -> bool:
     """Record a label, and in the same transaction that the message was processed. Return False if it was before."""
     with session.begin():
-        if session.get(ProcessedMessage, message_id):
+        if not insert_once(session, ProcessedMessage(id=message_id)):
             return False
-        session.add(ProcessedMessage(id=message_id))
         session.add(Label(shipment_id=shipment.shipment_id, country=shipment.country))
     return True
 

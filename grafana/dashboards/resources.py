@@ -136,7 +136,10 @@ def dependencies() -> list[kit.Panel]:
             "Connections to databases",
             "In use and idle. None idle for long? Requests wait: look for slow statements in a trace.",
             "none",
-            kit.promql(f"sum by (job, state) (db_client_connections_usage{{{OF_SERVICE}}})", "{{job}} {{state}}"),
+            kit.promql(
+                f"sum by (job, db_client_connection_state) (db_client_connection_count{{{OF_SERVICE}}})",
+                "{{job}} {{db_client_connection_state}}",
+            ),
         ),
         kit.lines(
             "Cache hit ratio",

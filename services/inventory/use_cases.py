@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.cache import Cache
-from app.database import retry_on_conflict
+from app.database import insert_once
 from app.problems import ProblemError
 from services.inventory.models import (
     Item,
@@ -80,29 +80,24 @@ def list_items(session: Session, cache: Cache) -> ItemList:
     return cache.get_or_load(CATALOGUE_KEY, ItemList, load)
 
 
-@retry_on_conflict
 def _reserve_once(session: Session, order_id: uuid.UUID, quantities: dict[str, int]) -> tuple[Reservation, str]:
     with session.begin():
-        # Looked for under the lock: another attempt of this order may be the one that took the last pieces.
         items = _lock_items(session, quantities)
-        known = session.get(Reservation, order_id)
-        if known is not None:
-            return _same_reservation(known, quantities), "repeated"
-        currency = _common_currency(items.values())
-        for sku, quantity in quantities.items():
-            items[sku].take(quantity)
-        lines = [
-            ReservationLine(sku=sku, quantity=quantity, unit_price=items[sku].price)
-            for sku, quantity in quantities.items()
-        ]
         reservation = Reservation(
             order_id=order_id,
             status=ReservationStatus.HELD,
-            currency=currency,
+            currency=_common_currency(items.values()),
             created_at=datetime.now(UTC),
-            lines=lines,
+            lines=[
+                ReservationLine(sku=sku, quantity=quantity, unit_price=items[sku].price)
+                for sku, quantity in quantities.items()
+            ],
         )
-        session.add(reservation)
+        # Before any piece is taken: an earlier attempt of this order may be the one that took the last.
+        if not insert_once(session, reservation):
+            return _same_reservation(session.get_one(Reservation, order_id), quantities), "repeated"
+        for sku, quantity in quantities.items():
+            items[sku].take(quantity)
     return reservation, "held"
 
 
@@ -131,16 +126,12 @@ def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]
     return items
 
 
-@retry_on_conflict
 def _release_once(session: Session, order_id: uuid.UUID) -> tuple[Reservation, str]:
+    voided = Reservation(order_id=order_id, status=ReservationStatus.RELEASED, created_at=datetime.now(UTC), lines=[])
     with session.begin():
-        reservation = session.get(Reservation, order_id, with_for_update=True)
-        if reservation is None:
-            reservation = Reservation(
-                order_id=order_id, status=ReservationStatus.RELEASED, created_at=datetime.now(UTC), lines=[]
-            )
-            session.add(reservation)
-            return reservation, "absent"
+        if insert_once(session, voided):
+            return voided, "absent"
+        reservation = session.get_one(Reservation, order_id, with_for_update=True)
         if reservation.status is ReservationStatus.RELEASED:
             return reservation, "repeated"
         items = _lock_items(session, reservation.quantities())

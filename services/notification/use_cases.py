@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from app.database import retry_on_conflict
+from app.database import insert_once
 from services.notification.channels import Channel
 from services.notification.models import Notification, NotificationDiffers
 from services.notification.telemetry import sent, tracer
@@ -24,13 +24,11 @@ def notify(session: Session, channel: Channel, notification: Notification) -> tu
     return recorded, True
 
 
-@retry_on_conflict
 def _record(session: Session, notification: Notification) -> Notification:
     with session.begin():
-        known = session.get(Notification, (notification.order_id, notification.template))
-        if known is None:
-            session.add(notification)
+        if insert_once(session, notification):
             return notification
+        known = session.get_one(Notification, (notification.order_id, notification.template))
     if known.customer_id != notification.customer_id:
         raise NotificationDiffers(f"order {known.order_id} has the notification {known.template} of another customer")
     return known

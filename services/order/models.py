@@ -5,12 +5,27 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    FetchedValue,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app.database import LOCK_WAIT, NAMING_CONVENTION, DatabaseTime, UtcDateTime, string_enum
 from app.http_client import CALL_DEADLINE
 from app.problems import ProblemError
+
+Time = datetime | DatabaseTime
+"""A time that is known, or the database's when the statement that has it runs."""
+WRITTEN = FetchedValue()
+"""Marks a column to which a DatabaseTime is assigned: its UPDATE returns what was written."""
 
 LEASE = timedelta(seconds=CALL_DEADLINE + LOCK_WAIT)
 """How long a step may take: the longest call plus the longest wait for the lock under which its outcome is recorded."""
@@ -149,16 +164,18 @@ class Order(Base):
     currency: Mapped[str | None] = mapped_column(String(3))
     total: Mapped[int | None] = mapped_column(BigInteger)
     """Minor units of `currency`."""
-    notified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    notified_at: Mapped[datetime | None] = mapped_column(UtcDateTime, server_onupdate=WRITTEN)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, insert_default=DatabaseTime())
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, insert_default=DatabaseTime())
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, insert_default=DatabaseTime(), server_onupdate=WRITTEN)
 
     lease_owner: Mapped[uuid.UUID | None]
     """Who holds the lease: a new id each time the lease is acquired. None while there is no lease."""
-    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime, server_onupdate=WRITTEN)
     """When the lease expires or, without a lease, when the next attempt is due. Any process may then acquire the lease.
     None once the order is finished or a dead letter."""
     attempts: Mapped[int] = mapped_column(default=0)
+    """How often a lease was acquired, and so the number of the current one. Every UPDATE has `AND attempts = ?`: it
+    raises StaleDataError for a worker that has lost its lease."""
     invalid_responses: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many attempts in a row ended with an invalid response in this state."""
     dead_letter_step: Mapped[Step | None] = mapped_column(string_enum(Step))
@@ -166,6 +183,9 @@ class Order(Base):
     dead_letter_reason: Mapped[str | None] = mapped_column(String(200))
 
     lines: Mapped[list[OrderLine]] = relationship(lazy="selectin", order_by=OrderLine.sku)
+
+    # https://docs.sqlalchemy.org/en/20/orm/versioning.html. It cannot be lease_owner, because NULL equals nothing.
+    __mapper_args__ = {"version_id_col": attempts, "version_id_generator": False, "eager_defaults": True}  # noqa: RUF012
 
     @property
     def settled(self) -> bool:
@@ -218,13 +238,13 @@ class Order(Base):
         self.next_attempt_at = DatabaseTime(LEASE)
         self.attempts = 1
 
-    def acquire(self, lease_owner: uuid.UUID, now: datetime) -> None:
+    def acquire(self, lease_owner: uuid.UUID, now: Time) -> None:
         """Give `lease_owner` the only lease on the order until LEASE from now."""
         self.lease_owner = lease_owner
         self.next_attempt_at = now + LEASE
         self.attempts += 1
 
-    def renew(self, lease_owner: uuid.UUID, now: datetime) -> None:
+    def renew(self, lease_owner: uuid.UUID, now: Time) -> None:
         """Extend the lease to LEASE from now. Raise LeaseLost if another worker has acquired it."""
         self.check_lease(lease_owner)
         self.next_attempt_at = now + LEASE
@@ -235,7 +255,7 @@ class Order(Base):
         if self.lease_owner != lease_owner:
             raise LeaseLost(f"order {self.id} is leased by another worker")
 
-    def release(self, now: datetime) -> None:
+    def release(self, now: Time) -> None:
         """Release the lease. Unless the order is finished, another attempt is due after the backoff."""
         self.lease_owner = None
         self.next_attempt_at = None if self.finished else now + self._backoff()
@@ -246,7 +266,7 @@ class Order(Base):
         doublings = min((self.invalid_responses or self.attempts) - 1, 10)
         return min(timedelta(seconds=2**doublings), longest)
 
-    def make_due(self, now: datetime) -> None:
+    def make_due(self, now: Time) -> None:
         """Release the lease. Another attempt is due immediately."""
         self.lease_owner = None
         self.next_attempt_at = now
@@ -256,7 +276,7 @@ class Order(Base):
         self.lease_owner = self.next_attempt_at = None
         self.dead_letter_step, self.dead_letter_reason = step, reason[:200]
 
-    def retry(self, now: datetime) -> None:
+    def retry(self, now: Time) -> None:
         """Make an attempt at a dead letter due immediately."""
         self.dead_letter_step = self.dead_letter_reason = None
         self.invalid_responses = 0

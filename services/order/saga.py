@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
 
 from opentelemetry.trace import Link, Span, StatusCode, get_current_span
 from opentelemetry.trace import Status as SpanStatus
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.exc import StaleDataError
 
 from app.database import DatabaseTime
 from app.dependency_errors import CircuitOpen, DependencyError, DependencyRefused, InvalidResponse
@@ -31,6 +30,9 @@ from services.order.models import (
 from services.order.telemetry import orders_active, orders_created, processing_time, tracer
 
 logger = logging.getLogger(__name__)
+
+NOW = DatabaseTime()
+"""When the statement runs in which it is written."""
 
 trace_context = TraceContextTextMapPropagator()
 
@@ -163,16 +165,16 @@ def _send_notification(attempt: Attempt) -> None:
             with _record(attempt):
                 order.advance(Status.CONFIRMED)
         raise
-    with _record(attempt) as now:
+    with _record(attempt):
         if order.status is Status.CHARGED:
             order.advance(Status.CONFIRMED)
-        order.notified_at = now
+        order.notified_at = NOW
 
 
 def _confirm(attempt: Attempt) -> None:
-    with _record(attempt) as now:
+    with _record(attempt):
         attempt.order.advance(Status.CONFIRMED)
-        attempt.order.make_due(now)
+        attempt.order.make_due(NOW)
 
 
 def _compensate(attempt: Attempt) -> None:
@@ -204,33 +206,35 @@ def _calling(step: Step, order: Order) -> Iterator[None]:
 
 
 @contextmanager
-def _record(attempt: Attempt) -> Iterator[datetime]:
-    """Record the outcome of a step in one transaction. Raise LeaseLost before anything is written."""
+def _record(attempt: Attempt) -> Iterator[None]:
+    """Record the outcome of a step and renew the lease, in one transaction. Raise LeaseLost."""
     order = attempt.order
     was_settled = order.settled
-    with attempt.session.begin():
-        now = _lock(attempt)
-        order.renew(attempt.lease_owner, now)
-        yield now
+    with _leased(attempt):
+        order.renew(attempt.lease_owner, NOW)
+        yield
         if order.finished:
-            order.release(now)
+            order.release(NOW)
     if order.settled and not was_settled:
         _count(attempt)
 
 
-def _lock(attempt: Attempt) -> datetime:
-    """Lock the order's row, read who holds its lease, and return the time of the database's clock."""
-    query = select(Order.lease_owner, DatabaseTime()).where(Order.id == attempt.order.id).with_for_update(of=Order)
-    lease_owner, now = attempt.session.execute(query).one()
-    set_committed_value(attempt.order, "lease_owner", lease_owner)
-    return cast(datetime, now)
+@contextmanager
+def _leased(attempt: Attempt) -> Iterator[None]:
+    """Open a transaction. Raise LeaseLost if its UPDATE finds that another worker has acquired the lease."""
+    order_id = attempt.order.id
+    try:
+        with attempt.session.begin():
+            yield
+    except StaleDataError as error:
+        raise LeaseLost(f"order {order_id} is leased by another worker") from error
 
 
 def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
     """Decide what follows a failed call: a compensation, a dead letter, or a later attempt."""
     order, cause, ids = attempt.order, failure.cause, {"order.id": str(attempt.order.id)}
-    with attempt.session.begin():
-        now = _lock(attempt)
+    with _leased(attempt):
+        now = attempt.session.execute(select(DatabaseTime())).scalar_one()
         order.check_lease(attempt.lease_owner)
         order.invalid_responses = order.invalid_responses + 1 if isinstance(cause, InvalidResponse) else 0
         if reason := _cancel_reason(order, failure, now):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from app.database import retry_on_conflict
+from app.database import insert_once
 from app.problems import InvalidField
 from services.order.clients import Catalogue, Clients
 from services.order.models import IdempotencyKeyReused, Order, UnknownCursor
@@ -52,14 +52,12 @@ def list_items(clients: Clients) -> Catalogue:
     return clients.catalogue()
 
 
-@retry_on_conflict
 def _record_once(session: Session, order: Order) -> Order:
     key = (Order.customer_id == order.customer_id, Order.idempotency_key == order.idempotency_key)
     with session.begin():
-        known = session.scalar(select(Order).where(*key))
-        if known is None:
-            session.add(order)
+        if insert_once(session, order):
             return order
+        known = session.scalars(select(Order).where(*key)).one()
     if known.fingerprint != order.fingerprint:
         raise IdempotencyKeyReused(
             "This Idempotency-Key was already used with another body. Use a new key for a new order."

@@ -66,6 +66,10 @@ class Charge(Base):
     attempts: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
+    # Every UPDATE has `AND status = ?` with the status that was read, and raises StaleDataError if that has changed:
+    # https://docs.sqlalchemy.org/en/20/orm/versioning.html
+    __mapper_args__ = {"version_id_col": status, "version_id_generator": False}  # noqa: RUF012
+
     def advance(self, status: ChargeStatus) -> None:
         """Go to `status`; raises WrongTransition where the state does not lead there."""
         if status not in NEXT[self.status]:

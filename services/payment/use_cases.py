@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from opentelemetry.trace import Status, StatusCode
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
-from app.database import retry_on_conflict
+from app.database import insert_once
 from services.payment.models import (
     CardDeclined,
     Charge,
@@ -47,12 +48,7 @@ def charge(
     )
     known, settled = _record_attempt(session, asked), False
     if known.status is ChargeStatus.PENDING:
-        outcome = _authorize(session, processor, known)
-        with session.begin():
-            session.refresh(known, with_for_update=True)
-            if known.status is ChargeStatus.PENDING:
-                known.advance(STATUS[outcome])
-                settled = True
+        settled = _settle(session, known, _authorize(session, processor, known))
     return _approved(known), settled
 
 
@@ -82,13 +78,11 @@ def refund(session: Session, processor: Processor, order_id: uuid.UUID) -> tuple
     return charge, open_until_now
 
 
-@retry_on_conflict
 def _record_attempt(session: Session, asked: Charge) -> Charge:
     with session.begin():
-        known = session.get(Charge, asked.order_id, with_for_update=True)
-        if known is None:
-            session.add(asked)
+        if insert_once(session, asked):
             return asked
+        known = session.get_one(Charge, asked.order_id, with_for_update=True)
         known.attempts += 1
     if known.status not in (ChargeStatus.REFUNDED, ChargeStatus.VOIDED) and (
         (known.payment_token, known.amount, known.currency) != (asked.payment_token, asked.amount, asked.currency)
@@ -120,6 +114,18 @@ def _authorize(session: Session, processor: Processor, charge: Charge) -> Outcom
     return outcome
 
 
+def _settle(session: Session, charge: Charge, outcome: Outcome) -> bool:
+    """Record the outcome of a pending charge. Return False if another call has recorded one meanwhile."""
+    try:
+        with session.begin():
+            charge.advance(STATUS[outcome])
+    except StaleDataError:
+        with session.begin():
+            session.refresh(charge)
+        return False
+    return True
+
+
 def _approved(charge: Charge) -> Charge:
     if charge.status is ChargeStatus.DECLINED:
         raise CardDeclined("The card's bank declined the charge.")
@@ -128,12 +134,9 @@ def _approved(charge: Charge) -> Charge:
     return charge
 
 
-@retry_on_conflict
 def _find_or_void(session: Session, order_id: uuid.UUID) -> tuple[Charge, bool]:
+    voided = Charge(order_id=order_id, status=ChargeStatus.VOIDED, attempts=0, created_at=datetime.now(UTC))
     with session.begin():
-        known = session.get(Charge, order_id)
-        if known is not None:
-            return known, False
-        voided = Charge(order_id=order_id, status=ChargeStatus.VOIDED, attempts=0, created_at=datetime.now(UTC))
-        session.add(voided)
-    return voided, True
+        if insert_once(session, voided):
+            return voided, True
+        return session.get_one(Charge, order_id), False

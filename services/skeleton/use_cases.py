@@ -4,7 +4,7 @@ import uuid
 
 from sqlalchemy.orm import Session
 
-from app.database import retry_on_conflict
+from app.database import insert_once
 from services.skeleton.clients import Clients
 from services.skeleton.models import Note, NoteDiffers
 from services.skeleton.telemetry import notes, tracer
@@ -27,13 +27,11 @@ def get_note(session: Session, note_id: uuid.UUID) -> Note | None:
         return session.get(Note, note_id)
 
 
-@retry_on_conflict
 def _record(session: Session, note: Note) -> tuple[Note, bool]:
     with session.begin():
-        known = session.get(Note, note.id)
-        if known is None:
-            session.add(note)
+        if insert_once(session, note):
             return note, True
+        known = session.get_one(Note, note.id)
     if known.label != note.label:
         raise NoteDiffers(f"note {note.id} has another label")
     return known, False

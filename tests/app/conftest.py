@@ -69,15 +69,24 @@ def session_cache_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def probe_database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The shared probe's database."""
+    return make_database(tmp_path_factory.mktemp("probe-database"))
+
+
+@pytest.fixture(scope="session")
 def probe(
-    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, peer_url: str, session_cache_url: str
+    tmp_path_factory: pytest.TempPathFactory,
+    receiver: Receiver,
+    probe_database_url: str,
+    peer_url: str,
+    session_cache_url: str,
 ) -> Iterator[ServiceProcess]:
     """The probe with two workers and telemetry on, shared by the tests that only ask it something."""
-    folder = tmp_path_factory.mktemp("probe")
     with running_service(
         PROBE,
-        folder,
-        DATABASE_URL=make_database(folder),
+        tmp_path_factory.mktemp("probe"),
+        DATABASE_URL=probe_database_url,
         CACHE_URL=session_cache_url,
         PEER_URL=peer_url,
         WEB_CONCURRENCY="2",

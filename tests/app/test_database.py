@@ -3,16 +3,17 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import create_engine, insert, select, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import IntegrityError, InternalError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from app import database as database_module
 from app.config import load_settings
-from app.database import Database, retry_on_conflict
+from app.database import Database, insert_once
 from tests.app.probe import Base, Settings, Thing
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
@@ -56,38 +57,46 @@ def test_a_transaction_is_committed_whole_or_not_at_all(database: Database) -> N
         assert names(reading) == ["kept"]
 
 
-def test_a_function_runs_again_after_a_concurrent_insert_of_the_same_key_and_finds_it(database: Database) -> None:
+def test_a_row_is_inserted_once_and_then_no_more(database: Database) -> None:
     with database.write() as session, session.begin():
-        session.add(Thing(id=1, name="of the other", made_at=NOW))
-    attempts: list[int] = []
+        first, again = (Thing(id=1, name=name, made_at=NOW) for name in ("first", "again"))
+        assert insert_once(session, first)
+        assert not insert_once(session, again)
+        assert session.get_one(Thing, 1) is first
+        first.name = "changed"
+    with database.read() as reading, reading.begin():
+        assert names(reading) == ["changed"]
 
-    @retry_on_conflict
-    def find_or_insert() -> str:
-        attempts.append(1)
+
+def test_what_the_database_gives_an_inserted_row_is_known(database: Database) -> None:
+    with database.write() as session, session.begin():
+        first, second = thing("a"), thing("b")
+        assert insert_once(session, first)
+        assert insert_once(session, second)
+    assert (first.id, second.id, first.made_at) == (1, 2, NOW)
+
+
+def test_a_row_that_breaks_another_constraint_is_an_error(database: Database) -> None:
+    with database.write() as session, pytest.raises(IntegrityError), session.begin():
+        insert_once(session, Thing(id=1, made_at=NOW))
+
+
+def test_of_many_that_insert_one_key_at_the_same_moment_one_does_and_the_others_see_its_row(database: Database) -> None:
+    together = threading.Barrier(4)
+
+    def insert(name: str) -> tuple[bool, str]:
+        together.wait(60)
         with database.write() as session, session.begin():
-            # The first look was before the other's commit.
-            found = session.get(Thing, 1) if len(attempts) > 1 else None
-            if found is None:
-                session.add(Thing(id=1, name="mine", made_at=NOW))
-            return found.name if found else "mine"
+            inserted = insert_once(session, Thing(id=1, name=name, made_at=NOW))
+            time.sleep(0.01)
+            return inserted, session.get_one(Thing, 1).name
 
-    assert find_or_insert() == "of the other"
-    assert len(attempts) == 2
-
-
-def test_a_conflict_that_does_not_go_away_is_raised_after_three_attempts(database: Database) -> None:
-    attempts: list[int] = []
-
-    @retry_on_conflict
-    def insert_twice() -> None:
-        attempts.append(1)
-        with database.write() as session, session.begin():
-            for _ in range(2):
-                session.execute(insert(Thing).values(id=1, name="a", made_at=NOW))
-
-    with pytest.raises(IntegrityError):
-        insert_twice()
-    assert len(attempts) == 3
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(insert, "abcd"))
+    assert sorted(inserted for inserted, _ in results) == [False, False, False, True]
+    assert {name for _, name in results} == {
+        name for name, (inserted, _) in zip("abcd", results, strict=True) if inserted
+    }
 
 
 def test_two_that_read_and_then_write_take_turns_instead_of_failing(database: Database) -> None:

@@ -91,9 +91,9 @@ def test_connections_of_the_pool_are_observed_by_state(probe: ServiceProcess, re
         probe.get("/readyz")
         probe.get("/things/98")
     seen = len(receiver.points)
-    until(lambda: len(matching(receiver.points[seen:], name="db.client.connections.usage")) >= 4)
-    usage = matching(receiver.points, name="db.client.connections.usage")
-    assert {point.attributes["state"] for point in usage} == {"idle", "used"}
+    until(lambda: len(matching(receiver.points[seen:], name="db.client.connection.count")) >= 4)
+    usage = matching(receiver.points, name="db.client.connection.count")
+    assert {point.attributes["db.client.connection.state"] for point in usage} == {"idle", "used"}
     assert {(point.kind, point.unit) for point in usage} == {("sum", "{connection}")}
     assert min(point.value for point in usage) >= 0
-    assert max(point.value for point in usage if point.attributes["state"] == "idle") >= 1
+    assert max(point.value for point in usage if point.attributes["db.client.connection.state"] == "idle") >= 1

@@ -3,11 +3,15 @@
 import http.client
 import re
 import secrets
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import make_url
 
 from tests.support.service_process import ServiceProcess
 from tests.support.telemetry_receiver import Receiver, Span, matching
@@ -153,11 +157,36 @@ def test_a_statement_is_a_span_with_its_text_and_without_its_values(probe: Servi
     assert not [span for span in spans if "s3cret" in repr(span)]
 
 
-def test_waiting_for_the_write_lock_is_a_span_and_taking_a_connection_is_none(
+def test_beginning_a_transaction_and_taking_a_connection_are_no_spans(
     probe: ServiceProcess, receiver: Receiver
 ) -> None:
-    spans = trace_of(post_thing(probe, "a"), receiver)
+    def spans_without_a_wait() -> list[Span]:
+        """The spans of a request that got the write lock immediately, which takes a few tries on a busy machine."""
+        spans = trace_of(post_thing(probe, "a"), receiver)
+        return spans if not matching(spans, name="BEGIN probe") else []
+
+    assert [span.name for span in until(spans_without_a_wait)] == ["POST /things", "INSERT probe"]
+
+
+def test_waiting_for_the_write_lock_is_a_span(
+    probe: ServiceProcess, receiver: Receiver, probe_database_url: str
+) -> None:
+    with closing(sqlite3.connect(make_url(probe_database_url).database or "", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as sender:
+            sent = sender.submit(post_thing, probe, "a")
+            assert not wait([sent], timeout=0.3).done
+            other.execute("COMMIT")
+    spans = trace_of(sent.result(), receiver)
     assert [span.name for span in spans] == ["POST /things", "BEGIN probe", "INSERT probe"]
+    server, begin, insert = spans
+    assert (begin.kind, begin.status, begin.parent_id) == ("CLIENT", "UNSET", server.span_id)
+    assert (
+        begin.attributes.items() >= {"db.query.text": "BEGIN IMMEDIATE", "db.sqlite.waited_for": "write lock"}.items()
+    )
+    shared = ("db.system.name", "db.namespace")
+    assert [begin.attributes[name] for name in shared] == [insert.attributes[name] for name in shared]
+    assert insert.start - begin.start > 0.1e9
 
 
 def test_a_failed_statement_does_not_carry_its_values(probe: ServiceProcess, receiver: Receiver) -> None:
