@@ -162,9 +162,10 @@ class Meter(sdk.Meter):
 
     def _remembering(self, instrument: Any) -> Any:
         method = _METHODS.get(type(instrument))
-        if method is not None and method not in vars(instrument):
+        consumer = self._measurement_consumer
+        if type(consumer) is SynchronousMeasurementConsumer and method is not None and method not in vars(instrument):
             # A subclass would not do: readers look up the temporality by the instrument's class.
-            setattr(instrument, method, remember(instrument, self._measurement_consumer))
+            setattr(instrument, method, remember(instrument, consumer))
         return instrument
 
 
