@@ -198,12 +198,13 @@ def test_a_current_span_is_a_context_and_a_decorator(module: Any) -> None:
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("t")
-    decorate = tracer.start_as_current_span("decorated", attributes={"a": 1})
+    decorate: Any = tracer.start_as_current_span("decorated", attributes={"a": 1})
 
-    @decorate
     def twice(number: int) -> int:
         assert trace.get_current_span().is_recording()
         return 2 * number
+
+    twice = decorate(twice)
 
     assert [twice(1), twice(2)] == [2, 4]
 
@@ -229,7 +230,7 @@ def test_a_current_span_is_a_context_and_a_decorator(module: Any) -> None:
 @pytest.mark.parametrize("module", [sdk, lean], ids=["official", "lean"])
 def test_a_span_that_has_ended_warns_and_does_not_change(module: Any, caplog: pytest.LogCaptureFixture) -> None:
     provider = module.TracerProvider(shutdown_on_exit=False)
-    span = provider.get_tracer("t").start_span("a", attributes={"a": 1})
+    span: Any = provider.get_tracer("t").start_span("a", attributes={"a": 1})
     span.end()
     for late in (
         lambda: span.set_attribute("b", 2),

@@ -72,7 +72,8 @@ class Logger(sdk.Logger):
         self._aside = self._reason(processors)
         self._queues = []
         if self._aside is None:
-            self._queues = [processor._batch_processor.emit for processor in processors]
+            batches: Any = processors
+            self._queues = [processor._batch_processor.emit for processor in batches]
         else:
             self._step_aside(self._aside)
         self._processors = processors
@@ -99,7 +100,7 @@ class LoggerProvider(sdk.LoggerProvider):
         super().__init__(*args, **kwargs)
         self._lean: dict[tuple[str, str | None, str | None], APILogger] = {}
         if type(self._multi_log_record_processor) is SynchronousMultiLogRecordProcessor:
-            guard = _GuardedProcessors()
+            guard = _GuardedProcessors()  # type: ignore[no-untyped-call]
             guard._log_record_processors = self._multi_log_record_processor._log_record_processors
             self._multi_log_record_processor = guard
 

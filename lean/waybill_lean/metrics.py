@@ -14,12 +14,11 @@ from time import time_ns
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import Counter, Histogram, UpDownCounter
 from opentelemetry.metrics import Meter as APIMeter
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk.metrics import TraceBasedExemplarFilter
-from opentelemetry.sdk.metrics._internal import _Counter, _Gauge, _Histogram, _UpDownCounter
 from opentelemetry.sdk.metrics._internal._view_instrument_match import _hash_attributes
+from opentelemetry.sdk.metrics._internal.instrument import _Counter, _Gauge, _Histogram, _UpDownCounter
 from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation import _SPAN_KEY
@@ -74,6 +73,7 @@ def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Recor
     known: dict[Any, _Remembered] = {}
 
     def record(amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
+        found: Any
         try:
             if attributes:
                 found = known.get(tuple(attributes.items()))
@@ -81,10 +81,13 @@ def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Recor
             else:
                 found = known.get(())
                 same = found is not None
+            same = same and lowest <= amount <= sys.float_info.max
+        except Exception:  # values that cannot be hashed, attributes that are no mapping, an amount that is no number
+            same = False
+        try:
             if (
                 not same
                 or found.storages is not consumer._reader_storages
-                or not lowest <= amount <= sys.float_info.max
                 or not (instrument._meter_config is None or instrument._meter_config.is_enabled)
             ):
                 first(amount, attributes, context)
@@ -137,10 +140,10 @@ def _aggregations(instrument: Any, storages: Any, attributes: dict[str, Any]) ->
 class Meter(sdk.Meter):
     """The SDK's meter, whose synchronous instruments remember."""
 
-    def create_counter(self, name: str, unit: str = "", description: str = "") -> Counter:
+    def create_counter(self, name: str, unit: str = "", description: str = "") -> Any:
         return self._remembering(super().create_counter(name, unit, description))
 
-    def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> UpDownCounter:
+    def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> Any:
         return self._remembering(super().create_up_down_counter(name, unit, description))
 
     def create_histogram(
@@ -150,7 +153,7 @@ class Meter(sdk.Meter):
         description: str = "",
         *,
         explicit_bucket_boundaries_advisory: Sequence[float] | None = None,
-    ) -> Histogram:
+    ) -> Any:
         return self._remembering(
             super().create_histogram(
                 name, unit, description, explicit_bucket_boundaries_advisory=explicit_bucket_boundaries_advisory

@@ -34,7 +34,8 @@ def logs_request(records: Sequence[ReadableLogRecord]) -> bytes:
 
 def span_message(span: ReadableSpan) -> bytes:
     """Encode a Span: a lean one, or any that the SDK made."""
-    context, parent = span._context, span._parent
+    context: Any = span._context
+    parent: Any = span._parent
     name = text(span._name)
     parts = [
         b"\x0a\x10",

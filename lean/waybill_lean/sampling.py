@@ -26,12 +26,12 @@ PARENT_BASED = (ParentBased, ParentBasedTraceIdRatio, _ParentBasedAlwaysOff, _Pa
 def rule_of(sampler: Sampler) -> Rule | None:
     """Return what `sampler` does, or None if it may do more than decide: change attributes or the trace state."""
     kind = type(sampler)
-    if kind in STATIC:
+    if isinstance(sampler, StaticSampler) and kind in STATIC:
         return _static(sampler)
-    if kind is TraceIdRatioBased:
+    if isinstance(sampler, TraceIdRatioBased) and kind is TraceIdRatioBased:
         bound = sampler.bound
         return lambda _parent, trace_id: trace_id & 0xFFFFFFFFFFFFFFFF < bound
-    if kind in PARENT_BASED:
+    if isinstance(sampler, ParentBased) and kind in PARENT_BASED:
         return _parent_based(sampler)
     return None
 
@@ -45,16 +45,12 @@ def _static(sampler: StaticSampler) -> Rule | None:
 
 def _parent_based(sampler: ParentBased) -> Rule | None:
     root = rule_of(sampler._root)
-    by_parent = [
-        rule_of(child)
-        for child in (
-            sampler._local_parent_not_sampled,
-            sampler._local_parent_sampled,
-            sampler._remote_parent_not_sampled,
-            sampler._remote_parent_sampled,
-        )
-    ]
-    if root is None or None in by_parent:
+    children = (
+        *(sampler._local_parent_not_sampled, sampler._local_parent_sampled),
+        *(sampler._remote_parent_not_sampled, sampler._remote_parent_sampled),
+    )
+    by_parent = [rule for child in children if (rule := rule_of(child)) is not None]
+    if root is None or len(by_parent) < len(children):
         return None
 
     def rule(parent: SpanContext | None, trace_id: int) -> bool:

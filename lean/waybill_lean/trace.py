@@ -179,9 +179,10 @@ class Span(sdk.Span):
     )
 
     _attributes: dict[str, AnyValue]
+    _context: SpanContext
     _dropped: int
-    _event_list: BoundedList | None
-    _link_list: BoundedList | None
+    _event_list: Any
+    _link_list: Any
     _origin: _Origin
 
     # What the SDK's span has as a field and a lean one has with all spans of its tracer.
@@ -194,17 +195,19 @@ class Span(sdk.Span):
     _trace_config = None
     _record_end_metrics = None
 
-    @property
-    def _events(self) -> BoundedList:
+    def _made_events(self) -> Any:
         if self._event_list is None:
-            self._event_list = self._new_events()
+            self._event_list = BoundedList(self._limits.max_events)
         return self._event_list
 
-    @property
-    def _links(self) -> BoundedList:
+    def _made_links(self) -> Any:
         if self._link_list is None:
-            self._link_list = self._new_links(())
+            self._link_list = BoundedList(self._limits.max_links)
         return self._link_list
+
+    # Made when the first event or link comes, or when somebody looks.
+    _events = property(_made_events)
+    _links = property(_made_links)
 
     def _set_links(self, links: Sequence[trace_api.Link]) -> None:
         self._link_list = self._new_links(links)
@@ -447,7 +450,7 @@ class Tracer(sdk.Tracer):
         ):
             origin = self._new_origin()
         if origin.aside is not None:
-            return self._official_span(
+            return super().start_span(
                 name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
             )
         parent = _parent_of(current_context() if context is None else context)
@@ -514,9 +517,6 @@ class Tracer(sdk.Tracer):
             self._step_aside(origin.aside)
         return origin
 
-    def _official_span(self, name: str, context: Context | None, *args: Any) -> trace_api.Span:
-        return super().start_span(name, context, *args)
-
     def _sample(self, context: Context | None, trace_id: int, name: str, *args: Any) -> SamplingResult:
         """Query a sampler that somebody else wrote; if it fails, the span is sampled rather than lost."""
         try:
@@ -547,7 +547,7 @@ class TracerProvider(sdk.TracerProvider):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if type(self._active_span_processor) is sdk.SynchronousMultiSpanProcessor:
-            guard = GuardedProcessors()
+            guard = GuardedProcessors()  # type: ignore[no-untyped-call]
             guard._span_processors = self._active_span_processor._span_processors
             self._active_span_processor = guard
 

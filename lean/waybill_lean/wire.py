@@ -60,7 +60,7 @@ def any_value(value: Any) -> bytes:
     """Encode an AnyValue. Raise ValueError for what OTLP cannot hold, as the official encoder does."""
     kind = type(value)
     if kind is str:
-        data = value.encode()
+        data = str.encode(value)
         return b"\x0a" + length(len(data)) + data
     if kind is bool:
         return b"\x10\x01" if value else b"\x10\x00"
@@ -128,7 +128,7 @@ def _cached_pair(key: str, value: Any, kind: type) -> bytes:
 
 def attributes(tag: bytes, items: Iterable[tuple[str, Any]]) -> bytes:
     """Encode the KeyValue fields of a message. One that OTLP cannot hold is logged and left out, as officially."""
-    encoded = []
+    encoded: list[bytes] = []
     for key, value in items:
         try:
             kind = type(value)
