@@ -25,7 +25,7 @@ from .values import Broken, attributes, texts, values
 
 IN_SPAN = trace.set_span_in_context(NonRecordingSpan(SpanContext(5, 7, False, TraceFlags(3))), Context())
 bodies = st.one_of(texts, values.filter(lambda value: fits(value)))
-records = st.builds(
+records: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     timestamp=st.sampled_from([None, 0, 7]),
     observed_timestamp=st.just(9),

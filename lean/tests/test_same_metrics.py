@@ -58,7 +58,10 @@ def collected(
 ) -> list[str]:
     """Do the measurements three times; return what a reader got each time, without the times."""
     random.seed(2)
-    temporality = {sdk.Counter: AggregationTemporality.DELTA, sdk.Histogram: AggregationTemporality.DELTA}
+    temporality: dict[type, AggregationTemporality] = {
+        sdk.Counter: AggregationTemporality.DELTA,
+        sdk.Histogram: AggregationTemporality.DELTA,
+    }
     reader = InMemoryMetricReader(preferred_temporality=temporality if delta else {})
     provider = module.MeterProvider(
         [reader], Resource({"service.name": "kettle"}), exemplar_filter, shutdown_on_exit=False, views=views

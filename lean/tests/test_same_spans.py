@@ -232,6 +232,7 @@ def test_a_span_that_has_ended_warns_and_does_not_change(module: Any, caplog: py
     provider = module.TracerProvider(shutdown_on_exit=False)
     span: Any = provider.get_tracer("t").start_span("a", attributes={"a": 1})
     span.end()
+    late: Callable[[], None]
     for late in (
         lambda: span.set_attribute("b", 2),
         lambda: span.set_attributes({"b": 2}),

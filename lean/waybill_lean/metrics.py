@@ -127,7 +127,10 @@ def _aggregations(instrument: Any, storages: Any, attributes: dict[str, Any]) ->
     """Return the aggregations that the SDK has for the attributes, or None if one is not there."""
     found = []
     for storage in storages.values():
-        for match in storage._get_or_init_view_instrument_match(instrument):
+        matches = storage._instrument_view_instrument_matches.get(instrument)
+        if matches is None:  # the measurement was refused
+            return None
+        for match in matches:
             keys = match._view._attribute_keys
             kept = attributes if keys is None else {key: value for key, value in attributes.items() if key in keys}
             aggregation = match._attributes_aggregation.get(_hash_attributes(kept))

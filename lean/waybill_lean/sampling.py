@@ -49,7 +49,7 @@ def _parent_based(sampler: ParentBased) -> Rule | None:
         *(sampler._local_parent_not_sampled, sampler._local_parent_sampled),
         *(sampler._remote_parent_not_sampled, sampler._remote_parent_sampled),
     )
-    by_parent = [rule for child in children if (rule := rule_of(child)) is not None]
+    by_parent = [known for child in children if (known := rule_of(child)) is not None]
     if root is None or len(by_parent) < len(children):
         return None
 

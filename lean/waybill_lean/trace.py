@@ -291,6 +291,13 @@ class Span(sdk.Span):
             logger.exception("The attributes of an event could not be read.")
             super().add_event(name, clean_all(attributes or {}, self._limits.max_attribute_length)[0], timestamp)
 
+    def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
+        try:
+            super().add_link(context, attributes)
+        except Exception:
+            logger.exception("The attributes of a link could not be read.")
+            super().add_link(context, clean_all(attributes or {}, self._limits.max_attribute_length)[0])
+
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         described = isinstance(status, Status) and description is not None
         if isinstance(status, StatusCode):
@@ -368,7 +375,7 @@ class _CurrentSpan:
         self._end = end
 
     def __enter__(self) -> trace_api.Span:
-        span = self._span = self._tracer.start_span(*self._arguments, self._record, self._set_status)
+        span = self._span = self._tracer.start_span(*self._arguments)
         context = Context(current_context())
         dict.__setitem__(context, _SPAN_KEY, span)
         self._token = attach(context)
@@ -427,7 +434,10 @@ class Tracer(sdk.Tracer):
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> Any:
-        arguments = (name, context, kind, attributes, links, start_time)
+        arguments = (
+            *(name, context, kind, attributes, links, start_time),
+            *(record_exception, set_status_on_exception),
+        )
         return _CurrentSpan(self, arguments, record_exception, set_status_on_exception, end_on_exit)
 
     def start_span(
