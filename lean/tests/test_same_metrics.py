@@ -58,11 +58,9 @@ def collected(
 ) -> list[str]:
     """Do the measurements three times; return what a reader got each time, without the times."""
     random.seed(2)
-    temporality: dict[type, AggregationTemporality] = {
-        sdk.Counter: AggregationTemporality.DELTA,
-        sdk.Histogram: AggregationTemporality.DELTA,
-    }
-    reader = InMemoryMetricReader(preferred_temporality=temporality if delta else {})
+    delta_kinds: tuple[type, ...] = (sdk.Counter, sdk.Histogram) if delta else ()
+    temporality = dict.fromkeys(delta_kinds, AggregationTemporality.DELTA)
+    reader = InMemoryMetricReader(preferred_temporality=temporality)
     provider = module.MeterProvider(
         [reader], Resource({"service.name": "kettle"}), exemplar_filter, shutdown_on_exit=False, views=views
     )
