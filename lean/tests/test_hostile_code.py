@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.processor.baggage import ALLOW_ALL_BAGGAGE_KEYS, BaggageSpanProcessor
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import SpanProcessor, sampling
@@ -144,6 +145,17 @@ def test_an_unknown_processor_gets_the_sdk_s_spans_and_one_line_says_so(caplog: 
     assert caplog.text.count("steps aside for traces") == 1
     spans = exporter.get_finished_spans()
     assert str(ExportTraceServiceRequest.FromString(spans_request(spans))) == str(encode_spans(spans))
+
+
+def test_a_known_processor_gets_lean_spans_and_can_set_attributes() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    for processor in (BaggageSpanProcessor(ALLOW_ALL_BAGGAGE_KEYS), SimpleSpanProcessor(exporter)):
+        provider.add_span_processor(processor)
+    provider.get_tracer("t").start_span("a", baggage.set_baggage("tenant", "blue")).end()
+    (span,) = exporter.get_finished_spans()
+    assert isinstance(span, Span)
+    assert dict(span.attributes or {}) == {"tenant": "blue"}
 
 
 def test_an_untested_sdk_is_left_alone(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

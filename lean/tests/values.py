@@ -27,7 +27,7 @@ class Spoken:
 
 
 class Broken:
-    """Fails when somebody looks."""
+    """Has a text that cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")

@@ -48,7 +48,7 @@ class _BytesStub:
 
 
 def _send_over_grpc(exporter: Any, encode: Encode, path: str) -> None:
-    # Both are fields of the exporter: it makes the client anew from the stub's class when it has to reconnect.
+    # Both are fields of the exporter: it makes a new client from the stub's class when it has to reconnect.
     exporter._translate_data = encode
     exporter._stub = type("_Stub", (_BytesStub,), {"path": path})
     exporter._client = exporter._stub(exporter._channel)

@@ -39,7 +39,7 @@ Record = Callable[..., None]
 
 
 class _Measurement:
-    """What an aggregation reads of a measurement; its attributes are cleaned and belong to nobody else."""
+    """What an aggregation reads of a measurement; its attributes are cleaned and do not change."""
 
     __slots__ = ("attributes", "context", "instrument", "time_unix_nano", "value")
 

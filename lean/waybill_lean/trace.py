@@ -129,7 +129,7 @@ def _is_known(processor: sdk.SpanProcessor) -> bool:
 
 
 def guarded(method: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Call what somebody else wrote; its exception is logged and does not reach the application."""
+    """Call code from outside the SDK; its exception is logged and does not reach the application."""
     try:
         method(*args, **kwargs)
     except Exception:
@@ -205,7 +205,7 @@ class Span(sdk.Span):
             self._link_list = BoundedList(self._limits.max_links)
         return self._link_list
 
-    # Made when the first event or link comes, or when somebody looks.
+    # Made when the first event or link comes, or when a reader looks.
     _events = property(_made_events)
     _links = property(_made_links)
 
@@ -528,7 +528,7 @@ class Tracer(sdk.Tracer):
         return origin
 
     def _sample(self, context: Context | None, trace_id: int, name: str, *args: Any) -> SamplingResult:
-        """Query a sampler that somebody else wrote; if it fails, the span is sampled rather than lost."""
+        """Query a sampler of unknown type; if it fails, the span is sampled rather than lost."""
         try:
             result = self.sampler.should_sample(context, trace_id, name, *args)
             result.decision.is_recording()
