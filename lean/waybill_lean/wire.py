@@ -99,6 +99,8 @@ def _other_value(value: Any) -> bytes:
 
 _keys: dict[str, bytes] = {}
 _pairs: dict[tuple[str, Any, type], bytes] = {}
+_REMEMBERED = frozenset((str, int, bool))
+"""Types whose equal values are the same. 0.0 and -0.0 are not; other types may not even be hashable."""
 
 
 def key_value(key: str, value: Any) -> bytes:
@@ -112,17 +114,14 @@ def key_value(key: str, value: Any) -> bytes:
     return encoded_key + b"\x12" + length(len(data)) + data
 
 
-def _cached_pair(key: str, value: Any, kind: type) -> bytes:
+def _pair(key: str, value: Any, kind: type) -> bytes:
     """Encode a KeyValue with its length; remember it if few others may have its value."""
-    known = (key, value, kind)
-    encoded = _pairs.get(known)
-    if encoded is None:
-        encoded = key_value(key, value)
-        encoded = length(len(encoded)) + encoded
-        if kind is not str or len(value) <= _CACHED_TEXT:
-            if len(_pairs) >= _CACHE_SIZE:
-                _pairs.clear()
-            _pairs[known] = encoded
+    encoded = key_value(key, value)
+    encoded = length(len(encoded)) + encoded
+    if kind in _REMEMBERED and (kind is not str or len(value) <= _CACHED_TEXT):
+        if len(_pairs) >= _CACHE_SIZE:
+            _pairs.clear()
+        _pairs[key, value, kind] = encoded
     return encoded
 
 
@@ -132,12 +131,9 @@ def attributes(tag: bytes, items: Iterable[tuple[str, Any]]) -> bytes:
     for key, value in items:
         try:
             kind = type(value)
-            # A float is not remembered: 0.0 and -0.0 are equal and are not the same.
-            if kind is str or kind is int or kind is bool:
-                pair = _cached_pair(key, value, kind)
-            else:
-                pair = key_value(key, value)
-                pair = length(len(pair)) + pair
+            pair = _pairs.get((key, value, kind)) if kind in _REMEMBERED else None
+            if pair is None:
+                pair = _pair(key, value, kind)
         except Exception as error:
             logger.exception("Failed to encode key %s: %s", key, error)
         else:
