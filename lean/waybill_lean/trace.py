@@ -197,12 +197,13 @@ class Span(sdk.Span):
 
     def _made_events(self) -> Any:
         if self._event_list is None:
-            self._event_list = BoundedList(self._limits.max_events)
+            # setdefault is atomic: threads that come at the same time get the same list.
+            self._event_list = vars(self).setdefault("events", BoundedList(self._limits.max_events))
         return self._event_list
 
     def _made_links(self) -> Any:
         if self._link_list is None:
-            self._link_list = BoundedList(self._limits.max_links)
+            self._link_list = vars(self).setdefault("links", BoundedList(self._limits.max_links))
         return self._link_list
 
     # Made when the first event or link comes, or when a reader looks.
