@@ -79,15 +79,15 @@ reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, lo
 	@.venv/bin/waybill reset
 
 clean: ## Remove what was installed and cached; the local stack's data stays
-	rm -rf .venv .uv .cache web/node_modules web/dist explorer/waybill_explorer/static explorer/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .uv .cache web/node_modules web/dist explorer/waybill_explorer/static explorer/dist lean/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.venv/.demo: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
+.venv/.demo: uv.lock pyproject.toml explorer/pyproject.toml lean/pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
 	@$(UV) sync --quiet --frozen --inexact --no-group test --no-group recipes --compile-bytecode --python $(PYTHON)
 	@ln -sf ../../local/waybill .venv/bin/waybill
 	@touch $@
 
-.venv/.complete: uv.lock pyproject.toml explorer/pyproject.toml | $(UV)
+.venv/.complete: uv.lock pyproject.toml explorer/pyproject.toml lean/pyproject.toml | $(UV)
 	@echo "Installing Waybill, its tests and linters into .venv ..."
 	@$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
 	@ln -sf ../../local/waybill .venv/bin/waybill

@@ -1,0 +1,1 @@
+"""Tests of the lean SDK, against the official one."""

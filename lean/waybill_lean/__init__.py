@@ -1,0 +1,1 @@
+"""A lean OpenTelemetry SDK: the official API, instrumentors and output at a part of the cost."""
