@@ -33,6 +33,8 @@ from opentelemetry.instrumentation.utils import suppress_http_instrumentation, s
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from redis.backoff import NoBackoff
+from redis.retry import Retry as RedisRetry
 from requests.adapters import HTTPAdapter
 from sqlalchemy.ext.asyncio import create_async_engine  # noqa: F401  (its wrapper must do no harm)
 from urllib3.util.retry import Retry
@@ -40,6 +42,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 
 APP, UPSTREAM, REDIS, CLOSED = map(int, os.environ["PROBE_PORTS"].split(","))
+NO_RETRY = RedisRetry(NoBackoff(), 0)
 LOGGER = logging.getLogger("probe")
 PARENT = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
 TRACED = {"traceparent": f"00-{PARENT}-01"}
@@ -157,7 +160,7 @@ def make_app(name: str) -> flask.Flask:
     """Make the application; all three of them have the same routes."""
     app = flask.Flask(name)
     engine = sqlalchemy.create_engine("sqlite:///probe.db")
-    client = redis.Redis("127.0.0.1", REDIS, socket_timeout=5)
+    client: Any = redis.Redis("127.0.0.1", REDIS, socket_timeout=5)
     upstream = f"http://127.0.0.1:{UPSTREAM}"
 
     @app.get("/ok")
@@ -178,11 +181,11 @@ def make_app(name: str) -> flask.Flask:
         return flask.Response("", status=line)
 
     @app.get("/abort/<int:code>")
-    def abort(code: int) -> None:
+    def abort(code: int) -> str:
         flask.abort(code)
 
     @app.get("/raise/<name>")
-    def raise_error(name: str) -> None:
+    def raise_error(name: str) -> str:
         raise {"value": ValueError("bad \u2603"), "key": KeyError("k"), "stop": StopIteration("s")}[name]
 
     @app.get("/moved")
@@ -247,7 +250,7 @@ def make_app(name: str) -> flask.Flask:
         session.get(f"http://LOCALHOST:{UPSTREAM}/200/caf\u00e9 x", timeout=5)
         session.get(f"{upstream}/excluded/1", timeout=5)
         for agent in ("Googlebot/2.1", "alwayson", "", b"bytes\xe9", None):
-            session.get(f"{upstream}/200", headers={"User-Agent": agent}, timeout=5)  # type: ignore[dict-item]
+            session.get(f"{upstream}/200", headers={"User-Agent": agent}, timeout=5)
         session.get(f"{upstream}/200", headers={"X-Ask": "1", "Authorization": "secret"}, timeout=5)
         session.mount(upstream, HTTPAdapter(max_retries=Retry(3, status_forcelist=[503], backoff_factor=0)))
         session.get(f"{upstream}/flaky", timeout=5)
@@ -259,7 +262,7 @@ def make_app(name: str) -> flask.Flask:
         session.max_redirects = 1
         bad = requests.Session()
         bad.hooks["response"].append(lambda *_, **__: 1 / 0)
-        for work in (
+        failing: tuple[Callable[[], object], ...] = (
             lambda: session.get(f"http://127.0.0.1:{CLOSED}/", timeout=5),
             lambda: session.get(f"{upstream}/slow", timeout=0.2),
             lambda: session.get(f"{upstream}/broken", timeout=5),
@@ -268,11 +271,12 @@ def make_app(name: str) -> flask.Flask:
             lambda: session.get("no-scheme", timeout=5),
             lambda: session.get("mock://host/path", timeout=5),
             lambda: bad.get(f"{upstream}/200", timeout=5),
-        ):
+        )
+        for work in failing:
             with suppress(Exception):
                 work()
         session.mount(upstream, HTTPAdapter(max_retries=Retry(1, status_forcelist=[500], backoff_factor=0)))
-        with suppress(requests.RetryError):
+        with suppress(requests.exceptions.RetryError):
             session.get(f"{upstream}/500", timeout=5)
         return "ok"
 
@@ -321,9 +325,9 @@ def make_app(name: str) -> flask.Flask:
             pipeline.multi()
             pipeline.get("a").execute()
         with suppress(redis.ConnectionError):
-            redis.Redis("127.0.0.1", CLOSED, db=3).get("k")
+            redis.Redis("127.0.0.1", CLOSED, db=3, retry=NO_RETRY).get("k")
         with suppress(redis.ConnectionError):
-            redis.Redis(unix_socket_path="/no/such/socket").get("k")
+            redis.Redis(unix_socket_path="/no/such/socket", retry=NO_RETRY).get("k")
         return "ok"
 
     return app

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from time import time_ns
 from timeit import default_timer
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +11,7 @@ from weakref import ref
 import flask
 import opentelemetry.instrumentation.flask as official
 import opentelemetry.instrumentation.wsgi as otel_wsgi
+from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.instrumentation._semconv import (
     HTTP_DURATION_HISTOGRAM_BUCKETS_NEW,
@@ -135,9 +136,16 @@ class Hooks:
         self._response_hook = response_hook
         self._excluded = excluded_urls if excluded_urls and excluded_urls._excluded_urls else None
         self._commenter = (commenter_options or {}) if enable_commenter else None
-        self._captures_request = bool(get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST))
-        self._captures_response = bool(get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE))
         _describe.cache_clear()  # it depends on OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS
+
+    # The variables are read at the first request, as they may be set after the application is instrumented.
+    @cached_property
+    def _captures_request(self) -> bool:
+        return bool(get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST))
+
+    @cached_property
+    def _captures_response(self) -> bool:
+        return bool(get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE))
 
     def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Count and time a request; all of it, routing and middleware included."""
@@ -164,7 +172,8 @@ class Hooks:
                 if route is not None:
                     labels = {**labels, HTTP_ROUTE: route}
                 # The span has ended or is of a stream; given explicitly, it makes the exemplar.
-                context = with_span(environ.get(official._ENVIRON_SPAN_KEY), get_current())
+                span: Any = environ.get(official._ENVIRON_SPAN_KEY)
+                context = trace.set_span_in_context(span)
                 self._duration.record(max(elapsed, 0), labels, context=context)
             return result
         finally:

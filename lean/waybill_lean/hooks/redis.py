@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.utils import unwrap
 from opentelemetry.trace import SpanKind, Tracer
 from wrapt import wrap_function_wrapper
 
-from .base import LeanInstrumentor, instrumentation_enabled, record_error, run_hook, with_span
+from .base import LeanInstrumentor, instrumentation_enabled, record_error, with_span
 
 _MODES = (_StabilityMode.DATABASE, _StabilityMode.HTTP)
 _SEARCH = ("FT.SEARCH", "FT.CREATE")
@@ -61,10 +61,10 @@ class Hooks:
             if span.is_recording():
                 span.set_attributes(_describe(args[0], len(args), *connection))
             if self._request_hook is not None:
-                run_hook(self._request_hook, span, client, args, kwargs)
+                official._execute_hook(self._request_hook, span, client, args, kwargs)
             response = func(*args, **kwargs)
             if self._response_hook is not None:
-                run_hook(self._response_hook, span, client, response)
+                official._execute_hook(self._response_hook, span, client, response)
             return response
         except BaseException as error:
             record_error(span, error)
