@@ -11,6 +11,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     "uv$(sed -n 's/^required-version = "\(.*\)"/\1/p' pyproject.toml)"
 # First what the lock file names, which changes rarely; then the code, which changes often.
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups
+# For OTEL_PYTHON_TRACER_PROVIDER=lean and its like; not editable, since the image has no such folder.
+COPY lean lean
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --group lean --no-editable
 COPY app app
 COPY services services
 COPY migrations migrations

@@ -62,6 +62,16 @@ def _check_propagator(item: str) -> None:
         raise ValueError(f"must be a list of: {', '.join(sorted(installed))}, none")
 
 
+def _provider(signal: str) -> Any:
+    def check(value: str) -> str:
+        installed = entry_points(group=f"opentelemetry_{signal}_provider").names
+        if value not in installed:
+            raise ValueError(f"must be one of: {', '.join(sorted(installed))}")
+        return value
+
+    return Annotated[str, AfterValidator(check)]
+
+
 def _check_convention(item: str) -> None:
     conventions = ("http", "http/dup", "database", "database/dup", "gen_ai_latest_experimental")
     if item not in conventions:
@@ -96,6 +106,8 @@ LIMITS = (
 )
 HEADERS = ("SERVER_REQUEST", "SERVER_RESPONSE", "CLIENT_REQUEST", "CLIENT_RESPONSE", "SANITIZE_FIELDS")
 
+PROVIDERS = {f"OTEL_PYTHON_{signal.upper()}_PROVIDER": _provider(signal) for signal in ("tracer", "meter", "logger")}
+
 VARIABLES: dict[str, Any] = {
     "OTEL_SDK_DISABLED": Boolean,
     "OTEL_SERVICE_NAME": str,
@@ -126,6 +138,7 @@ VARIABLES: dict[str, Any] = {
     "OTEL_METRICS_EXEMPLAR_FILTER": _one_of("always_on", "always_off", "trace_based"),
     **{f"OTEL_{limit}_LIMIT": Count for limit in LIMITS},
     "OTEL_SEMCONV_STABILITY_OPT_IN": _list_of(_check_convention),
+    **PROVIDERS,
     "OTEL_PYTHON_EXCLUDED_URLS": Regexes,
     "OTEL_PYTHON_FLASK_EXCLUDED_URLS": Regexes,
     "OTEL_PYTHON_REQUESTS_EXCLUDED_URLS": Regexes,
@@ -148,6 +161,17 @@ def check_variables() -> None:
         if int(os.environ.get(batch, "512")) > int(os.environ.get(limit, "2048")):
             refuse_setting(batch, f"must not be larger than {limit} (512 and 2048 when unset)")
     _spell_out_compression()
+    held_back.update({name: os.environ.pop(name) for name in PROVIDERS if name in os.environ})
+
+
+held_back: dict[str, str] = {}
+"""The names of providers, out of the environment until telemetry.py has set them. Where the API finds one, it makes the
+provider as soon as a module gets a tracer: without resource, views and exporters, and there is no second chance."""
+
+
+def give_back() -> None:
+    """Put the names of providers back into the environment, for the processes that this one starts."""
+    os.environ.update(held_back)
 
 
 def _spell_out_compression() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, request
 from opentelemetry import _logs, metrics, propagate, trace
@@ -46,6 +46,7 @@ from sqlalchemy import Engine
 from .blueprints import QuietBlueprint
 from .config import TraceContextPolicy, refuse_setting
 from .logs import plain
+from .otel_variables import give_back, held_back
 
 DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
@@ -86,6 +87,8 @@ MAX_CLIENT_TEXT = 256
 MAX_PARAMETERS = 20
 PARAMETER_NAME = re.compile(r"[A-Za-z_][\w.\[\]-]{0,63}")
 MASK = "REDACTED"
+
+ProviderT = TypeVar("ProviderT", TracerProvider, MeterProvider, LoggerProvider)
 
 _CALLER = create_key("caller")
 _providers: list[TracerProvider | MeterProvider | LoggerProvider] = []
@@ -182,6 +185,7 @@ def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
     except Exception as error:
         # The SDK read its variables; what it says of a bad value does not always name the variable.
         refuse_setting("OTEL_*", str(error))
+    give_back()
 
     propagate.set_global_textmap(TrustBoundary(propagate.get_global_textmap(), incoming))
     set_global_response_propagator(TraceResponsePropagator())
@@ -321,19 +325,31 @@ def _mask_parameter(parameter: str) -> str:
     return f"{name}={MASK}" if equals and PARAMETER_NAME.fullmatch(name) else MASK
 
 
+def _provider_class(signal: str, default: type[ProviderT]) -> type[ProviderT]:
+    """Return the class that OTEL_PYTHON_<SIGNAL>_PROVIDER names; it takes the arguments of the SDK's."""
+    variable = f"OTEL_PYTHON_{signal.upper()}_PROVIDER"
+    if variable not in held_back:
+        return default
+    (found,) = entry_points(group=f"opentelemetry_{signal}_provider", name=held_back[variable])
+    provider = found.load()
+    if not (isinstance(provider, type) and issubclass(provider, default)):
+        refuse_setting(variable, f"{found.value} is no subclass of the SDK's {default.__name__}")
+    return provider
+
+
 def _set_providers(resource: Resource, incoming: TraceContextPolicy) -> None:
-    tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    tracer_provider = _provider_class("tracer", TracerProvider)(resource=resource, shutdown_on_exit=False)
     if incoming != "accept":
         tracer_provider.sampler = _sampler_of_its_own(tracer_provider.sampler)
     for exporter in _exporters("traces"):
         tracer_provider.add_span_processor(BatchSpanProcessor(exporter))
-    meter_provider = MeterProvider(
+    meter_provider = _provider_class("meter", MeterProvider)(
         resource=resource,
         metric_readers=[PeriodicExportingMetricReader(exporter) for exporter in _exporters("metrics")],
         views=VIEWS,
         shutdown_on_exit=False,
     )
-    logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    logger_provider = _provider_class("logger", LoggerProvider)(resource=resource, shutdown_on_exit=False)
     for exporter in _exporters("logs"):
         logger_provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
 

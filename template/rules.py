@@ -76,6 +76,7 @@ FILES: dict[str, tuple[Rule, ...]] = {
         (r"\A#.*\n", ""),
         (r"(?s)^FROM build AS page\n.*?(?=^FROM base\n)", ""),
         (r"^COPY --from=page .*\n", ""),
+        (r"(?s)^# For OTEL_PYTHON_TRACER_PROVIDER.*?(?=^COPY app )", ""),
         (r"^COPY app app\nCOPY services services\n", "COPY {package} {package}\n"),
         (r"compileall -q app services", "compileall -q {package}"),
         (

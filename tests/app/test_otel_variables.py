@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider  # noqa: TID251
 
+from app import otel_variables, telemetry
 from app.config import EXIT_BAD_SETTING
-from app.otel_variables import VARIABLES, check_variables
+from app.otel_variables import VARIABLES, check_variables, held_back
 from tests.app.conftest import PROBE, make_database
 from tests.support.service_process import ROOT, running_service, start_process
 from tests.support.telemetry_receiver import LogRecord, Point, Receiver, Span, matching, running_receiver
@@ -92,7 +94,25 @@ def longest(outcome: Outcome) -> int:
     return max(len(str(value)) for value in outcome.server.attributes.values())
 
 
+def on_lean_providers(outcome: Outcome) -> bool:
+    return traced(outcome) and "steps aside" not in outcome.stdout
+
+
 Case = tuple[dict[str, str], Callable[[Outcome], object]]
+
+LEAN = {f"OTEL_PYTHON_{signal}_PROVIDER": "lean" for signal in ("TRACER", "METER", "LOGGER")}
+LIMITS: list[Case] = [
+    ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "5"}, lambda o: longest(o) == 5),
+    ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "50"}, traced),
+    ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "3"}, lambda o: len(o.server.attributes) == 3),
+    ({"OTEL_SPAN_EVENT_COUNT_LIMIT": "0"}, lambda o: not any(span.events for span in o.spans)),
+    ({"OTEL_SPAN_LINK_COUNT_LIMIT": "1"}, traced),
+    ({"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "1", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "1"}, traced),
+    (
+        {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "9", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "2"},
+        lambda o: {len(log.attributes.get("http.request.method", "GE")) for log in o.logs} == {2},
+    ),
+]
 
 RUNS: list[list[Case]] = [
     [({}, traced)],
@@ -190,16 +210,7 @@ RUNS: list[list[Case]] = [
         ),
     ],
     [
-        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "5"}, lambda o: longest(o) == 5),
-        ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "50"}, traced),
-        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "3"}, lambda o: len(o.server.attributes) == 3),
-        ({"OTEL_SPAN_EVENT_COUNT_LIMIT": "0"}, lambda o: not any(span.events for span in o.spans)),
-        ({"OTEL_SPAN_LINK_COUNT_LIMIT": "1"}, traced),
-        ({"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "1", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "1"}, traced),
-        (
-            {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "9", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "2"},
-            lambda o: {len(log.attributes.get("http.request.method", "GE")) for log in o.logs} == {2},
-        ),
+        *LIMITS,
         ({"OTEL_SEMCONV_STABILITY_OPT_IN": "http,database"}, traced),
         (
             {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"},
@@ -212,6 +223,23 @@ RUNS: list[list[Case]] = [
     ],
     [({"OTEL_PYTHON_FLASK_EXCLUDED_URLS": "things"}, lambda o: not matching(o.spans, kind="SERVER") and o.logs)],
     [({"OTEL_PYTHON_EXCLUDED_URLS": "nothing,/things/[12]$"}, lambda o: not matching(o.spans, kind="SERVER"))],
+    [({name: f"sdk_{name.split('_')[2].lower()}_provider" for name in LEAN}, traced)],
+    [
+        (LEAN, on_lean_providers),
+        *LIMITS,
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_on"}, sampled_as_called),
+        ({"OTEL_METRICS_EXEMPLAR_FILTER": "trace_based"}, lambda o: any(p.exemplars for p in o.durations())),
+    ],
+    [
+        (LEAN, on_lean_providers),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": "RECEIVER"},
+            sent_over("http", "http", "http"),
+        ),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, lambda o: {"gzip"} == encodings(o)),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=blue%20green"}, header_arrived),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "1.0"}, traced),
+    ],
 ]
 CASES = [(number, *case) for number, run in enumerate(RUNS) for case in run]
 IDS = [" ".join(f"{name}={value}" for name, value in environment.items()) or "none" for _, environment, _ in CASES]
@@ -304,6 +332,7 @@ def test_every_variable_has_a_case() -> None:
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1"),
         ("OTEL_SEMCONV_STABILITY_OPT_IN", "https"),
         ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "health,(s3cret"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "s3cret"),
         ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "*"),
     ],
 )
@@ -317,6 +346,24 @@ def test_a_bad_value_is_refused_with_one_line_that_names_the_variable_and_not_th
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"bad setting {variable}: ")
     assert "s3cret" not in line
+
+
+def test_a_provider_of_another_kind_than_the_sdk_s_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(held_back, "OTEL_PYTHON_TRACER_PROVIDER", "default_tracer_provider")
+    with pytest.raises(SystemExit):
+        telemetry._provider_class("tracer", TracerProvider)
+    assert "bad setting OTEL_PYTHON_TRACER_PROVIDER: " in capsys.readouterr().err
+
+
+def test_a_provider_s_name_is_kept_from_the_api_and_given_to_child_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otel_variables, "held_back", {})
+    monkeypatch.setenv("OTEL_PYTHON_METER_PROVIDER", "lean")
+    check_variables()
+    assert "OTEL_PYTHON_METER_PROVIDER" not in os.environ
+    otel_variables.give_back()
+    assert os.environ["OTEL_PYTHON_METER_PROVIDER"] == "lean"
 
 
 def test_a_service_without_propagators_works_under_gunicorn_and_a_bad_one_stops_it(
