@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlparse
 
@@ -220,14 +221,14 @@ def test_requests_in_threads_keep_their_spans_apart() -> None:
 
 @fresh_process()
 def test_requests_in_greenlets_keep_their_spans_apart() -> None:
-    from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+    greenlets: Any = import_module("greenlet")  # it has no types
 
     exporter = exporting()
-    hub = getcurrent()
+    hub = greenlets.getcurrent()
     app = make_app()
     app.add_url_rule("/pause/<n>", "pause", lambda n: hub.switch() or n)
     instrumentors()[0][1].instrument_app(app)
-    workers = [greenlet(lambda n=n: app.test_client().get(f"/pause/{n}")) for n in range(3)]
+    workers = [greenlets.greenlet(lambda n=n: app.test_client().get(f"/pause/{n}")) for n in range(3)]
     for _ in range(2):
         for worker in workers:
             worker.switch()
