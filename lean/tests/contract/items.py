@@ -15,6 +15,7 @@ MASKS = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"0x[0-9a-f]{6,}"), "<address>"),
     (re.compile(r"\bline \d+\b"), "line <n>"),
+    (re.compile(r"\bpid: \d+\b"), "pid: <n>"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(\+00:00|Z)?"), "<time>"),
 )
 INSTRUMENTATION = re.compile(r'File "[^"]*/(opentelemetry|waybill_lean|wrapt|contextlib)\b')
