@@ -171,3 +171,30 @@ def test_versions_that_nobody_has_compared_are_left_to_the_official_instrumentor
         assert not lean.is_lean
         assert "0.67b0 is installed" in lines.pop()
         lean.uninstrument()
+
+
+NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
+
+
+@fresh_process(OTEL_PYTHON_TRACER_PROVIDER="lean", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="lean_redis", **NO_EXPORT)
+def test_the_services_have_the_hooks_that_go_along_with_their_provider() -> None:
+    from app import telemetry
+
+    telemetry.configure("tested", "1", "accept")
+    flask, *others = instrumentors()
+
+    assert [lean.is_lean for _, lean in others] == [True, True, False]
+    assert all(official.is_instrumented_by_opentelemetry for official, _ in others)
+    assert telemetry._instrumentor("flask") is flask[1]
+
+
+@fresh_process(**NO_EXPORT)
+def test_the_services_have_the_official_hooks_by_default() -> None:
+    from app import telemetry
+
+    telemetry.configure("tested", "1", "accept")
+    flask, *others = instrumentors()
+
+    assert not any(lean.is_lean for _, lean in others)
+    assert all(official.is_instrumented_by_opentelemetry for official, _ in others)
+    assert telemetry._instrumentor("flask") is flask[0]
