@@ -437,6 +437,6 @@ class FlaskInstrumentor(LeanInstrumentor, official.FlaskInstrumentor):
         }
         instrumented = getattr(app, "_is_instrumented_by_opentelemetry", False)
         if instrumented or FlaskInstrumentor.steps_aside({}):
-            official.FlaskInstrumentor.instrument_app(app, excluded_urls=excluded_urls, **options)
+            FlaskInstrumentor.replaces.instrument_app(app, excluded_urls=excluded_urls, **options)
         else:
             _install(app, excluded_urls=_excluded(excluded_urls), **options)
