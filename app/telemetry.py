@@ -19,12 +19,8 @@ from typing import Any, TypeVar
 from flask import Flask, request
 from opentelemetry import _logs, metrics, propagate, trace
 from opentelemetry.context import Context, create_key, get_value, set_value
-from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
-from opentelemetry.instrumentation.redis import RedisInstrumentor
-from opentelemetry.instrumentation.requests import RequestsInstrumentor
-from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, unwrap
 from opentelemetry.propagators.textmap import (
@@ -222,10 +218,10 @@ def configure(name: str, version: str, incoming: TraceContextPolicy) -> None:
 
     propagate.set_global_textmap(TrustBoundary(propagate.get_global_textmap(), incoming))
     set_global_response_propagator(TraceResponsePropagator())
-    RequestsInstrumentor().instrument(request_hook=lambda span, _request: _hide_client_values(span))
-    RedisInstrumentor().instrument()
+    _instrumentor("requests").instrument(request_hook=lambda span, _request: _hide_client_values(span))
+    _instrumentor("redis").instrument()
     # Its metric is added to four times per transaction; database.py reads the pool once per export instead.
-    SQLAlchemyInstrumentor().instrument(meter_provider=metrics.NoOpMeterProvider())
+    _instrumentor("sqlalchemy").instrument(meter_provider=metrics.NoOpMeterProvider())
     # The instrumentor makes a `connect` span of every pool checkout: noise between the statements.
     unwrap(Engine, "connect")
     SystemMetricsInstrumentor(config=PROCESS_METRICS).instrument(meter_provider=_ProcessMeters())
@@ -239,13 +235,26 @@ def instrument_app(app: Flask) -> None:
     if not disabled():
         variables = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
         excluded = [*_quiet_urls(app), *(os.environ[name] for name in variables if name in os.environ)]
-        FlaskInstrumentor().instrument_app(
+        _instrumentor("flask").instrument_app(
             app,
             excluded_urls=",".join(excluded),
             request_hook=_link_caller,
             response_hook=_describe_request,
             enable_commenter=False,
         )
+
+
+def _instrumentor(library: str) -> Any:
+    """Return the instrumentor of a library: that which goes with the tracer provider, if there is one, or the official.
+
+    With OTEL_PYTHON_TRACER_PROVIDER=lean that is the entry point `lean_<library>`, unless
+    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it.
+    """
+    name = f"{os.environ.get('OTEL_PYTHON_TRACER_PROVIDER')}_{library}"
+    disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
+    group = "opentelemetry_instrumentor"
+    found = name not in disabled and entry_points(group=group, name=name)
+    return next(iter(found or entry_points(group=group, name=library))).load()()
 
 
 def _quiet_urls(app: Flask) -> Iterator[str]:

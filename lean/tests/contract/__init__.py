@@ -1,0 +1,1 @@
+"""The contract: the lean parts give a receiver what the official ones do."""
