@@ -41,7 +41,6 @@ def calls(step: Row, server: Row) -> list[Edge]:
 
 
 RECORD: list[Edge] = [(PROCESS, sql("order", "UPDATE"))]
-FAILURE: list[Edge] = [(PROCESS, sql("order", "SELECT")), *RECORD]
 RESERVATION: list[Edge] = [
     *calls(VALIDATE, RESERVATIONS),
     (RESERVATIONS, RESERVE),
@@ -68,10 +67,9 @@ APPROVED = {*TAKEN, *CHARGED, *NOTIFIED}
 DECLINED = {
     *TAKEN,
     *CHARGED,
-    *FAILURE,
     *calls(RELEASE, RELEASES),
     (RELEASES, RELEASE_STOCK),
-    *((RELEASE_STOCK, sql("inventory", verb)) for verb in ("INSERT", "SELECT", "UPDATE")),
+    *((RELEASE_STOCK, sql("inventory", verb)) for verb in ("SELECT", "UPDATE")),
     (RELEASES, ("inventory", "CLIENT", "DEL")),
 }
 FREE = {*TAKEN, *NOTIFIED}

@@ -93,7 +93,7 @@ class Reservation(Base):
     currency: Mapped[str | None] = mapped_column(String(3))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
-    lines: Mapped[list[ReservationLine]] = relationship(lazy="selectin", order_by=ReservationLine.sku)
+    lines: Mapped[list[ReservationLine]] = relationship(lazy="joined", order_by=ReservationLine.sku)
 
     def quantities(self) -> dict[str, int]:
         """Pieces by sku."""

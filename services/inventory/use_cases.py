@@ -25,6 +25,8 @@ from services.inventory.models import (
 from services.inventory.schemas import ItemList, ItemResponse
 from services.inventory.telemetry import releases, reservations, tracer
 
+LOCK = {"of": Reservation}
+"""Its lines are joined, and PostgreSQL locks no row that an outer join may leave out."""
 CATALOGUE_KEY = "catalogue"
 
 
@@ -129,9 +131,11 @@ def _lock_items(session: Session, quantities: dict[str, int]) -> dict[str, Item]
 def _release_once(session: Session, order_id: uuid.UUID) -> tuple[Reservation, str]:
     voided = Reservation(order_id=order_id, status=ReservationStatus.RELEASED, created_at=datetime.now(UTC), lines=[])
     with session.begin():
-        if insert_once(session, voided):
-            return voided, "absent"
-        reservation = session.get_one(Reservation, order_id, with_for_update=True)
+        reservation = session.get(Reservation, order_id, with_for_update=LOCK)
+        if reservation is None:
+            if insert_once(session, voided):
+                return voided, "absent"
+            reservation = session.get_one(Reservation, order_id, with_for_update=LOCK)
         if reservation.status is ReservationStatus.RELEASED:
             return reservation, "repeated"
         items = _lock_items(session, reservation.quantities())

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from opentelemetry.trace import Link, Span, StatusCode, get_current_span
 from opentelemetry.trace import Status as SpanStatus
@@ -234,16 +234,15 @@ def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
     """Decide what follows a failed call: a compensation, a dead letter, or a later attempt."""
     order, cause, ids = attempt.order, failure.cause, {"order.id": str(attempt.order.id)}
     with _leased(attempt):
-        now = attempt.session.execute(select(DatabaseTime())).scalar_one()
         order.check_lease(attempt.lease_owner)
         order.invalid_responses = order.invalid_responses + 1 if isinstance(cause, InvalidResponse) else 0
-        if reason := _cancel_reason(order, failure, now):
-            order.renew(attempt.lease_owner, now)
+        if reason := _cancel_reason(attempt, failure):
+            order.renew(attempt.lease_owner, NOW)
             order.begin_cancellation(reason)
         elif isinstance(cause, DependencyRefused) or order.invalid_responses >= MAX_INVALID_RESPONSES:
             order.mark_dead_letter(failure.step, _dead_letter_reason(cause))
         else:
-            order.release(now)
+            order.release(NOW)
     if reason:
         decision = "timed out" if reason is Reason.TIMED_OUT else "refused"
         logger.warning("the order is %s: %s", decision, failure, extra=ids)
@@ -254,14 +253,15 @@ def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
         logger.warning("the order waits for another attempt: %s", failure, extra=ids)
 
 
-def _cancel_reason(order: Order, failure: StepFailed, now: datetime) -> Reason | None:
+def _cancel_reason(attempt: Attempt, failure: StepFailed) -> Reason | None:
     """Return why a failed call cancels the order: the dependency refused it, or the order is too old. Else None."""
     cause = failure.cause
     if isinstance(cause, DependencyRefused) and failure.step in (Step.VALIDATE_INVENTORY, Step.CHARGE_PAYMENT):
         return REFUSALS.get(cause.problem, Reason.REFUSED)
-    if order.overdue(now) and not isinstance(cause, CircuitOpen):  # an open circuit sends no call
-        return Reason.TIMED_OUT
-    return None
+    if isinstance(cause, CircuitOpen):  # an open circuit sends no call
+        return None
+    now = attempt.session.execute(select(DatabaseTime())).scalar_one()
+    return Reason.TIMED_OUT if attempt.order.overdue(now) else None
 
 
 def _dead_letter_reason(cause: DependencyError) -> str:

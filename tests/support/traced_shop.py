@@ -71,7 +71,7 @@ def run_shop(folder: Path, receiver: Receiver, explorer: Backend) -> TracedShop:
         named: dict[str, ServiceProcess] = {}
         for name in TESTED:
             urls = {ALL[called].variable("URL"): named[called].url for called in ALL[name].calls}
-            named[name] = service(name, CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="1", **urls)
+            named[name] = service(name, CACHE_URL=cache_url, PROCESSOR_LATENCY_MS="20", **urls)
         for process in processes:
             until(process.ready)
         order, inventory, payment = named["order"], named["inventory"], named["payment"]
@@ -87,7 +87,7 @@ def run_shop(folder: Path, receiver: Receiver, explorer: Backend) -> TracedShop:
         payment.terminate()
         recovered = _order(order, "recovered")
         assert recovered.status_code == 202, recovered.text
-        payment = service("payment", PORT=str(payment.port), PROCESSOR_LATENCY_MS="1")
+        payment = service("payment", PORT=str(payment.port), PROCESSOR_LATENCY_MS="20")
         until(lambda: went_well(receiver, recovered, "send_notification"))
         until(lambda: matching(receiver.points, name="orders.dead_letters"))
         for process in processes:
