@@ -207,7 +207,7 @@ def _offset(text: str) -> float:
 
 def test_a_span_tells_what_it_knows(page: Page, stack: Stack, declined: str) -> None:
     page.goto(f"{stack.traces}/trace/{declined}")
-    waterfall(page).get_by_text("charge_payment").click()
+    waterfall(page).get_by_text("charge_payment", exact=True).click()
     expect(details(page)).to_contain_text("failed")
     expect(details(page)).to_contain_text("app.dependency_errors.DependencyRefused")
     expect(details(page).locator(".stack")).to_contain_text("Traceback")
@@ -294,7 +294,7 @@ def test_what_is_folded_is_found_and_unfolded(page: Page, stack: Stack) -> None:
 def test_the_link_to_what_is_looked_at_can_be_copied(page: Page, stack: Stack, declined: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{stack.traces}/trace/{declined}")
-    waterfall(page).get_by_text("charge_payment").click()
+    waterfall(page).get_by_text("charge_payment", exact=True).click()
     expect(details(page)).to_be_visible()
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -524,7 +524,7 @@ def test_every_view_is_accessible_and_fits(
         found[view] = accessibility_problems(page)
         assert page.evaluate("document.documentElement.scrollWidth") == width, view
     page.goto(f"{stack.traces}/trace/{declined}")
-    waterfall(page).get_by_text("charge_payment").click()
+    waterfall(page).get_by_text("charge_payment", exact=True).click()
     expect(details(page)).to_be_visible()
     found["details"] = accessibility_problems(page)
     assert {view: problems for view, problems in found.items() if problems} == {}

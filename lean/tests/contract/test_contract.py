@@ -33,7 +33,11 @@ CONFIGURATIONS: dict[str, dict[str, str]] = {
     },
     "not sampled by default": {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "OTEL_PROPAGATORS": "tracecontext"},
 }
-SIDES = [("official", "lean"), ("lean", "official"), ("lean", "lean")]
+PAIRS = [
+    *(("lean", "lean", configuration) for configuration in CONFIGURATIONS),
+    *(("official", "lean", "defaults"), ("lean", "official", "defaults")),
+]
+"""SDK, hooks and configuration that are compared with the official SDK and hooks."""
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +83,9 @@ def _run(folder: Path, ports: str, configuration: str, sdk: str, hooks: str) -> 
         return items(received)
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
-@pytest.mark.parametrize(("sdk", "hooks"), SIDES)
+@pytest.mark.parametrize(("sdk", "hooks", "configuration"), PAIRS)
 def test_the_probe_leaves_the_same_telemetry(
-    probe: Callable[[str, str, str], Counter[Item]], configuration: str, sdk: str, hooks: str
+    probe: Callable[[str, str, str], Counter[Item]], sdk: str, hooks: str, configuration: str
 ) -> None:
     official, lean = probe(configuration, "official", "official"), probe(configuration, sdk, hooks)
 

@@ -62,7 +62,12 @@ def _run(folder: Path, ports: dict[str, int], variables: dict[str, str]) -> Coun
         _send_all(running)
         for service in reversed(running.values()):
             service.terminate()
-        return Counter(_settled(item, cache_url) for item in items(received).elements())
+        return Counter(_settled(item, cache_url) for item in items(received).elements() if not _waited(item))
+
+
+def _waited(item: Item) -> bool:
+    """Whether the item is the span of a wait for SQLite's write lock: how many there are depends on the machine."""
+    return item[0] == "span" and any("db.sqlite.waited_for" in str(part) for part in item)
 
 
 def _settled(item: Item, cache_url: str) -> Item:
