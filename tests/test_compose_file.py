@@ -92,7 +92,7 @@ def test_a_service_starts_once_the_databases_are_there_and_migrated() -> None:
 
 def test_containers_stop_in_the_order_in_which_telemetry_flows_so_that_the_last_of_it_arrives() -> None:
     after = {name: service.get("depends_on", {}) for name, service in COMPOSE["services"].items()}
-    started = {"condition": "service_started"}  # a backend that is not there keeps nobody from starting
+    started = {"condition": "service_started"}  # nothing waits for a backend that is unavailable
     assert all(after[service.host]["otel-collector"] == started for service in REGISTRY.values())
     assert all(after["otel-collector"][backend] == started for backend in ("jaeger", "loki", "prometheus"))
 

@@ -122,7 +122,7 @@ def with_label(name: str) -> Callable[[str], str]:
         (with_label("url.path"), r"metric\.payment\.charges: url\.path is unbounded"),
         (with_label("payment.currency"), r"metric\.payment\.charges: payment\.currency is unbounded"),
         (with_label("order.region"), r"metric\.payment\.charges: 15 series are possible, max_series is 5"),
-        (with_label("payment.colour"), r"metric\.payment\.charges: no file defines or describes payment\.colour"),
+        (with_label("payment.color"), r"metric\.payment\.charges: no file defines or describes payment\.color"),
         (
             lambda text: text.replace(", max_series: 5", "", 1),
             r"metric\.payment\.charges\.\S*max_series: Field required",

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Lock
 from typing import Any
 
 import grpc
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from lean.tests.http_server import serving
 
 REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
@@ -89,16 +91,12 @@ def receiving() -> Iterator[Receiver]:
 
             return grpc.unary_unary_rpc_method_handler(export)
 
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=web.serve_forever, args=(0.05,), daemon=True).start()
     rpc = grpc.server(ThreadPoolExecutor(4))
     rpc.add_generic_rpc_handlers((Export(),))
     receiver.grpc = f"http://127.0.0.1:{rpc.add_insecure_port('127.0.0.1:0')}"
-    receiver.http = f"http://127.0.0.1:{web.server_port}"
     rpc.start()
-    try:
-        yield receiver
-    finally:
-        rpc.stop(None).wait()
-        web.shutdown()
-        web.server_close()
+    with serving(Handler) as receiver.http:
+        try:
+            yield receiver
+        finally:
+            rpc.stop(None).wait()

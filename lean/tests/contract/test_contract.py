@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lean.tests.contract.items import Item, difference, items, totals
-from lean.tests.contract.receiver import receiving
+from lean.tests.receiver import receiving
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,7 +61,7 @@ def probe(ports: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
 def _run(folder: Path, ports: str, configuration: str, sdk: str, hooks: str) -> Counter[Item]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    with receiving() as (endpoint, received):
+    with receiving() as receiver:
         process = subprocess.run(
             [sys.executable, "-m", "lean.tests.contract.probe", sdk, hooks],
             cwd=folder,
@@ -71,7 +71,7 @@ def _run(folder: Path, ports: str, configuration: str, sdk: str, hooks: str) -> 
                 "PYTHONHASHSEED": "0",
                 "PROBE_PORTS": ports,
                 "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http,
                 "OTEL_SERVICE_NAME": "probe",
                 **CONFIGURATIONS[configuration],
             },
@@ -80,7 +80,7 @@ def _run(folder: Path, ports: str, configuration: str, sdk: str, hooks: str) -> 
             timeout=240,
         )
         assert process.returncode == 0, process.stderr[-5000:]
-        return items(received)
+        return items(receiver.requests)
 
 
 @pytest.mark.parametrize(("sdk", "hooks", "configuration"), PAIRS)

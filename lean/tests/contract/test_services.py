@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 
 from lean.tests.contract.items import Item, difference, items, totals
-from lean.tests.contract.receiver import receiving
+from lean.tests.receiver import receiving
 from local.registry import REGISTRY
 from tests.conftest import migrate
 from tests.support.servers import free_port, valkey_server
@@ -34,7 +34,7 @@ def test_the_four_services_leave_the_same_telemetry(tmp_path: Path) -> None:
 
 def _run(folder: Path, ports: dict[str, int], variables: dict[str, str]) -> Counter[Item]:
     folder.mkdir()
-    with receiving() as (endpoint, received), ExitStack() as stack:
+    with receiving() as receiver, ExitStack() as stack:
         cache_url = stack.enter_context(valkey_server())
         urls = {REGISTRY[name].variable("URL"): f"http://127.0.0.1:{ports[name]}" for name in SERVICES}
         running = {}
@@ -50,7 +50,7 @@ def _run(folder: Path, ports: dict[str, int], variables: dict[str, str]) -> Coun
                     CACHE_URL=cache_url,
                     PROCESSOR_LATENCY_MS="1",
                     WEB_CONCURRENCY="1",
-                    OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+                    OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http,
                     OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
                     OTEL_METRIC_EXPORT_INTERVAL="3600000",
                     **urls,
@@ -62,7 +62,7 @@ def _run(folder: Path, ports: dict[str, int], variables: dict[str, str]) -> Coun
         _send_all(running)
         for service in reversed(running.values()):
             service.terminate()
-        return Counter(_settled(item, cache_url) for item in items(received).elements() if not _waited(item))
+        return Counter(_settled(item, cache_url) for item in items(receiver.requests).elements() if not _waited(item))
 
 
 def _waited(item: Item) -> bool:
