@@ -395,9 +395,14 @@ def _sampler_of_its_own(sampler: Sampler) -> Sampler:
     return ParentBased(sampler._root, remote_parent_sampled=sampler._root, remote_parent_not_sampled=sampler._root)
 
 
+def deployment_environment() -> str:
+    """Return deployment.environment.name of OTEL_RESOURCE_ATTRIBUTES, "development" without one."""
+    return str(OTELResourceDetector().detect().attributes.get("deployment.environment.name", "development"))
+
+
 def _resource(name: str, version: str) -> Resource:
     ours = Resource.create(
-        {"service.name": name, "service.version": version, "deployment.environment.name": "development"}
+        {"service.name": name, "service.version": version, "deployment.environment.name": deployment_environment()}
     )
     # Last, over the environment: workers that share an instance id overwrite each other's metrics.
     instance = Resource({"service.instance.id": str(uuid.uuid4())})

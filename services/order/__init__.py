@@ -9,6 +9,7 @@ from app.config import load_settings
 from app.database import write_session
 from app.factory import create_service
 from app.page import serve_page
+from app.telemetry import deployment_environment
 from services import VERSION
 from services.order.cli import dead_letters
 from services.order.clients import Clients
@@ -52,5 +53,10 @@ def _tasks(name: str, number: int, run: Callable[[], bool]) -> Iterator[Task]:
 def storefront(settings: Settings) -> Blueprint:
     """Return the page at `/`. Its configuration tells the browser where telemetry goes and where traces are shown."""
     endpoint = settings.page_otlp_endpoint
-    config = {"version": VERSION, "otlp_endpoint": endpoint, "traces_url": settings.page_traces_url}
+    config = {
+        "version": VERSION,
+        "deployment_environment": deployment_environment(),
+        "otlp_endpoint": endpoint,
+        "traces_url": settings.page_traces_url,
+    }
     return serve_page(settings.page_folder, config, connect=(endpoint,) if endpoint else ())

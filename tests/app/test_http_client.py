@@ -234,7 +234,7 @@ def test_a_peer_that_drips_over_tls_is_given_up_at_the_deadline(
     assert peer.call("GET", "/", Greeting).hello == "world"
     server.script = [stream([HEAD, b"Content-Length: 90000\r\n\r\n", *repeat(b" ", 1000)], 0.02)] * 9
     began = time.monotonic()
-    with pytest.raises(DependencyUnavailable, match="Timeout"):  # the last attempt may end within the handshake
+    with pytest.raises(DependencyUnavailable):  # the last attempt may be cut off at any point of the handshake
         peer.call("GET", "/", Greeting)
     assert time.monotonic() - began < 0.4 + BUSY
 

@@ -276,8 +276,18 @@ def test_the_loading_of_the_page_is_a_trace_and_its_vitals_are_sent_when_it_is_l
     assert not {"GET /", "GET /assets/<path:name>", "GET /page-config.json"} & set(served)
 
 
+def test_the_telemetry_of_the_storefront_scores_100(page: Page, stack: Stack) -> None:
+    open_shop(page, stack)
+    choose(page)
+    place(page)
+    stack.trace(traced(page), "storefront", *SERVICES)
+    (score,) = requests.get(f"{stack.traces}/api/score?service=storefront", timeout=60).json()["services"]
+    assert [rule for rule in score["rules"] if rule["passed"] is False] == []
+    assert score["score"] == 100
+
+
 def test_the_page_works_without_telemetry(page: Page, stack: Stack) -> None:
-    config = {"version": "1", "otlp_endpoint": None, "traces_url": None}
+    config = {"version": "1", "deployment_environment": "test", "otlp_endpoint": None, "traces_url": None}
     page.route("**/page-config.json", lambda route: route.fulfill(json=config))
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url))

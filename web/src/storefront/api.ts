@@ -16,6 +16,7 @@ export type Region = NewOrder["region"];
 
 export interface PageConfig {
   version: string;
+  deployment_environment: string;
   otlp_endpoint: string | null;
   traces_url: string | null;
 }

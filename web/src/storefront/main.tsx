@@ -11,7 +11,7 @@ render(<App />, document.querySelector("#app")!);
 
 try {
   config.value = (await call<PageConfig>("/page-config.json")).body;
-  if (config.value.otlp_endpoint) startTelemetry(config.value.otlp_endpoint, config.value.version);
+  if (config.value.otlp_endpoint) startTelemetry(config.value.otlp_endpoint, config.value);
 } finally {
   void loadCatalogue();
   void loadRecent();

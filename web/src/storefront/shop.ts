@@ -21,7 +21,12 @@ const MAX_LINES = 20;
 const PAGE = 10;
 const ATTEMPTS = 3;
 
-export const config = signal<PageConfig>({ version: "", otlp_endpoint: null, traces_url: null });
+export const config = signal<PageConfig>({
+  version: "",
+  deployment_environment: "",
+  otlp_endpoint: null,
+  traces_url: null,
+});
 
 export type Loaded<T> = { state: "loading" } | { state: "failed"; failure: Failure } | { state: "here"; value: T };
 

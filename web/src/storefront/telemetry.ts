@@ -6,21 +6,26 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { registerInstrumentations } from "@opentelemetry/instrumentation";
 import { DocumentLoadInstrumentation } from "@opentelemetry/instrumentation-document-load";
 import { FetchInstrumentation } from "@opentelemetry/instrumentation-fetch";
-import { resourceFromAttributes } from "@opentelemetry/resources";
+import { defaultResource, resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, StackContextManager, TracerProvider } from "@opentelemetry/sdk-trace";
 import { onCLS, onFCP, onINP, onLCP, onTTFB, type Metric } from "web-vitals";
+import type { PageConfig } from "./api.ts";
 
 /** Trace this page from here on; `endpoint` takes OTLP/HTTP, e.g. http://127.0.0.1:4318. */
-export function startTelemetry(endpoint: string, version: string): void {
+export function startTelemetry(endpoint: string, config: PageConfig): void {
   let load: SpanContext | undefined;
   reportWebVitals(() => load);
   trace.setGlobalTracerProvider(
     new TracerProvider({
-      resource: resourceFromAttributes({
-        "service.name": "storefront",
-        "service.version": version,
-        "service.instance.id": crypto.randomUUID(),
-      }),
+      // The default names the SDK: whoever reads a trace knows by it that the caller is a browser.
+      resource: defaultResource().merge(
+        resourceFromAttributes({
+          "service.name": "storefront",
+          "service.version": config.version,
+          "service.instance.id": crypto.randomUUID(),
+          "deployment.environment.name": config.deployment_environment,
+        }),
+      ),
       spanProcessors: [
         // A person waits for the trace: batches leave every second; and the last one when the page is hidden.
         new BatchSpanProcessor({
