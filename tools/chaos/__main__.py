@@ -61,8 +61,8 @@ class Scene:
 
 def main(
     wanted: Annotated[int, typer.Option("--faults", min=1, help="How many faults must hit something.")] = 100,
-    fault_rate: Annotated[float, typer.Option("--fault-rate", min=0.1, help="Faults per second; they overlap.")] = 3,
-    rate: Annotated[float, typer.Option(min=0.1, help="Orders per second.")] = 8,
+    fault_rate: Annotated[float, typer.Option("--fault-rate", min=0.1, help="Faults per second; they overlap.")] = 2,
+    rate: Annotated[float, typer.Option(min=0.1, help="Orders per second.")] = 4,
     database: Database = Database.SQLITE,
     kinds: Annotated[
         str, typer.Option(help=f"Kinds of faults, separated by commas: {', '.join(Kind)}.", show_default="all")
