@@ -84,6 +84,18 @@ def test_what_a_server_does_not_cover_of_a_call_is_the_network_or_a_queue() -> N
     )
 
 
+def test_calls_of_one_address_with_other_ids_are_equal() -> None:
+    ids = [f"0b9ff5f2-6d3f-4a43-9d3f-6f0e2a1f2f{n}" for n in range(10, 22)]
+    calls = [
+        span(f"c{n}", "PUT", 10 * n, 9, parent="root", kind="client", tags=call(f"http://a:1/charges/{one}"))
+        for n, one in enumerate(ids)
+    ]
+    (one,) = [one for one in found(root(130), *calls) if one.kind is Kind.CALL]
+    assert (one.count, one.time) == (12, 108_000)
+    assert one.what.startswith("12 x PUT a:1/charges/0b9ff5f2-6d3f")
+    assert ", an N+1" in one.what
+
+
 def test_a_call_whose_other_side_sent_no_span_says_so() -> None:
     client = span("c", "PUT", 10, 80, parent="root", kind="client", tags=call("http://a:1/charges?x=1"))
     assert worst(root(100), client) == (

@@ -62,10 +62,27 @@ def test_what_a_span_says_of_itself(is_error: bool, values: dict[str, object], o
             [("step", None, UNEXPLAINED, 9), ("try 2", "step", FAILED, 5), ("try 1", "step", REFUSED, 2)],
             [FAILED, FAILED, REFUSED],
         ),
+        ([("request", None, REFUSED, 9), ("check", "request", UNEXPLAINED, 5)], [REFUSED, REFUSED]),
+        (
+            [("request", None, REFUSED, 9), ("check", "request", UNEXPLAINED, 5), ("x", "check", UNEXPLAINED, 4)],
+            [REFUSED] * 3,
+        ),
+        ([("request", None, FAILED, 9), ("check", "request", UNEXPLAINED, 5)], [FAILED, FAILED]),
         ([("a", "b", UNEXPLAINED, 1), ("b", "a", UNEXPLAINED, 1)], [FAILED, FAILED]),
         ([("a", "a", UNEXPLAINED, 1)], [FAILED]),
     ],
-    ids=["alone", "refused below", "two levels", "refused at last", "failed at last", "a ring", "its own parent"],
+    ids=[
+        "alone",
+        "refused below",
+        "two levels",
+        "refused at last",
+        "failed at last",
+        "a step of a refused request",
+        "a step of a step",
+        "a step of a failed one",
+        "a ring",
+        "its own parent",
+    ],
 )
 def test_an_error_without_a_response_is_what_the_last_of_its_children_is(
     problems: list[tuple[str, str | None, Outcome, int]], expected: list[Outcome]

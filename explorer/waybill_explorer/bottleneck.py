@@ -26,7 +26,9 @@ POOL = re.compile(r"(?i)(connect|pg-pool\.connect|(\w+\.)*getConnection)$")
 """Spans of a checkout: of SQLAlchemy and psycopg, of node-postgres, of JDBC's data sources."""
 WAITED_FOR = re.compile(r"(?i)(^|[._])waited_for$")
 """The end of an attribute that says what a span waited for, such as db.sqlite.waited_for."""
-LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
+MAX_NAME = 60
+"""Characters of a statement or name in the words: the span has the rest."""
+LITERAL = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 
 
 class Kind(StrEnum):
@@ -50,7 +52,7 @@ class Bottleneck:
     """Spans that did the same: `time` µs of self time on the critical path, of the `total` of the request.
 
     `span` is the one with most of it and `endpoint` the request inside which it ran. `where` and `what` are words, as
-    in "1.76 s of 5.12 s in order-service POST /orders: waiting for the write lock, 2 x BEGIN IMMEDIATE".
+    in "1.76 s of 5.12 s: waiting for the write lock, 2 x BEGIN IMMEDIATE, in order-service POST /orders".
     """
 
     kind: Kind
@@ -65,7 +67,6 @@ class Bottleneck:
 
 @dataclass(slots=True)
 class _Group:
-    kind: Kind
     span: Span
     most: int = 0
     time: int = 0
@@ -90,7 +91,7 @@ def bottlenecks(root: Span, path: Mapping[str, list[Section]], most: int = SHOWN
         if time:
             kind = kind_of(span)
             key = _key(kind, span, endpoints[span.span_id])
-            groups.setdefault(key, _Group(kind, span)).add(span, time)
+            groups.setdefault(key, _Group(span)).add(span, time)
             repeated.setdefault(key, Counter())[endpoints[span.span_id].span_id] += 1
     largest = sorted(groups.items(), key=lambda item: -item[1].time)[:most]
     return [_bottleneck(group, max(repeated[key].values()), root, endpoints, path) for key, group in largest]
@@ -126,6 +127,14 @@ def kind_of(span: Span) -> Kind:
     return Kind.GAP if any(not child.asynchronous for child in span.children) else Kind.CODE
 
 
+def _name(span: Span) -> str:
+    return _brief(titles.title(span))
+
+
+def _brief(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1].rstrip()}…"
+
+
 def _waited_for(span: Span) -> str:
     return next((str(value) for key, value in span.tags.items() if WAITED_FOR.search(key)), "")
 
@@ -142,12 +151,12 @@ def _key(kind: Kind, span: Span, endpoint: Span) -> tuple[str, ...]:
     if kind in (Kind.GAP, Kind.CODE):
         return "own", span.service, titles.title(span)
     place = (endpoint.service, endpoint.name)
-    return kind, span.service, _alike(titles.title(span)), titles.peer(span), *place
+    return kind, span.service, _alike(titles.title(span)), _alike(titles.peer(span)), *place
 
 
 @lru_cache(maxsize=256)  # a trace has thousands of spans, but few titles
 def _alike(title: str) -> str:
-    """Return a title with `?` for each literal, so that statements with other values are equal."""
+    """Return a title with `?` for each literal, so that statements and addresses with other values are equal."""
     return LITERAL.sub("?", title)
 
 
@@ -162,7 +171,7 @@ def _bottleneck(
     elif span.service != endpoint.service:
         where = f"in {span.service}"
     else:
-        where = f"in {endpoint.service} {titles.title(endpoint)}"
+        where = f"in {endpoint.service} {_name(endpoint)}"
     return Bottleneck(
         kind=kind,
         where=titles.one_line(where),
@@ -178,7 +187,7 @@ def _bottleneck(
 def _what(kind: Kind, group: _Group, repeated: int, endpoint: Span, path: Mapping[str, list[Section]]) -> str:
     span, count = group.span, group.count
     times = f"{count:,} x " if count > 1 else ""
-    name = titles.title(span)
+    name = _name(span)
     many = ", an N+1" if repeated >= MANY else ""
     if kind is Kind.LOCK:
         return f"waiting for the {_waited_for(span) or 'lock'}, {times}{name}"
@@ -186,9 +195,9 @@ def _what(kind: Kind, group: _Group, repeated: int, endpoint: Span, path: Mappin
         return f"waiting for a connection of the pool, {times}{name}"
     if kind is Kind.QUERY:
         lock = ", which also waits for row locks" if LOCKING_READ.search(titles.statement(span)) else ""
-        return f"{times}{_alike(name) if count > 1 else name}{many}{lock}"
+        return f"{times}{_brief(_alike(titles.title(span))) if count > 1 else name}{many}{lock}"
     if kind is Kind.NETWORK and (server := _server(span)):
-        return f"network or queue, {times}{titles.title(server)}{many}"
+        return f"network or queue, {times}{_name(server)}{many}"
     if kind is Kind.CALL:
         return f"{times}{' '.join(filter(None, (name, titles.peer(span))))}{many}, no span of the other side"
     own = "own code" if span is endpoint else name
@@ -204,10 +213,10 @@ def _gap(span: Span, path: Mapping[str, list[Section]]) -> str:
     before = next((child for child in _on_path(span, path) if min(child.end, span.end) == start), None)
     after = next((child for child in _on_path(span, path) if max(child.start, span.start) == end), None)
     if before and after:
-        return f" between {titles.title(before)} and {titles.title(after)}"
+        return f" between {_name(before)} and {_name(after)}"
     if after:
-        return f" before {titles.title(after)}"
-    return f" after {titles.title(before)}" if before else ", outside its child spans"
+        return f" before {_name(after)}"
+    return f" after {_name(before)}" if before else ", outside its child spans"
 
 
 def _on_path(span: Span, path: Mapping[str, list[Section]]) -> Iterator[Span]:

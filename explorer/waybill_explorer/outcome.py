@@ -4,10 +4,11 @@
   without a response status.
 - *Refused*: the response status is 4xx (gRPC: a code that is the caller's fault). Both sides worked as they should.
 - A span with the status ERROR and without a response status is what the last of its children that did not succeed is:
-  the step of an order whose card was declined is refused, not failed.
+  the step of an order whose card was declined is refused, not failed. Where no child explains it, it is refused if it
+  is a step of a request that was refused: the check of the card says no, and the request responds with 402.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -95,25 +96,29 @@ def _number(value: object) -> int:
 def outcomes(problems: Iterable[Problem]) -> list[Outcome]:
     """Return what each of a trace's spans that did not succeed came to: REFUSED or FAILED."""
     found = list(problems)
+    by_id = {problem.span_id: problem for problem in found}
     last: dict[str | bytes, Problem] = {}
     for problem in found:
         if problem.parent_id and (problem.parent_id not in last or last[problem.parent_id].end <= problem.end):
             last[problem.parent_id] = problem
-    known: dict[str | bytes, Outcome] = {}
-    return [_cause(problem, last, known) for problem in found]
+    below: dict[str | bytes, Outcome] = {}
+    above: dict[str | bytes, Outcome] = {}
+    result = []
+    for problem in found:
+        outcome = _follow(problem, lambda one: last.get(one.span_id), below)
+        if outcome is Outcome.UNEXPLAINED:
+            outcome = _follow(problem, lambda one: by_id.get(one.parent_id or b""), above)
+        result.append(Outcome.REFUSED if outcome is Outcome.REFUSED else Outcome.FAILED)
+    return result
 
 
-def _cause(problem: Problem, last: Mapping[str | bytes, Problem], known: dict[str | bytes, Outcome]) -> Outcome:
-    """Walk down to the span that explains this one. Each is walked once: `known` are those that were."""
-    walked: dict[str | bytes, None] = {}
-    while problem.own is Outcome.UNEXPLAINED and problem.span_id not in known:
-        below = last.get(problem.span_id)
-        if below is None or problem.span_id in walked:
-            walked[problem.span_id] = None
-            known.update(dict.fromkeys(walked, Outcome.FAILED))
-            return Outcome.FAILED
-        walked[problem.span_id] = None
-        problem = below
-    outcome = known[problem.span_id] if problem.own is Outcome.UNEXPLAINED else problem.own
-    known.update(dict.fromkeys(walked, outcome))
+def _follow(problem: Problem, step: Callable[[Problem], Problem | None], known: dict[str | bytes, Outcome]) -> Outcome:
+    """Step from span to span until one explains itself. Each is passed once: `known` are those that were."""
+    passed: dict[str | bytes, None] = {}
+    at: Problem | None = problem
+    while at and at.own is Outcome.UNEXPLAINED and at.span_id not in known and at.span_id not in passed:
+        passed[at.span_id] = None
+        at = step(at)
+    outcome = known.get(at.span_id, at.own) if at else Outcome.UNEXPLAINED
+    known.update(dict.fromkeys(passed, outcome))
     return outcome

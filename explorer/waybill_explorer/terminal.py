@@ -252,10 +252,10 @@ def _print_header(
         look = "dim" if place else "bold"
         text = Text().append("Bottleneck: " if not place else "      then: ", "dim" if place else "yellow")
         text.append(duration(one.time), "dim" if place else "bold yellow")
-        text.append(f" of {duration(one.total)} {clean(one.where)}: ", look if place else "").append(
-            clean(one.what), look
-        )
-        text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")
+        text.append(f" of {duration(one.total)}: ", look if place else "").append(clean(one.what), look)
+        text.append(f", {clean(one.where)}", look if place else "")
+        if place:
+            text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")
         console.print(text)
     console.print()
 

@@ -174,7 +174,7 @@ def test_a_trace_names_its_bottleneck_as_the_command_line_does(page: Page, stack
     worst = bottleneck(trace.root, critical_path(trace.root))
     page.goto(f"{stack.traces}/trace/{declined}")
     assert worst
-    expect(page.locator(".bottleneck button").first).to_contain_text(f"{worst.where}: {worst.what}")
+    expect(page.locator(".bottleneck button").first).to_contain_text(f"{worst.what}, {worst.where}")
     expect(waterfall(page).get_by_role("row", name="process_order")).to_contain_text("process_order")
 
 

@@ -141,7 +141,7 @@ export interface Query<T> {
 }
 type State<T> = Omit<Query<T>, "isBusy">;
 
-/** The last answers, so that a view that is gone back to is there at once, at its place. */
+/** The last answers, so that a view that is gone back to is there immediately, at its place. */
 const answers = new Map<string, string>();
 
 function keep(path: string, text: string): void {

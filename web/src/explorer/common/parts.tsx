@@ -161,6 +161,7 @@ export function Field({ label, value, onChange, placeholder, class: name = "", i
 
 interface ChoiceProps {
   label: string;
+  class?: string;
   value: string;
   options: readonly string[];
   all: string;
@@ -168,10 +169,10 @@ interface ChoiceProps {
   isDisabled?: boolean;
 }
 
-export function Choice({ label, value, options, all, onChange, isDisabled = false }: ChoiceProps) {
+export function Choice({ label, class: name = "", value, options, all, onChange, isDisabled = false }: ChoiceProps) {
   const listed = value && !options.includes(value) ? [value, ...options] : options;
   return (
-    <label class="field">
+    <label class={`field ${name}`}>
       <span class="eyebrow">{label}</span>
       <select class="input" value={value} disabled={isDisabled} onChange={(event) => onChange(event.currentTarget.value)}>
         <option value="">{all}</option>

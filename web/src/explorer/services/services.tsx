@@ -112,9 +112,9 @@ function MapCard({ map }: { map: ServiceMap }) {
               <b>{one.service}</b>
               <span class="map-figures">
                 <span>{rate(one.rate ?? NaN)}</span>
+                <span>P95 {duration(one.p95 ?? 0)}</span>
                 <span class={one.errors ? "bad-text" : ""}>{percent(one.errors)} errors</span>
                 {one.refused > 0 && <span class="warn-text">{percent(one.refused)} refused</span>}
-                <span>P95 {duration(one.p95 ?? 0)}</span>
               </span>
             </a>
           );

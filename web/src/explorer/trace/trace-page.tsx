@@ -187,8 +187,8 @@ function Bottlenecks({ bottlenecks }: { bottlenecks: readonly Bottleneck[] }) {
 
 const Part = ({ part, title }: { part: Bottleneck; title?: string }) => (
   <button type="button" class="clamped" onClick={() => setParams({ span: part.span.spanID, view: null })}>
-    {title && <span class="eyebrow">{title}</span>} <b>{duration(part.time)}</b> of {duration(part.total)} {part.where}:{" "}
-    <b>{part.what}</b>
+    {title && <span class="eyebrow">{title}</span>} <b>{duration(part.time)}</b> of {duration(part.total)}: <b>{part.what}</b>,{" "}
+    {part.where}
   </button>
 );
 

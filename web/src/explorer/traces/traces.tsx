@@ -114,6 +114,7 @@ function Filters() {
       />
       <Choice
         label="Outcome"
+        class="short"
         all="Any outcome"
         value={of("outcome")}
         options={OUTCOMES}
@@ -130,7 +131,7 @@ function Filters() {
           input.value = "";
         }}
       >
-        <label class="field">
+        <label class="field short">
           <span class="eyebrow">Attribute</span>
           <input class="input" placeholder="order.id=…  ⏎" pattern=".+=.*" title="key=value, then Enter" spellcheck={false} />
         </label>
