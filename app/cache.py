@@ -17,8 +17,10 @@ logger = logging.getLogger(__name__)
 PAUSE = 5.0
 """Seconds the cache is left alone after it failed, so that an outage does not slow every request."""
 
-operations = metrics.get_meter(__name__).create_counter(
-    "cache.operations", unit="1", description="Reads by cache.result: hit, miss, unavailable"
+_meter = metrics.get_meter(__name__)
+operations = _meter.create_counter("cache.operations", unit="1", description="Operations of the cache by their result.")
+duration = _meter.create_histogram(
+    "cache.operation.duration", unit="s", description="How long operations of the cache took."
 )
 
 
@@ -59,29 +61,38 @@ class Cache:
     def get_or_load(self, key: str, model: type[ModelT], load: Callable[[], LoadedT]) -> ModelT | LoadedT:
         """Return the cached `model`, or what `load` returns, which is then cached unless it is None."""
         try:
-            cached = self._execute(lambda: self._redis.get(key))
+            found = self._execute("get", lambda: _decoded(self._redis.get(key), model), _hit_or_miss)
         except CacheUnavailable:
-            operations.add(1, {"cache.result": "unavailable"})
             return load()
-        if cached is not None:
-            with suppress(ValidationError):  # another program's value, or an earlier release's, is a miss
-                found = model.model_validate_json(cached)
-                operations.add(1, {"cache.result": "hit"})
-                return found
-        operations.add(1, {"cache.result": "miss"})
+        if found is not None:
+            return found
         loaded = load()
         if loaded is not None:
             json = loaded.model_dump_json()
             with suppress(CacheUnavailable):
-                self._execute(lambda: self._redis.set(key, json, ex=self._ttl))
+                self._execute("set", lambda: self._redis.set(key, json, ex=self._ttl))
         return loaded
 
     def delete(self, *keys: str) -> None:
         """Delete `keys`; call it after the transaction that changed them was committed."""
         with suppress(CacheUnavailable):
-            self._execute(lambda: self._redis.delete(*keys))
+            self._execute("delete", lambda: self._redis.delete(*keys))
 
-    def _execute(self, command: Callable[[], ResultT]) -> ResultT:
+    def _execute(
+        self, operation: str, command: Callable[[], ResultT], result: Callable[[ResultT], str] = lambda _: "done"
+    ) -> ResultT:
+        """Return what `command` returns. Count it by its `result`, unavailable ones too, whatever the operation."""
+        started = time.perf_counter()
+        attributes = {"cache.operation": operation, "cache.result": "unavailable"}
+        try:
+            answer = self._call(command)
+            attributes["cache.result"] = result(answer)
+            return answer
+        finally:
+            operations.add(1, attributes)
+            duration.record(time.perf_counter() - started, attributes)
+
+    def _call(self, command: Callable[[], ResultT]) -> ResultT:
         if time.monotonic() < self._paused_until:
             raise CacheUnavailable
         try:
@@ -90,3 +101,15 @@ class Cache:
             self._paused_until = time.monotonic() + PAUSE
             logger.warning("cache unavailable, going without it for %s s: %s", PAUSE, error)
             raise CacheUnavailable from error
+
+
+def _decoded(cached: Any, model: type[ModelT]) -> ModelT | None:
+    """Return a cached value. Another program's, or an earlier release's, is as good as none."""
+    if cached is not None:
+        with suppress(ValidationError):
+            return model.model_validate_json(cached)
+    return None
+
+
+def _hit_or_miss(found: BaseModel | None) -> str:
+    return "miss" if found is None else "hit"

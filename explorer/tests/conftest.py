@@ -97,6 +97,7 @@ def free_ports(count: int) -> list[int]:
 def start(data: Path, **settings: Any) -> Backend:
     """Start a backend and wait until it is healthy."""
     ports = dict(zip(("OTLP_GRPC_PORT", "OTLP_HTTP_PORT", "TRACES_PORT"), free_ports(3), strict=True))
+    ports |= {name: settings.pop(name) for name in ports if name in settings}
     environment = os.environ | {"WAYBILL_DATA": str(data)} | {k: str(v) for k, v in (ports | settings).items()}
     with (data / "stderr").open("a") as stderr:
         command = [sys.executable, "-m", "waybill_explorer"]

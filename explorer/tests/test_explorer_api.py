@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask
@@ -123,3 +125,24 @@ def test_without_a_built_page_the_address_says_how_to_build_it_and_what_there_is
     assert answer.mimetype == "text/plain"
     assert "make web/dist/.built" in answer.text
     assert "GET /api/services" in answer.text
+
+
+def test_a_rate_is_over_the_time_that_has_data(launch: Callable[..., Backend]) -> None:
+    backend, second = launch(), 1_000_000
+    now = time.time_ns() // 1000
+    for age in (60, 40, 20):
+        backend.send(spans("new", span(new_id(), "GET /", at=(now - age * second) * 1000)))
+    hour = {"start": now - 3600 * second, "end": now}
+    (node,) = backend.get("/api/map", **hour)["services"]
+    assert (node["count"], round(node["rate"], 6)) == (3, 0.05)
+    points = backend.get("/api/services/new/requests", step=40, **hour)["points"]
+    assert [point["rate"] for point in points[:-2]] == [None] * 88
+    assert [point["count"] for point in points[-2:]] == [1, 2]
+    assert [point["rate"] for point in points[-2:]] == [0.05, 0.05]
+
+
+def test_one_request_a_moment_ago_is_no_high_rate(launch: Callable[..., Backend]) -> None:
+    backend, now = launch(), time.time_ns() // 1000
+    backend.send(spans("new", span(new_id(), "GET /", at=(now - 1000) * 1000)))
+    (node,) = backend.get("/api/map", start=now - 60_000_000, end=now)["services"]
+    assert node["rate"] == 0.1

@@ -1,6 +1,7 @@
 """Metric series: rates over resets and processes, percentiles from buckets, exemplars."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -216,10 +217,83 @@ def test_an_exemplar_with_an_invalid_id_belongs_to_no_trace(backend: Backend, na
     request, found = metrics("metered")
     point = found.add(name=name).gauge.data_points.add(time_unix_nano=START + 10 * SECOND, as_int=1)
     point.exemplars.add(time_unix_nano=START + SECOND, as_int=1, trace_id=bytes(16), span_id=b"12345678")
-    point.exemplars.add(time_unix_nano=START + SECOND, as_int=2, trace_id=b"half", span_id=bytes(8))
+    point.exemplars.add(time_unix_nano=START + 11 * SECOND, as_int=2, trace_id=b"half", span_id=bytes(8))
     backend.send(request)
     (line,) = backend.get("/api/series", name=name, **WINDOW)
     assert [(one["value"], one["trace_id"], one["span_id"]) for one in line["exemplars"]] == [(2, "", ""), (1, "", "")]
+
+
+def exemplars(backend: Backend, name: str, values: Sequence[tuple[float, float]], bounds: list[float]) -> None:
+    """Send one point of a histogram with exemplars (seconds after START, value), each of a trace."""
+    request, found = metrics("metered")
+    metric = found.add(name=name)
+    metric.histogram.aggregation_temporality = CUMULATIVE
+    point = metric.histogram.data_points.add(
+        time_unix_nano=START + 60 * SECOND,
+        start_time_unix_nano=START,
+        count=len(values),
+        bucket_counts=[len(values), *[0 for _ in bounds]],
+        explicit_bounds=bounds,
+    )
+    for at, value in values:
+        ids = {"trace_id": secrets.token_bytes(16), "span_id": secrets.token_bytes(8)}
+        point.exemplars.add(time_unix_nano=START + int(at * SECOND), as_double=value, **ids)
+    backend.send(request)
+
+
+def test_each_step_and_bucket_has_its_largest_exemplar_and_the_largest_come_first(backend: Backend, name: str) -> None:
+    sent = [(1, 5), (2, 9), (3, 30), (4, 700), (5, 650), (15, 7), (16, 8)]
+    exemplars(backend, name, sent, [10, 100])
+    (line,) = backend.get("/api/series", name=name, stat="p95", **WINDOW)
+    assert [one["value"] for one in line["exemplars"]] == [700, 30, 9, 8]
+
+
+def test_a_peak_long_ago_has_an_exemplar_however_many_came_later(backend: Backend, name: str) -> None:
+    later = [(10 + n / 100, 1 + n / 10_000) for n in range(4_000)]
+    exemplars(backend, name, [(5, 900), *later], [10, 100])
+    (line,) = backend.get("/api/series", name=name, stat="p95", **WINDOW)
+    assert line["exemplars"][0]["value"] == 900
+    assert len(line["exemplars"]) == 5  # of the peak, and one of each of the four steps after it
+
+
+def test_of_too_many_exemplars_those_of_the_highest_buckets_are_kept(backend: Backend, name: str) -> None:
+    bounds = [float(bound) for bound in range(1, 40)]
+    sent = [(step + 0.5, bucket + 0.5) for step in range(60) for bucket in range(40)]
+    exemplars(backend, name, sent, bounds)
+    (line,) = backend.get("/api/series", name=name, stat="p95", **WINDOW | {"step": 1})
+    kept = [one["value"] for one in line["exemplars"]]
+    assert len(kept) == 1_000
+    assert kept.count(39.5) == 60
+
+
+def test_exemplars_can_be_left_out(backend: Backend, name: str) -> None:
+    exemplars(backend, name, [(5, 9)], [10])
+    (line,) = backend.get("/api/series", name=name, stat="p95", exemplars=0, **WINDOW)
+    assert line["exemplars"] == []
+
+
+def test_what_is_counted_has_no_fractions_and_keeps_its_sum(backend: Backend, name: str) -> None:
+    counter(backend, name, [(0, 0, {}, 0), (60, 100, {}, 0)])
+    counts = values(backend, name, "count")
+    assert counts == [17, 16, 17, 17, 16, 17]
+    assert sum(count or 0 for count in counts) == 100
+
+
+def test_seconds_that_are_counted_keep_their_fractions(backend: Backend, name: str) -> None:
+    request, found = metrics("metered")
+    metric = found.add(name=name, unit="s")
+    metric.sum.aggregation_temporality, metric.sum.is_monotonic = CUMULATIVE, True
+    metric.sum.data_points.add(time_unix_nano=START + 20 * SECOND, start_time_unix_nano=START, as_double=0.5)
+    backend.send(request)
+    assert values(backend, name, "count") == [0.25, 0.25, None, None, None, None]
+
+
+def test_a_heat_map_has_whole_requests(backend: Backend, name: str) -> None:
+    histogram(backend, name, [[1, 4, 0], [2, 9, 0]], [100, 200], CUMULATIVE)
+    steps = backend.get("/api/heatmap", name=name, **WINDOW | {"step": 3})
+    counts = [count for step in steps for _, _, count in step["buckets"]]
+    assert all(count == int(count) and count > 0 for count in counts)
+    assert sum(counts) == 11
 
 
 def test_instruments_are_listed_with_what_they_are(backend: Backend, name: str) -> None:

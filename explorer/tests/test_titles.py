@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from waybill_explorer.titles import bottleneck_title, is_sql, peer, short_sql, title
-from waybill_explorer.trace_tree import Span, bottleneck, critical_path, read_trace
+from waybill_explorer.titles import is_sql, peer, short_sql, title
+from waybill_explorer.trace_tree import Span, read_trace
 
-from .jaeger_json import order_trace, span, trace
+from .jaeger_json import span, trace
 
 
 def span_of(name: str, tags: dict[str, Any], kind: str = "client") -> Span:
@@ -52,15 +52,3 @@ def test_a_bare_client_call_says_where_it_went_without_scheme_and_query() -> Non
     assert peer(span_of("GET /items", tags)) == ""
     assert peer(span_of("GET", tags, kind="server")) == ""
     assert peer(span_of("GET", {})) == ""
-
-
-def test_a_bottleneck_is_named_by_its_endpoint_or_by_what_its_one_span_did() -> None:
-    def named(data: dict[str, Any]) -> str:
-        root = read_trace(data).root
-        worst = bottleneck(root, critical_path(root))
-        assert worst is not None
-        return bottleneck_title(worst)
-
-    sql = span("b", "SELECT", 1, 80, parent="a", kind="client", tags={"db.query.text": "SELECT a FROM t"})
-    assert named(trace(span("a", "GET /", 0, 100, kind="server"), sql)) == "SELECT … FROM t"
-    assert named(order_trace()) == "POST /charges"

@@ -1,4 +1,4 @@
-"""What is read out of a trace: its tree, its critical path, its bottleneck, what has yet to arrive."""
+"""What is read out of a trace: its tree, its critical path, its request, what has yet to arrive."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waybill_explorer.trace_tree import Trace, bottleneck, critical_path, read_trace, total, unfinished, walk
+from waybill_explorer.trace_tree import Trace, critical_path, read_trace, total, unfinished, walk
 
 from .jaeger_json import call, order_trace, span, trace
 
@@ -138,49 +138,6 @@ def test_whatever_a_trace_looks_like_its_critical_path_covers_its_root_exactly_o
         assert all(left[1] == right[0] for left, right in pairwise(sections))
 
 
-def test_the_bottleneck_is_the_endpoint_that_held_the_request_up_longest() -> None:
-    root = read_trace(order_trace()).root
-
-    worst = bottleneck(root, critical_path(root))
-
-    assert worst is not None
-    assert (worst.service, worst.name, worst.time, worst.total) == ("payment-service", "POST /charges", 41_000, 96_000)
-    assert worst.span.span_id == "i"
-
-
-def test_one_span_that_took_more_than_half_of_the_time_is_named_itself() -> None:
-    root = read_trace(
-        trace(
-            span("root", "POST /orders", 0, 100, kind="server"),
-            span("sql", "SELECT", 10, 60, parent="root", kind="client"),
-        )
-    ).root
-
-    worst = bottleneck(root, critical_path(root))
-
-    assert worst is not None
-    assert (worst.name, worst.time) == ("SELECT", 60_000)
-
-
-def test_calls_of_the_same_endpoint_count_together() -> None:
-    calls = (
-        span(f"call{index}", "GET /items", index * 10, 8, parent="root", kind="server", service="inventory-service")
-        for index in range(1, 8)
-    )
-    root = read_trace(trace(span("root", "POST /orders", 0, 100, kind="server"), *calls)).root
-
-    worst = bottleneck(root, critical_path(root))
-
-    assert worst is not None
-    assert (worst.service, worst.name, worst.time) == ("inventory-service", "GET /items", 56_000)
-
-
-def test_a_request_that_took_no_time_has_no_bottleneck() -> None:
-    root = read_trace(trace(span("root", "GET", 0, 0))).root
-
-    assert bottleneck(root, critical_path(root)) is None
-
-
 def test_spans_without_their_parent_stand_as_roots_beside_the_request() -> None:
     read = read_trace(
         trace(
@@ -192,6 +149,18 @@ def test_spans_without_their_parent_stand_as_roots_beside_the_request() -> None:
     assert [root.span_id for root in read.roots] == ["orphan", "root"]
     assert read.root.span_id == "root"
     assert read.missing == {"lost"}
+
+
+def test_until_the_request_has_arrived_the_first_span_that_served_a_call_stands_in_for_it() -> None:
+    read = read_trace(
+        trace(
+            span("query", "SELECT", 1, 5, parent="lost", kind="client"),
+            span("late", "GET /b", 9, 5, parent="lost", kind="server"),
+            span("first", "GET /a", 4, 5, parent="query", kind="server"),
+        )
+    )
+
+    assert read.root.span_id == "first"
 
 
 def test_both_of_two_spans_with_one_id_are_kept() -> None:
@@ -223,7 +192,6 @@ def test_a_chain_of_ten_thousand_spans_is_read_and_measured() -> None:
     path = critical_path(root)
 
     assert sum(map(total, path.values())) == root.duration
-    assert bottleneck(root, path) is not None
 
 
 def test_a_trace_without_spans_is_refused() -> None:

@@ -27,11 +27,11 @@ GET /api/services                        GET /api/services/<service>/operations
 GET /api/traces?service=&operation=&tags=&minDuration=&maxDuration=&limit=&start=&end=
 GET /api/traces/<trace id>               GET /api/traces/<trace id>/otlp
 GET /api/trees?traceID=
-GET /api/summaries?text=&failed=1&minTotal=&maxTotal=&(as /api/traces)
+GET /api/summaries?text=&failed=1&refused=1&minTotal=&maxTotal=&(as /api/traces)
 GET /api/dependencies?endTs=&lookback=   GET /api/map?start=&end=
 GET /api/services/<service>/requests?start=&end=&step=
 GET /api/logs?trace_id=&service=&level=&text=&start=&end=&limit=
-GET /api/instruments?text=               GET /api/series?name=&service=&stat=&by=&start=&end=&step=
+GET /api/instruments?text=               GET /api/series?name=&service=&stat=&by=&start=&end=&step=&exemplars=0
 GET /api/heatmap?(as /api/series)
 GET /api/score?service=&start=&end=&lookback=&limit=
 GET /api/stats                           GET /healthz

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from waybill_explorer.trace_tree import Trace, bottleneck, critical_path, read_trace, unfinished
+from waybill_explorer.bottleneck import bottleneck
+from waybill_explorer.trace_tree import Trace, critical_path, read_trace, unfinished
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, seconds between two bytes of an answer: what a slow machine takes is not a failure."""
@@ -176,9 +177,13 @@ def as_json(fetched: Fetched | None) -> dict[str, Any]:
         "critical_path": [{"span_id": span, "sections": sections} for span, sections in path.items() if sections],
         "bottleneck": worst
         and {
-            "service": worst.service,
-            "operation": worst.name,
+            "kind": worst.kind,
+            "where": worst.where,
+            "what": worst.what,
+            "service": worst.span.service,
+            "operation": worst.span.name,
             "span_id": worst.span.span_id,
+            "spans": worst.count,
             "time": worst.time,
             "total": worst.total,
         },

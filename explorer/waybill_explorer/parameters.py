@@ -150,7 +150,7 @@ def summary_query() -> queries.TraceQuery:
     """Return what a search asks of one span and of the whole trace."""
     query = trace_query()
     query.text = text("text")
-    query.failed = bool(integer("failed", 0, maximum=1))
+    query.failed, query.refused = (bool(integer(name, 0, maximum=1)) for name in ("failed", "refused"))
     query.min_total, query.max_total = duration("minTotal", 0), duration("maxTotal", MAX_TIME)
     return query
 
@@ -183,7 +183,8 @@ def series_query() -> metric.SeriesQuery:
     step = integer("step", max(10, (end - start) // 120_000_000), minimum=1, maximum=86_400 * 365) * 1_000_000
     _not_too_many(step, start, end)
     by = tuple(key for key in text("by").split(",") if key)
-    return metric.SeriesQuery(name, stat, start, end, step, text("service"), by)
+    with_exemplars = bool(integer("exemplars", 1, maximum=1))
+    return metric.SeriesQuery(name, stat, start, end, step, text("service"), by, with_exemplars)
 
 
 def score_query() -> ScoreQuery:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,13 +15,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from waybill_explorer.decode import exact_for_browsers
 from waybill_explorer.jaeger import Arrival, Json, has_tag, trace_json
 from waybill_explorer.logs import LEVELS
-from waybill_explorer.traces import ANY
+from waybill_explorer.traces import ANY, HAS_PARENT
 
 DERIVED_TAGS = ("span.kind", "error", "otel.", "w3c.tracestate", "event")
 """Tags that are made when a span is read, so their keys are not in the stored bytes."""
 TIME_MAX = 2**62
-MAX_SPANS = 10_000
+MAX_SPANS = 25_000
 """Spans of one trace that are given: of 250,000 the answer would have 45 MB, and no page can show them."""
+ROOT_AWAITED = 60_000_000
+"""Microseconds after its first span within which the root of a trace is expected."""
 MAX_LOGS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
 """Stored bytes from which one answer is made; what is older or arrived later is left out."""
@@ -43,6 +46,8 @@ class TraceQuery:
     text: str = ""
     """Somewhere in the trace: its id, names, attributes, events, log lines; capitals do not matter."""
     failed: bool = False
+    """A span failed, by the definition of outcome.py."""
+    refused: bool = False
     min_total: int = 0
     max_total: int = TIME_MAX
     """The whole trace, from its first start to its last end."""
@@ -172,6 +177,8 @@ def _whole_trace(query: TraceQuery) -> dict[str, Any]:
     conditions: dict[str, Any] = {}
     if query.failed:
         conditions["errors > ?"] = 0
+    if query.refused:
+        conditions["refusals > ?"] = 0
     if query.min_total:
         conditions["end - start >= ?"] = query.min_total
     if query.max_total < TIME_MAX:
@@ -261,8 +268,19 @@ def _summary(db: sqlite3.Connection, trace: int) -> Json:
         "duration": row["end"] - row["start"] if is_timed else 0,
         "spans": row["spans"],
         "errors": row["errors"],
+        "refusals": row["refusals"],
+        "problem": row["problem"],
+        "root": _root_state(row),
         "services": [name["service"] for name in names],
     }
+
+
+def _root_state(row: sqlite3.Row) -> str:
+    """Return whether the root of a trace is `stored`, still `awaited`, or `missing`: another system may have it."""
+    if row["root_rank"] < HAS_PARENT:
+        return "stored"
+    is_young = time.time_ns() // 1000 - row["id"] < ROOT_AWAITED
+    return "awaited" if is_young else "missing"
 
 
 def dependencies(db: sqlite3.Connection, start: int, end: int) -> list[Json]:

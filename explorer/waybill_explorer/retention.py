@@ -17,6 +17,7 @@ UNREFERENCED = (
 OLDEST = (
     "chunks WHERE trace < :cutoff",
     "spans WHERE trace < :cutoff",
+    "problems WHERE trace < :cutoff",
     "matches WHERE trace < :cutoff",
     "traces WHERE id < :cutoff",
     "logs WHERE id < :cutoff",

@@ -8,8 +8,9 @@ linearly inside a bucket as Prometheus's histogram_quantile does; exponential bu
 import json
 import math
 import sqlite3
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,8 @@ HISTOGRAMS: dict[str, Any] = {
 }
 STALE_AFTER = 120_000_000
 """Microseconds for which the last value of a gauge is taken to hold."""
-MAX_EXEMPLARS = 100
+MAX_EXEMPLARS = 1_000
+"""Exemplars of one line; of more, the largest of each step come first."""
 MAX_VALUES = 500_000
 """Values (lines times steps) of one answer."""
 
@@ -56,6 +58,7 @@ class SeriesQuery:
     step: int
     service: str = ""
     by: tuple[str, ...] = ()
+    with_exemplars: bool = True
 
     def __post_init__(self) -> None:
         self.origin = self.start // self.step * self.step
@@ -111,7 +114,7 @@ def series(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
         {
             "attributes": exact_for_browsers(attributes_of[key]),
             "points": _points(db, groups[key], query),
-            "exemplars": _exemplars(db, groups[key], query),
+            "exemplars": _exemplars(db, groups[key], query) if query.with_exemplars else [],
         }
         for key in sorted(groups)
     ]
@@ -174,22 +177,43 @@ def heatmap(db: sqlite3.Connection, query: SeriesQuery) -> list[dict[str, Any]]:
     for one in rows:
         _check(one, "p50")
     totals, _ = _totals(db, rows, query)
+    buckets = {key for total in totals for key in total if isinstance(key, tuple)}
+    counts = {bucket: _whole([total.get(bucket, 0.0) for total in totals]) for bucket in sorted(buckets)}
     return [
         {
             "time": query.origin + (i + 1) * query.step,
-            "buckets": [
-                [_finite(bucket[0]), _finite(bucket[1]), count]
-                for bucket, count in sorted((b, n) for b, n in total.items() if isinstance(b, tuple))
-                if count > 0
-            ],
+            "buckets": [[_finite(low), _finite(high), n[i]] for (low, high), n in counts.items() if n[i] > 0],
         }
-        for i, total in enumerate(totals)
+        for i in range(query.steps)
     ]
 
 
 def _statistics(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) -> list[float | None]:
     totals, rates = _totals(db, group, query)
+    if query.stat == "count" and _counts_whole(db, group):
+        whole = _whole([total["count"] for total in totals])
+        return [None if rate is None else count for count, rate in zip(whole, rates, strict=True)]
     return [_statistic(query.stat, total, rate) for total, rate in zip(totals, rates, strict=True)]
+
+
+def _counts_whole(db: sqlite3.Connection, group: list[Series]) -> bool:
+    """Return whether what is counted has no fractions: requests, but not seconds of CPU time."""
+    marks = ",".join(str(one["id"]) for one in group)
+    fraction = f"SELECT 1 FROM points WHERE series IN ({marks}) AND value <> round(value) LIMIT 1"  # noqa: S608
+    return db.execute(fraction).fetchone() is None
+
+
+def _whole(amounts: list[float]) -> list[int]:
+    """Round amounts of successive steps so that their sum stays right: what is counted has no fractions.
+
+    They have some where the interval between two points was spread over several steps.
+    """
+    whole, total, told = [], 0.0, 0
+    for amount in amounts:
+        total += amount
+        whole.append(math.floor(total + 0.5) - told)
+        told += whole[-1]
+    return whole
 
 
 def _totals(
@@ -322,11 +346,25 @@ def _bound(index: int, scale: int) -> float:
 
 
 def _exemplars(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) -> list[dict[str, Any]]:
+    """Return the largest exemplar of each step and bucket, the largest first, so that every peak has one.
+
+    One that leads to a trace is preferred.
+    """
     marks = ",".join(str(one["id"]) for one in group)
-    rows = db.execute(
-        f"SELECT * FROM exemplars WHERE series IN ({marks}) AND time BETWEEN ? AND ? ORDER BY time DESC LIMIT ?",  # noqa: S608
-        (query.origin, query.end, MAX_EXEMPLARS),
+    bucket_of = _bucket_of(db, group)
+    best: dict[int, dict[int, tuple[bool, float, int]]] = defaultdict(dict)
+    found = db.execute(
+        "SELECT id, time, value, trace_id IS NOT NULL AS leads FROM exemplars"  # noqa: S608
+        f" WHERE series IN ({marks}) AND time BETWEEN ? AND ? AND value IS NOT NULL",
+        (query.origin, query.end),
     )
+    for row in found:
+        step = best[(row["time"] - query.origin) // query.step]
+        bucket, one = bucket_of(row["value"]), (bool(row["leads"]), row["value"], row["id"])
+        step[bucket] = max(one, step.get(bucket, one))
+    ranked = [(place, -one[1], one[2]) for step in best.values() for place, one in enumerate(_largest_first(step))]
+    ids = ",".join(str(number) for _, _, number in sorted(ranked)[:MAX_EXEMPLARS])
+    rows = db.execute(f"SELECT * FROM exemplars WHERE id IN ({ids}) ORDER BY value DESC, time DESC")  # noqa: S608
     return [
         {
             "timestamp": row["time"],
@@ -337,3 +375,20 @@ def _exemplars(db: sqlite3.Connection, group: list[Series], query: SeriesQuery) 
         }
         for row in rows
     ]
+
+
+def _largest_first(step: dict[int, tuple[bool, float, int]]) -> list[tuple[bool, float, int]]:
+    return sorted(step.values(), key=lambda one: -one[1])
+
+
+def _bucket_of(db: sqlite3.Connection, group: list[Series]) -> Callable[[float], int]:
+    """Return what tells the bucket of a value: by the bounds of a histogram, else by powers of two."""
+    for one in group:
+        row = db.execute(
+            "SELECT * FROM points WHERE series = ? AND histogram IS NOT NULL ORDER BY time DESC LIMIT 1", (one["id"],)
+        ).fetchone()
+        point = _read(one, row) if row else None
+        if isinstance(point, pb.HistogramDataPoint):
+            bounds = list(point.explicit_bounds)
+            return lambda value: bisect_left(bounds, value)
+    return lambda value: math.frexp(value)[1]

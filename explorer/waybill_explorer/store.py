@@ -1,9 +1,9 @@
 """The SQLite file: its tables, its connections, and the threads that decode exports and write them to it.
 
 A trace is kept as OTLP: each `chunks` row holds the ScopeSpans of one trace that arrived together from one resource.
-`traces` has a summary of each trace and `matches` says which service and operation occur in which trace, when, for how
-long at most and whether with an error, so a search reads an index instead of spans. `spans` has a key of each span, so
-that one sent again is not stored again. Ids of traces, logs and points are
+`traces` has a summary of each trace, `problems` its spans that did not succeed, and `matches` says which service and
+operation occur in which trace, when, for how long at most and whether with an error, so a search reads an index instead
+of spans. `spans` has a key of each span, so that one sent again is not stored again. Ids of traces, logs and points are
 arrival times (see `Ingest.next_id`): "the oldest data", whatever the signal, is what has the lowest ids.
 """
 
@@ -31,13 +31,16 @@ from waybill_explorer.traces import read_spans
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 SCHEMA = """
 CREATE TABLE resources (id INTEGER PRIMARY KEY, service TEXT NOT NULL, body BLOB NOT NULL UNIQUE);
 
 CREATE TABLE traces (id INTEGER PRIMARY KEY, trace_id BLOB NOT NULL UNIQUE, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, spans INTEGER NOT NULL, errors INTEGER NOT NULL, root_rank INTEGER NOT NULL,
+    end INTEGER NOT NULL, spans INTEGER NOT NULL, errors INTEGER NOT NULL DEFAULT 0,
+    refusals INTEGER NOT NULL DEFAULT 0, problem TEXT NOT NULL DEFAULT '', root_rank INTEGER NOT NULL,
     root_service TEXT NOT NULL, root_name TEXT NOT NULL);
+CREATE TABLE problems (trace INTEGER, key INTEGER, span_id BLOB NOT NULL, parent_id BLOB NOT NULL, own INTEGER NOT NULL,
+    end INTEGER NOT NULL, is_told INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (trace, key)) WITHOUT ROWID;
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, trace INTEGER NOT NULL, resource INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX chunks_of_trace ON chunks (trace, resource);
 CREATE TABLE spans (trace INTEGER, key INTEGER, PRIMARY KEY (trace, key)) WITHOUT ROWID;

@@ -1,6 +1,7 @@
 """A trace as a waterfall in the terminal: `─` where a span ran, `█` where it was on the critical path."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -12,8 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from waybill_explorer import titles
+from waybill_explorer.bottleneck import Bottleneck, bottlenecks
 from waybill_explorer.client import Fetched
-from waybill_explorer.trace_tree import Section, Span, Trace, bottleneck, critical_path, time_by_service, walk
+from waybill_explorer.outcome import Outcome
+from waybill_explorer.trace_tree import Section, Span, Trace, critical_path, time_by_service, walk
 
 COLORS = ("cyan", "magenta", "green", "dodger_blue1", "orange1", "medium_purple1", "turquoise2", "violet")
 LEVELS = {"WARNING": "yellow", "WARN": "yellow", "ERROR": "red", "CRITICAL": "red", "FATAL": "red"}
@@ -72,17 +75,18 @@ def _label(span: Span, color: str, new_service: bool, minor: bool) -> Text:
     text, peer = Text(), clean(titles.peer(span))
     if new_service:
         text.append("● ", color).append(f"{clean(span.service)} ", f"bold {color}")
-    text.append("✗ " * span.failed, "bold red")
-    text.append(title(span), "bold red" if span.failed else "bold" if new_service else "dim" if minor else "")
+    look = "bold red" if span.failed else "bold yellow" if span.refused else ""
+    text.append("✗ " * span.failed + "⊘ " * span.refused, look)
+    text.append(title(span), look or ("bold" if new_service else "dim" if minor else ""))
     text.append(f" {peer}" if peer else "", "dim")
     status = clean(span.tags.get("http.response.status_code", ""))
-    return text.append(f" {status}" if status >= "400" else "", "bold red")
+    return text.append(f" {status}" if look and status else "", look)
 
 
 def _notes(span: Span, trace: Trace, logs: Iterable[Mapping[str, Any]]) -> Iterator[Note]:
-    why = clean(span.status_description) if span.failed else ""
+    why = clean(span.status_description) if span.outcome else ""
     if why:
-        yield Note(None, Text(why, "red"))
+        yield Note(None, Text(why, "red" if span.failed else "yellow"))
     for warning in span.warnings:
         yield Note(None, Text(f"! {clean(warning)}", "yellow"))
     for link in span.links:
@@ -107,7 +111,7 @@ def _items(span: Span, trace: Trace, logs: Iterable[Mapping[str, Any]], everythi
     items: list[tuple[int, Span | Note | Rest]] = [
         (span.start if note.timestamp is None else note.timestamp, note) for note in _notes(span, trace, logs)
     ]
-    for _, run in groupby(span.children, lambda child: (child.service, title(child), child.failed)):
+    for _, run in groupby(span.children, lambda child: (child.service, title(child), child.outcome)):
         children = list(run)
         shown = len(children) if everything or len(children) <= MAX_ALIKE + 1 else MAX_ALIKE
         items += [(child.start, child) for child in children[:shown]]
@@ -165,9 +169,9 @@ def print_trace(console: Console, fetched: Fetched, link: str, *, everything: bo
     trace, width = fetched.trace, min(console.width, MAX_WIDTH)
     colors = {name: COLORS[index % len(COLORS)] for index, name in enumerate(trace.services)}
     path = critical_path(trace.root)
-    worst = bottleneck(trace.root, path)
+    worst = bottlenecks(trace.root, path, 3)
     shown = [*islice(rows(trace, fetched.logs or [], everything=everything), None if everything else MAX_ROWS)]
-    _print_header(console, trace, path, colors)
+    _print_header(console, trace, path, colors, worst)
 
     most = width - 12 - max(14, width // 4)
     labels = [_row_label(row, trace, colors, most) for row in shown]
@@ -186,7 +190,7 @@ def print_trace(console: Console, fetched: Fetched, link: str, *, everything: bo
         text.append(" ")
         for part in re.findall("─+|[^─]+", bar(spans, critical, trace, bar_width)):
             text.append(part, f"{'dim ' * (part[0] == '─')}{colors[spans[0].service]}")
-        marked = worst is not None and worst.span in spans
+        marked = bool(worst) and worst[0].span in spans
         time = duration(sum(span.duration for span in spans)) if isinstance(row.item, Span) else ""
         text.append(f" {time:>7}", "bold yellow" if marked else "" if critical else "dim")
         console.print(text.append(" ◀" * marked, "bold yellow"), soft_wrap=True)
@@ -200,9 +204,10 @@ def _row_label(row: Row, trace: Trace, colors: Mapping[str, str], width: int) ->
         minor = row.item.duration * 100 < trace.root.duration
         text.append(_label(row.item, colors[row.item.service], row.new_service, minor))
     elif isinstance(row.item, Rest):
-        failed = sum(span.failed for span in row.item.spans)
+        failed, refused = _counts(row.item.spans)
         text.append(f"… {len(row.item.spans):,} more, such as {title(row.item.spans[0])}", "dim")
         text.append(f", {failed:,} failed" if failed else "", "red")
+        text.append(f", {refused:,} refused" if refused else "", "yellow")
     return text
 
 
@@ -221,26 +226,42 @@ def _print_note(console: Console, head: str, note: Note, trace: Trace, width: in
         console.print(text, soft_wrap=True)
 
 
-def _print_header(console: Console, trace: Trace, path: Mapping[str, list[Section]], colors: Mapping[str, str]) -> None:
-    spans, services, failed = len(trace.spans), len(colors), sum(span.failed for span in trace.spans)
+def _counts(spans: Iterable[Span]) -> tuple[int, int]:
+    """Return how many spans failed and how many were refused."""
+    outcomes = Counter(span.outcome for span in spans)
+    return outcomes[Outcome.FAILED], outcomes[Outcome.REFUSED]
+
+
+def _print_header(
+    console: Console,
+    trace: Trace,
+    path: Mapping[str, list[Section]],
+    colors: Mapping[str, str],
+    worst: Sequence[Bottleneck],
+) -> None:
+    spans, services = len(trace.spans), len(colors)
+    failed, refused = _counts(trace.spans)
     text = Text("Trace ").append(f"{clean(trace.trace_id)} · {duration(trace.root.duration)}", "bold")
     text.append(f" · {spans:,} span{'s' * (spans != 1)} · {services} service{'s' * (services != 1)}")
-    console.print(text.append(f" · {failed} failed" if failed else "", "red"), soft_wrap=True)
+    text.append(f" · {failed:,} failed" if failed else "", "red")
+    console.print(text.append(f" · {refused:,} refused" if refused else "", "yellow"), soft_wrap=True)
     times = time_by_service(trace, path)
     shares = (Text.assemble(("● ", colors[name]), f"{clean(name)} {duration(time)}") for name, time in times.items())
     console.print(Columns(shares, padding=(0, 3)))
-    if worst := bottleneck(trace.root, path):
-        text = Text().append("Bottleneck: ", "yellow").append(duration(worst.time), "bold yellow")
-        text.append(f" of {duration(worst.total)} in ").append(
-            clean(f"{worst.service} {titles.bottleneck_title(worst)}"), "bold"
-        )
-        text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")
+    for place, one in enumerate(worst):
+        look = "dim" if place else "bold"
+        text = Text().append("Bottleneck: " if not place else "      then: ", "dim" if place else "yellow")
+        text.append(duration(one.time), "dim" if place else "bold yellow")
+        text.append(f" of {duration(one.total)}: ", look if place else "").append(clean(one.what), look)
+        text.append(f", {clean(one.where)}", look if place else "")
+        if place:
+            text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")
         console.print(text)
     console.print()
 
 
 def _print_footer(console: Console, fetched: Fetched, shown: Iterable[Row], link: str) -> None:
-    console.print(Text("\n█ critical path   ─ rest of a span   ◀ bottleneck   · log", "dim"))
+    console.print(Text("\n█ critical path   ─ rest of a span   ◀ bottleneck   ✗ failed   ⊘ refused   · log", "dim"))
     hidden = len(fetched.trace.spans) - sum(isinstance(row.item, Span) for row in shown)
     if hidden:
         console.print(Text(f"{hidden:,} spans are summed up or left out: --all prints every one.", "yellow"))

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from waybill_explorer.trace_tree import Bottleneck, Span
+from waybill_explorer.trace_tree import Span
 
 MAX_CHARACTERS = 4000
 SQL = re.compile(
@@ -18,7 +18,7 @@ def title(span: Span) -> str:
         return one_line(span.name)
     if is_sql(text):
         return short_sql(text)
-    return one_line(f"{span.tags.get('db.system.name') or span.tags.get('db.system', '')} {text}")
+    return one_line(f"{_database(span)} {text}")
 
 
 def peer(span: Span) -> str:
@@ -29,9 +29,13 @@ def peer(span: Span) -> str:
     return re.sub(r"^\w+://|[?#].*$", "", one_line(url))
 
 
-def bottleneck_title(worst: Bottleneck) -> str:
-    """Return the operation of an endpoint, or what the one span did."""
-    return one_line(worst.name) if worst.span.kind == "server" else title(worst.span)
+def is_database(span: Span) -> bool:
+    """Return whether a span is a call of a database or cache."""
+    return bool(_database(span) or statement(span))
+
+
+def _database(span: Span) -> str:
+    return str(span.tags.get("db.system.name") or span.tags.get("db.system") or "")
 
 
 def statement(span: Span) -> str:

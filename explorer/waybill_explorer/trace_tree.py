@@ -1,10 +1,11 @@
-"""A trace in Jaeger's JSON -> a tree of spans, its critical path and its bottleneck: pure functions, times in µs."""
+"""A trace in Jaeger's JSON -> a tree of spans and its critical path: pure functions, times in µs."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
+
+from waybill_explorer.outcome import Outcome, Problem, outcomes, own_outcome
 
 SENT_ID = "otel.span_id"
 """The tag with the id that a span was sent with, where another span of the trace has the same one."""
@@ -53,6 +54,7 @@ class Span:
     asynchronous: bool
     process: str
     warnings: list[str]
+    outcome: Outcome = Outcome.OK
     shift: int = 0
     children: list["Span"] = field(default_factory=list)
 
@@ -66,6 +68,14 @@ class Span:
 
     @property
     def failed(self) -> bool:
+        return self.outcome is Outcome.FAILED
+
+    @property
+    def refused(self) -> bool:
+        return self.outcome is Outcome.REFUSED
+
+    @property
+    def has_error_status(self) -> bool:
         return self.tags.get("error") in (True, "true") or self.tags.get("otel.status_code") == "ERROR"
 
     @property
@@ -101,17 +111,6 @@ class Trace:
         return {(str(span.tags.get(SENT_ID, span.span_id)), span.service): span for span in reversed(spans)}
 
 
-@dataclass(frozen=True, slots=True)
-class Bottleneck:
-    """Where the request's time went: `time` µs of `total` µs in `name` of `service`; `span` is the one to look at."""
-
-    service: str
-    name: str
-    time: int
-    total: int
-    span: Span
-
-
 def walk(roots: Iterable[Span]) -> Iterator[Span]:
     """Each span before its children. Iterative: a hostile trace may be deeper than Python's stack."""
     stack = list(roots)[::-1]
@@ -139,7 +138,9 @@ def read_trace(data: Mapping[str, Any]) -> Trace:
         parent = spans.get(span.parent_id or "")
         (parent.children if parent else roots).append(span)
     _break_cycles(spans, roots)
+    root = _request(spans.values())
     _align_clocks(roots)
+    _find_outcomes(spans)
     for span in spans.values():
         span.children.sort(key=lambda child: (child.start, -child.duration))
     return Trace(
@@ -147,7 +148,7 @@ def read_trace(data: Mapping[str, Any]) -> Trace:
         processes=processes,
         spans=list(spans.values()),
         roots=sorted(roots, key=lambda root: root.start),
-        root=min(roots, key=lambda root: (root.parent_id is not None, root.start)),
+        root=root,
         missing={root.parent_id for root in roots if root.parent_id and root.parent_id not in spans},
         start=min(span.start for span in spans.values()),
         end=max(span.end for span in spans.values()),
@@ -185,6 +186,30 @@ def _read_span(raw: Mapping[str, Any], processes: dict[str, Process]) -> Span:
 def _read_event(raw: Mapping[str, Any]) -> Event:
     attributes = _read_tags(raw.get("fields"))
     return Event(int(raw["timestamp"]), str(attributes.pop("event", "event")), attributes)
+
+
+def _request(spans: Iterable[Span]) -> Span:
+    """Return the span that is the request itself: the first without a parent, by the clock of its sender.
+
+    Until that has arrived: the first that served a call or took a message, else the first. The store ranks by the same
+    rule (traces.py).
+    """
+
+    def rank(span: Span) -> tuple[bool, bool, int]:
+        has_parent = span.parent_id is not None
+        return has_parent, has_parent and span.kind not in ("server", "consumer"), span.start
+
+    return min(spans, key=rank)
+
+
+def _find_outcomes(spans: Mapping[str, Span]) -> None:
+    problems = []
+    for span in spans.values():
+        own = own_outcome(span.has_error_status, span.tags)
+        if own is not Outcome.OK:
+            problems.append(Problem(span.span_id, span.parent_id, own, span.end))
+    for problem, outcome in zip(problems, outcomes(problems), strict=True):
+        spans[str(problem.span_id)].outcome = outcome
 
 
 def _break_cycles(spans: Mapping[str, Span], roots: list[Span]) -> None:
@@ -254,31 +279,6 @@ def time_by_service(trace: Trace, path: Mapping[str, list[Section]]) -> dict[str
     for span in trace.spans:
         times[span.service] += total(path.get(span.span_id, ()))
     return times
-
-
-def bottleneck(root: Span, path: Mapping[str, list[Section]]) -> Bottleneck | None:
-    """Where most of the critical path was spent, or None when the request took no time.
-
-    One span alone if it held more than half of the total, else the endpoint (the nearest enclosing SERVER span,
-    summed by service and operation) that held most.
-    """
-    if not root.duration:
-        return None
-    spans = [*walk([root])]
-    held = {span.span_id: total(path.get(span.span_id, ())) for span in spans}
-    owner = {root.span_id: root}
-    by_endpoint: Counter[tuple[str, str]] = Counter()
-    for span in spans:
-        own = owner[span.span_id]
-        by_endpoint[own.service, own.name] += held[span.span_id]
-        for child in span.children:
-            owner[child.span_id] = child if child.kind == "server" else own
-    worst = max(spans, key=lambda span: held[span.span_id])
-    if held[worst.span_id] * 2 > root.duration:
-        return Bottleneck(worst.service, worst.name, held[worst.span_id], root.duration, worst)
-    endpoint, time = by_endpoint.most_common(1)[0]
-    owners = [span for span in owner.values() if (span.service, span.name) == endpoint]
-    return Bottleneck(*endpoint, time, root.duration, max(owners, key=lambda span: held[span.span_id]))
 
 
 def unfinished(trace: Trace, logged_services: Collection[str] | None) -> tuple[bool, bool]:

@@ -1,6 +1,12 @@
-"""The spans of one export: which of them are new, and their rows in `traces`, `chunks`, `matches` and `spans`."""
+"""The spans of one export: which of them are new, and their rows in `traces`, `chunks`, `matches` and `spans`.
+
+Those that did not succeed have a row in `problems` too, by which the failed and the refused of a trace are counted
+again whenever one more arrives (outcome.py).
+"""
 
 import hashlib
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,20 +25,27 @@ from waybill_explorer.ingest import (
     stored_resource,
     too_large,
 )
+from waybill_explorer.outcome import Outcome, Problem, outcomes, response_status, sent_outcome
 
 NO_NAME = "empty-span-name"
 ANY = ""
 """In `operations`: whatever the operation, whatever the service."""
 NEVER = 2**62
 """The start of a trace none of whose spans has a time."""
-UNTIMED_ROOT, HAS_PARENT = 2**60, 2**61
-"""Added to a start to rank the candidates for a trace's root: lowest first."""
+IS_INNER, UNTIMED_ROOT, HAS_PARENT = 2**58, 2**60, 2**61
+"""Added to a start to rank the candidates for a trace's root, lowest first; trace_tree.py has the same rule."""
+ENTRY_KINDS = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
+MAX_PROBLEMS = 1_000
+"""Spans of one trace that did not succeed whose children are considered; others count by what they say themselves."""
+MAX_TEXT = 300
+"""Characters that the list shows of what a failed span says."""
 LOOKED_UP_TOGETHER = 400
 
 UPSERT_TRACE = """
-INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+INSERT INTO traces (id, trace_id, start, end, spans, root_rank, root_service, root_name)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
     start = min(start, excluded.start), end = max(end, excluded.end),
-    spans = spans + excluded.spans, errors = errors + excluded.errors,
+    spans = spans + excluded.spans,
     root_rank = min(root_rank, excluded.root_rank),
     root_service = iif(excluded.root_rank < root_rank, excluded.root_service, root_service),
     root_name = iif(excluded.root_rank < root_rank, excluded.root_name, root_name)"""
@@ -53,7 +66,25 @@ class SpanRow(NamedTuple):
     start: int | None
     end: int
     failed: int
-    has_parent: bool
+    """Whether its status is ERROR."""
+    rank: int
+    """Of the candidates for the root of its trace the lowest is it."""
+    problem: "ProblemRow | None"
+
+
+class ProblemRow(NamedTuple):
+    """A row of `problems` without its trace: a span that did not succeed and its status text or exception.
+
+    `is_told` is whether the text is the sender's.
+    """
+
+    key: int
+    span_id: bytes
+    parent_id: bytes
+    own: int
+    end: int
+    is_told: int
+    text: str
 
 
 class Match:
@@ -79,9 +110,9 @@ class TraceRows:
     start: int = NEVER
     end: int = 0
     spans: int = 0
-    errors: int = 0
     root_rank: int = 2**63 - 1
     root: tuple[str, str] = ("", "")
+    problems: list[ProblemRow] = field(default_factory=list)
     parts: dict[tuple[StoredResource, bytes], list[bytes]] = field(default_factory=dict)
     """Encoded spans by resource and scope."""
     matches: dict[tuple[str, str], Match] = field(default_factory=dict)
@@ -89,14 +120,13 @@ class TraceRows:
     def add(self, row: SpanRow) -> None:
         """Add a span."""
         self.spans += 1
-        self.errors += row.failed
+        if row.problem:
+            self.problems.append(row.problem)
         if row.start is not None:
             self.start, self.end = min(self.start, row.start), max(self.end, row.end)
-        # A span without a parent is the root; until it arrives, the earliest one stands in for it.
-        rank = (UNTIMED_ROOT if row.start is None else row.start) + (HAS_PARENT if row.has_parent else 0)
         service = row.resource.service
-        if rank < self.root_rank:
-            self.root_rank, self.root = rank, (service, row.name)
+        if row.rank < self.root_rank:
+            self.root_rank, self.root = row.rank, (service, row.name)
         parts = self.parts.setdefault((row.resource, row.scope), [])
         parts += (_wire_header(2, len(row.data)), row.data)
         start, longest = (NEVER, 0) if row.start is None else (row.start, row.end - row.start)
@@ -157,14 +187,43 @@ class SpanBatch:
                 traces[trace].add(row)
         rows, chunks, matches = [], [], []
         for trace, t in traces.items():
-            rows.append((trace, ids[trace], t.start, t.end, t.spans, t.errors, t.root_rank, *t.root))
+            rows.append((trace, ids[trace], t.start, t.end, t.spans, t.root_rank, *t.root))
             chunks += [(trace, ingest.resource(resource), data) for resource, data in t.chunks()]
             untimed = min(t.start, trace)  # the id of a trace is the time at which it arrived
             for operation, m in t.all_matches(untimed).items():
                 matches.append((ingest.operation(*operation), m.start, trace, m.longest, m.failed))
         ingest.db.executemany(UPSERT_TRACE, rows)
+        for trace, t in traces.items():
+            if t.problems:
+                _count_problems(ingest.db, trace, t.problems)
         ingest.db.executemany("INSERT INTO chunks (trace, resource, data) VALUES (?, ?, ?)", chunks)
         ingest.db.executemany(UPSERT_MATCH, matches)
+
+
+def _count_problems(db: sqlite3.Connection, trace: int, new: list[ProblemRow]) -> None:
+    """Count what failed and what was refused in a trace, and keep what the first of it says."""
+    columns = "key, span_id, parent_id, own, end, is_told, text"
+    known = [ProblemRow(*row) for row in db.execute(f"SELECT {columns} FROM problems WHERE trace = ?", (trace,))]  # noqa: S608
+    kept = new[: max(0, MAX_PROBLEMS - len(known))]
+    if kept:
+        db.executemany("INSERT INTO problems VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(trace, *row) for row in kept])
+        rows = known + kept
+        found = outcomes([Problem(row.span_id, row.parent_id, Outcome(row.own), row.end) for row in rows])
+        failed, refused = found.count(Outcome.FAILED), found.count(Outcome.REFUSED)
+        worst = Outcome.FAILED if failed else Outcome.REFUSED
+        first = min(
+            (row for row, outcome in zip(rows, found, strict=True) if outcome is worst),
+            key=lambda row: (not row.is_told, row.own == Outcome.UNEXPLAINED, row.end),
+        )
+        db.execute(
+            "UPDATE traces SET errors = ?, refusals = ?, problem = ? WHERE id = ?", (failed, refused, first.text, trace)
+        )
+    if rest := new[len(kept) :]:
+        own = Counter(row.own == Outcome.REFUSED for row in rest)
+        db.execute(
+            "UPDATE traces SET errors = errors + ?, refusals = refusals + ? WHERE id = ?",
+            (own[False], own[True], trace),
+        )
 
 
 def _insert_keys(ingest: Ingest, keys: list[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -233,18 +292,53 @@ def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> Spa
     identity = f"{span.kind} {start} {end} {resource.service}\0{name}".encode()
     key = hashlib.blake2b(span.span_id + identity, digest_size=8).digest()
     begins = (start or end) // 1000
+    ends = max(begins, end // 1000)
+    number = int.from_bytes(key, signed=True)
     return SpanRow(
         span.trace_id,
-        int.from_bytes(key, signed=True),
+        number,
         resource,
         scope,
         data,
         name,
         begins or None,
-        max(begins, end // 1000),
+        ends,
         int(span.status.code == Status.STATUS_CODE_ERROR),
-        bool(span.parent_span_id),
+        _rank(span, begins),
+        _problem_row(span, data, number, ends),
     )
+
+
+def _rank(span: Span, begins: int) -> int:
+    """Return the place of a span among the candidates for the root: a span without a parent is it.
+
+    Until that has arrived, the first that served a call stands in for it, else the first.
+    """
+    rank = begins or UNTIMED_ROOT
+    if span.parent_span_id:
+        rank += HAS_PARENT + (0 if span.kind in ENTRY_KINDS else IS_INNER)
+    return rank
+
+
+def _problem_row(span: Span, data: bytes, key: int, end: int) -> ProblemRow | None:
+    if span.status.code != Status.STATUS_CODE_ERROR and b"status_code" not in data:
+        return None  # it is a hundred times as fast to look into the bytes as at each attribute
+    own = sent_outcome(span)
+    if own is Outcome.OK:
+        return None
+    told = span.status.message or _exception(span)
+    text = told or f"{span.name} {response_status(span)}"
+    text = " ".join(text[: 4 * MAX_TEXT].split())[:MAX_TEXT]
+    return ProblemRow(key, span.span_id, span.parent_span_id, own, end, int(bool(told)), text)
+
+
+def _exception(span: Span) -> str:
+    """Return type and message of the last exception that a span recorded."""
+    for event in reversed(span.events):
+        if event.name == "exception":
+            texts = {item.key: item.value.string_value for item in event.attributes}
+            return ": ".join(filter(None, (texts.get("exception.type"), texts.get("exception.message"))))
+    return ""
 
 
 @lru_cache(maxsize=4096)

@@ -3,14 +3,13 @@
 from typing_extensions import TypedDict
 
 from waybill_explorer import titles
+from waybill_explorer.bottleneck import Bottleneck, bottlenecks
 from waybill_explorer.trace_tree import (
-    Bottleneck,
     Event,
     Link,
     Section,
     Span,
     Trace,
-    bottleneck,
     critical_path,
     time_by_service,
 )
@@ -26,10 +25,15 @@ class ServiceTime(TypedDict):
 
 
 class BottleneckJson(TypedDict):
-    """Where the request's time went: `time` of `total` µs in `title` of `service`; `span` is an index."""
+    """Where the request's time went: `time` of `total` µs, `count` spans; `span` is the index of the longest.
 
-    service: str
-    title: str
+    `where` and `what` are words, as in "in order-service POST /orders" and "waiting for the write lock".
+    """
+
+    kind: str
+    where: str
+    what: str
+    count: int
     time: int
     total: int
     span: int
@@ -72,6 +76,7 @@ class SpanJson(TypedDict):
     peer: str
     kind: str
     failed: bool
+    refused: bool
     isSql: bool
     start: int
     duration: int
@@ -86,16 +91,18 @@ class SpanJson(TypedDict):
 class TreeJson(TypedDict):
     """A trace; `spans` are in the order in which the page shows them, each before its children.
 
-    `root` is the index of the request itself, `missing` are parents that are named but not there.
+    `root` is the index of the request itself, or, until it is there (`isRooted`), of a span that stands in for it.
+    `missing` are parents that are named but not there; the largest of the `bottlenecks` comes first.
     """
 
     traceID: str
     start: int
     end: int
     root: int
+    isRooted: bool
     services: list[ServiceTime]
     missing: list[str]
-    bottleneck: BottleneckJson | None
+    bottlenecks: list[BottleneckJson]
     warnings: list[str]
     processes: list[ProcessJson]
     spans: list[SpanJson]
@@ -123,6 +130,7 @@ def tree_json(trace: Trace) -> TreeJson:
                 "peer": titles.peer(span),
                 "kind": span.kind,
                 "failed": span.failed,
+                "refused": span.refused,
                 "isSql": bool(statement) and titles.is_sql(statement),
                 "start": span.start,
                 "duration": span.duration,
@@ -135,28 +143,30 @@ def tree_json(trace: Trace) -> TreeJson:
             }
         )
         stack += [(child, index, depth + 1) for child in reversed(span.children)]
-    worst = bottleneck(trace.root, path)
     return {
         "traceID": trace.trace_id,
         "start": trace.start,
         "end": trace.end,
         "root": indexes[trace.root.span_id],
+        "isRooted": trace.root.parent_id is None,
         "services": [{"service": name, "time": time} for name, time in time_by_service(trace, path).items()],
         "missing": sorted(trace.missing),
-        "bottleneck": _bottleneck(worst, indexes) if worst else None,
+        "bottlenecks": [_bottleneck(one, indexes) for one in bottlenecks(trace.root, path)],
         "warnings": trace.warnings,
         "processes": [{"service": process.service, "tags": process.tags} for process in trace.processes.values()],
         "spans": spans,
     }
 
 
-def _bottleneck(worst: Bottleneck, indexes: dict[str, int]) -> BottleneckJson:
+def _bottleneck(one: Bottleneck, indexes: dict[str, int]) -> BottleneckJson:
     return {
-        "service": worst.service,
-        "title": titles.bottleneck_title(worst),
-        "time": worst.time,
-        "total": worst.total,
-        "span": indexes[worst.span.span_id],
+        "kind": one.kind,
+        "where": one.where,
+        "what": one.what,
+        "count": one.count,
+        "time": one.time,
+        "total": one.total,
+        "span": indexes[one.span.span_id],
     }
 
 

@@ -143,20 +143,23 @@ def dependencies() -> list[kit.Panel]:
         ),
         kit.lines(
             "Cache hit ratio",
-            "Share of reads from the cache. Orders lower it by removing entries. All unavailable? Valkey is down.",
+            "Share of reads that the cache had. Orders lower it by removing entries. All unavailable? Valkey is down.",
             "percentunit",
             kit.promql(
                 '(sum(rate(cache_operations_total{cache_result="hit"}[$__rate_interval])) or vector(0))'
-                " / sum(rate(cache_operations_total[$__rate_interval]))",
+                ' / sum(rate(cache_operations_total{cache_operation="get"}[$__rate_interval]))',
                 "hits",
             ),
             top=1,
         ),
         kit.lines(
-            "Reads from the cache",
+            "Operations of the cache",
             "By result. A miss costs a query; unavailable means that the service continues without a cache.",
             "ops",
-            kit.promql("sum by (cache_result) (rate(cache_operations_total[$__rate_interval]))", "{{cache_result}}"),
+            kit.promql(
+                "sum by (cache_operation, cache_result) (rate(cache_operations_total[$__rate_interval]))",
+                "{{cache_operation}} {{cache_result}}",
+            ),
             stacked=True,
         ),
         kit.lines(

@@ -30,17 +30,25 @@ def stock(pieces: int) -> Stock:
 
 
 @pytest.fixture
-def results(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The cache.result of each read that the metric counted."""
+def results(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The operation and result of each operation that the metrics counted, once each."""
     counted: list[str] = []
+    timed: list[str] = []
 
     class Counter:
         def add(self, amount: int, attributes: dict[str, str]) -> None:
             assert amount == 1
-            counted.append(attributes["cache.result"])
+            counted.append(f"{attributes['cache.operation']} {attributes['cache.result']}")
+
+    class Histogram:
+        def record(self, seconds: float, attributes: dict[str, str]) -> None:
+            assert 0 <= seconds < 60
+            timed.append(f"{attributes['cache.operation']} {attributes['cache.result']}")
 
     monkeypatch.setattr(cache_module, "operations", Counter())
-    return counted
+    monkeypatch.setattr(cache_module, "duration", Histogram())
+    yield counted
+    assert timed == counted
 
 
 @contextmanager
@@ -72,7 +80,7 @@ def test_a_value_is_loaded_once_and_then_comes_from_the_cache(cache_url: str, re
     loads = iter([stock(3)])
     assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(3)
     assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(3)
-    assert results == ["miss", "hit"]
+    assert results == ["get miss", "set done", "get hit"]
 
 
 def test_a_value_that_is_not_there_is_not_remembered_as_absent(cache_url: str) -> None:
@@ -82,12 +90,13 @@ def test_a_value_that_is_not_there_is_not_remembered_as_absent(cache_url: str) -
     assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(1)
 
 
-def test_a_deleted_value_is_loaded_again(cache_url: str) -> None:
+def test_a_deleted_value_is_loaded_again(cache_url: str, results: list[str]) -> None:
     cache = Cache(cache_url, ttl=60, pool_size=4)
     loads = iter([stock(1), stock(2)])
     cache.get_or_load("item", Stock, lambda: next(loads))
     cache.delete("item", "another")
     assert cache.get_or_load("item", Stock, lambda: next(loads)) == stock(2)
+    assert results == ["get miss", "set done", "delete done", "get miss", "set done"]
 
 
 def test_a_value_is_kept_no_longer_than_its_time(cache_url: str) -> None:
@@ -102,7 +111,7 @@ def test_a_value_of_another_form_is_a_miss_and_is_replaced(cache_url: str, resul
         server.set("item", value)
         assert Cache(cache_url, ttl=60, pool_size=4).get_or_load("item", Stock, lambda: stock(1)) == stock(1)
         assert json.loads(server.get("item") or "") == {"pieces": 1}
-    assert results == ["miss"]
+    assert results == ["get miss", "set done"]
 
 
 def test_without_a_cache_every_value_is_loaded(results: list[str]) -> None:
@@ -110,7 +119,12 @@ def test_without_a_cache_every_value_is_loaded(results: list[str]) -> None:
     loads = iter([stock(0), stock(1), stock(2)])
     assert [cache.get_or_load("item", Stock, lambda: next(loads)).pieces for _ in range(3)] == [0, 1, 2]
     cache.delete("item")
-    assert results == ["unavailable"] * 3
+    assert results == ["get unavailable"] * 3 + ["delete unavailable"]
+
+
+def test_a_cache_that_is_only_written_to_shows_that_it_is_unavailable(results: list[str]) -> None:
+    cache_at(free_port()).delete("item")
+    assert results == ["delete unavailable"]
 
 
 def test_what_load_raises_is_not_taken_for_a_fault_of_the_cache(cache_url: str) -> None:
@@ -130,7 +144,7 @@ def test_a_cache_that_never_answers_costs_one_short_wait_for_many_reads(results:
         for n in range(100):
             assert cache.get_or_load("item", Stock, partial(stock, n)) == stock(n)
         assert time.monotonic() - began < 2  # a hundred waits of 0.2 s would be 20
-    assert results == ["unavailable"] * 100
+    assert results == ["get unavailable"] * 100
 
 
 def test_a_cache_that_dies_is_left_alone_for_a_while_and_then_used_again(
@@ -147,7 +161,8 @@ def test_a_cache_that_dies_is_left_alone_for_a_while_and_then_used_again(
         time.sleep(0.3)
         assert cache.get_or_load("item", Stock, lambda: stock(4)) == stock(4)
         assert cache.get_or_load("item", Stock, lambda: stock(5)) == stock(4)
-    assert results == ["miss", "unavailable", "unavailable", "miss", "hit"]
+    lost = ["get unavailable"] * 2
+    assert results == ["get miss", "set done", *lost, "get miss", "set done", "get hit"]
 
 
 def test_more_threads_than_connections_still_get_their_values(cache_url: str) -> None:

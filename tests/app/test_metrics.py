@@ -1,5 +1,6 @@
 """The metrics of a service, seen by an OTLP receiver."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -61,10 +62,13 @@ def test_each_worker_has_series_of_its_own(receiver: Receiver) -> None:
     assert len(until(lambda: instances() if len(instances()) > 1 else None)) == 2
 
 
-def test_reads_of_the_cache_are_counted_by_their_result(probe: ServiceProcess, receiver: Receiver) -> None:
+def test_operations_of_the_cache_are_counted_and_timed_by_their_result(
+    probe: ServiceProcess, receiver: Receiver
+) -> None:
     probe.get("/things/99")
-    points = until(lambda: matching(receiver.points, name="cache.operations"))
-    assert {tuple(point.attributes) for point in points} == {("cache.result",)}
+    for name in ("cache.operations", "cache.operation.duration"):
+        points = until(partial(matching, receiver.points, name=name))
+        assert {tuple(sorted(point.attributes)) for point in points} == {("cache.operation", "cache.result")}
 
 
 def test_circuits_that_are_open_are_counted_by_their_dependency(probe: ServiceProcess, receiver: Receiver) -> None:

@@ -61,6 +61,11 @@ def test_a_request_is_a_server_span_with_stable_http_attributes(probe: ServicePr
     assert not outdated & span.attributes.keys()
 
 
+def test_paths_without_a_route_share_one_operation_name(probe: ServiceProcess, receiver: Receiver) -> None:
+    for path in ("/wp-login.php", "/nowhere/17", "/.env"):
+        assert server_span(probe.get(path), receiver).name == "GET"
+
+
 @pytest.mark.parametrize(
     ("path", "status", "span_status"),
     [

@@ -19,7 +19,8 @@ from tests.browser.conftest import NewPage, Stack, accessibility_problems
 from tests.support.otlp import HOSTILE, attributes, large_trace, send, span
 from tests.support.waiting import until
 from waybill_explorer import instructions
-from waybill_explorer.trace_tree import bottleneck, critical_path, read_trace
+from waybill_explorer.bottleneck import bottleneck
+from waybill_explorer.trace_tree import critical_path, read_trace
 
 SERVICES = ("order-service", "inventory-service", "payment-service")
 VIEWS: tuple[str, ...] = (
@@ -113,12 +114,12 @@ def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, stack: St
     page.goto(stack.traces)
     page.get_by_label("Service").select_option("payment-service")
     page.get_by_label("Operation").select_option("PUT /charges/<uuid:order_id>")
-    page.get_by_label("Errors only").check()
+    page.get_by_label("Outcome").select_option("refused")
     page.get_by_label("Search").fill("Payment_Declined")
     page.get_by_label("Attribute").fill("payment.outcome=declined")
     page.get_by_label("Attribute").press("Enter")
     expect(page).to_have_url(re.compile("tag=payment.outcome"))
-    assert all(part in page.url for part in ("service=payment-service", "errors=1", "q=Payment_Declined"))
+    assert all(part in page.url for part in ("service=payment-service", "outcome=refused", "q=Payment_Declined"))
     page.reload()
     expect(page.get_by_label("Search")).to_have_value("Payment_Declined")
     expect(page.get_by_label("Operation")).to_have_value("PUT /charges/<uuid:order_id>")
@@ -172,7 +173,8 @@ def test_a_trace_names_its_bottleneck_as_the_command_line_does(page: Page, stack
     trace = read_trace(data)
     worst = bottleneck(trace.root, critical_path(trace.root))
     page.goto(f"{stack.traces}/trace/{declined}")
-    expect(page.locator(".bottleneck")).to_contain_text(f"in {worst.service if worst else ''} ")
+    assert worst
+    expect(page.locator(".bottleneck button").first).to_contain_text(f"{worst.what}, {worst.where}")
     expect(waterfall(page).get_by_role("row", name="process_order")).to_contain_text("process_order")
 
 
@@ -208,7 +210,7 @@ def _offset(text: str) -> float:
 def test_a_span_tells_what_it_knows(page: Page, stack: Stack, declined: str) -> None:
     page.goto(f"{stack.traces}/trace/{declined}")
     waterfall(page).get_by_text("charge_payment", exact=True).click()
-    expect(details(page)).to_contain_text("failed")
+    expect(details(page)).to_contain_text("refused")
     expect(details(page)).to_contain_text("app.dependency_errors.DependencyRefused")
     expect(details(page).locator(".stack")).to_contain_text("Traceback")
     expect(page).to_have_url(re.compile("span=[0-9a-f]{16}"))

@@ -80,7 +80,7 @@ def test_an_order_is_placed_and_its_trace_is_drawn_as_a_waterfall(api: SmallApi,
     }
     assert f"Order {ORDER['id']} CONFIRMED · 24.80 EUR" in result.stdout
     assert f"Trace {TRACE_ID} · 96 ms · 10 spans · 3 services" in result.stdout
-    assert "Bottleneck: 41 ms of 96 ms in payment-service POST /charges" in result.stdout
+    assert "Bottleneck: 37 ms of 96 ms: own code before INSERT payment.db, in" in result.stdout
     assert line_with("● payment-service POST /charges", result.stdout).endswith("41 ms ◀")
     assert "· INFO card charged" in result.stdout
     assert f"{url}/trace/{TRACE_ID}" in result.stdout
@@ -245,7 +245,7 @@ def test_demo_places_a_first_order_and_says_what_to_try_next(
     first_order.welcome(LocalSettings())
 
     output = capsys.readouterr().out
-    assert "Bottleneck: 41 ms of 96 ms" in output
+    assert "Bottleneck: 37 ms of 96 ms: own code before INSERT payment.db, in" in output
     assert "waybill order --token tok_decline" in output
     assert re.search(rf"{url}/ +the shop", output)
     assert f"export ORDER_PORT={url.rpartition(':')[2]} " in output
@@ -312,12 +312,13 @@ def test_logs_and_events_stand_in_their_span_in_order_of_time() -> None:
 
     output = drawn(data, logs=[log("a", 90, "last"), log("a", 30, "between"), log("gone", 95, "of no span")])
 
-    found = re.findall("first|second|between|last|OSError: disk full|of no span", output)
+    _, _, waterfall = output.partition("\n\n")
+    found = re.findall("first|second|between|last|OSError: disk full|of no span", waterfall)
     assert found == ["first", "between", "second", "OSError: disk full", "last", "of no span"]
     assert line_with("between", output).endswith("+30 ms")
 
 
-def test_failed_spans_are_marked_and_say_why() -> None:
+def test_refused_spans_are_marked_and_say_why() -> None:
     status = {"otel.status_code": "ERROR", "error": True, "otel.status_description": "the card was declined"}
     peer = {**call("http://127.0.0.1:8082/charges?x=1", 402), **status}
     data = trace(
@@ -326,9 +327,31 @@ def test_failed_spans_are_marked_and_say_why() -> None:
 
     output = drawn(data)
 
-    assert "└ ✗ POST 127.0.0.1:8082/charges 402 " in output
+    assert "└ ⊘ POST 127.0.0.1:8082/charges 402 " in output
     assert "the card was declined" in output
+    assert "1 refused" in output
+    assert "failed" not in output.replace("✗ failed", "")
+
+
+def test_failed_spans_are_marked_and_say_why() -> None:
+    status = {"otel.status_code": "ERROR", "error": True, "otel.status_description": "the processor is unavailable"}
+    data = trace(
+        span("a", "POST /orders", 0, 9, kind="server"), span("b", "authorize_card", 1, 7, parent="a", tags=status)
+    )
+
+    output = drawn(data)
+
+    assert "└ ✗ authorize_card " in output
+    assert "the processor is unavailable" in output
     assert "1 failed" in output
+
+
+def test_the_next_bottlenecks_are_told_below_the_first() -> None:
+    lines = drawn(order_trace(), width=120).splitlines()
+
+    assert "Bottleneck: 37 ms of 96 ms: own code before INSERT payment.db, in payment-service POST /charges" in lines
+    then = "      then: 20 ms of 96 ms: own code after UPDATE items SET … WHERE sku = ?, in inventory-service POST"
+    assert any(line.startswith(then) for line in lines)
 
 
 def test_sql_is_shown_short() -> None:

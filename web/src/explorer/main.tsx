@@ -9,8 +9,8 @@ import { config, readConfig } from "./common/config.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs/logs.tsx";
 import { Metrics } from "./metrics/metrics.tsx";
-import { Empty } from "./common/parts.tsx";
-import { url } from "./common/router.ts";
+import { Empty, LostConnection } from "./common/parts.tsx";
+import { restore, url } from "./common/router.ts";
 import { ServicePage, Services } from "./services/services.tsx";
 import { TracePage } from "./trace/trace-page.tsx";
 import { Traces } from "./traces/traces.tsx";
@@ -37,6 +37,7 @@ function App() {
         <Links />
         <KeysButton />
       </Masthead>
+      <LostConnection />
       <div id="view" class={`view view-${view || "traces"}`}>
         <View view={view} name={name} />
       </div>
@@ -84,3 +85,4 @@ function decode(part: string): string {
 
 await readConfig();
 render(<App />, document.querySelector("#app")!);
+restore();

@@ -10,7 +10,13 @@ export interface Summary {
   startTime: number;
   duration: number;
   spans: number;
+  /** Spans that failed, and that were refused: docs/pages.md has the definition. */
   errors: number;
+  refusals: number;
+  /** What the first of them says. */
+  problem: string;
+  /** The root names the trace. While it is awaited, `operation` is of another span; missing, it may be in another system. */
+  root: "stored" | "awaited" | "missing";
   services: string[];
 }
 export interface Log {
@@ -41,11 +47,12 @@ export interface HeatStep {
   time: number;
   buckets: [number | null, number | null, number][];
 }
-/** Rates per second, `errors` a share of 1, percentiles in µs. */
+/** Rates per second, none of too short a time; `errors` and `refused` are shares of 1, percentiles are in µs. */
 export interface Requests {
   count: number;
-  rate: number;
+  rate: number | null;
   errors: number;
+  refused: number;
   p50: number | null;
   p95: number | null;
   p99: number | null;
@@ -57,16 +64,22 @@ export interface ServiceMap {
 export interface ServiceDetail {
   operations: (Requests & { operation: string })[];
   points: (Requests & { time: number })[];
-  slowest: { traceID: string; operation: string; startTime: number; duration: number; failed: boolean }[];
+  slowest: { traceID: string; operation: string; startTime: number; duration: number; outcome: "ok" | "refused" | "failed" }[];
 }
 
 export const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 export const POLL_MS = 2000;
 /** Characters of an answer that is asked for half as often: to take in a long one is felt. */
 const LONG = 500_000;
+const MOST_ANSWERS = 30;
 
 /** Whether the views follow what arrives. */
 export const live = signal(true);
+/** Whether the server stopped responding, and when it last did (ms). */
+export const isLost = signal(false);
+export const heard = signal(Date.now());
+/** Counts how often the server came back: what is shown is asked for again. */
+const returns = signal(0);
 
 export class ApiError extends Error {
   readonly status: number;
@@ -80,11 +93,30 @@ export class ApiError extends Error {
 export async function ask(path: string, init: RequestInit = {}): Promise<string> {
   const response = await fetch(path, init).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
+    lose();
     throw new ApiError("The explorer's server does not respond. Is it still running?", 0);
   });
   const text = await response.text();
+  hear();
   if (!response.ok) throw new ApiError(messageOf(text) || `${path} answers ${response.status}`, response.status);
   return text;
+}
+
+function hear(): void {
+  heard.value = Date.now();
+  if (!isLost.value) return;
+  isLost.value = false;
+  returns.value += 1;
+}
+
+/** Not every view polls, so the server is looked for until it is back. */
+function lose(): void {
+  if (isLost.value) return;
+  isLost.value = true;
+  const look = (): void => {
+    if (isLost.value) void fetch("/healthz").then(hear, () => setTimeout(look, POLL_MS));
+  };
+  setTimeout(look, POLL_MS);
 }
 
 function messageOf(text: string): string {
@@ -100,18 +132,39 @@ export const getData = async <T>(path: string, signal?: AbortSignal): Promise<T>
   (JSON.parse(await ask(path, signal ? { signal } : {})) as { data: T }).data;
 
 export interface Query<T> {
-  /** Of an earlier address until the answer is there; see `path`. */
+  /** Of an earlier address until the answer is there: then `isBusy`. */
   data: T | undefined;
   error: ApiError | undefined;
+  /** Of which address `data` and `error` are. */
   path: string | null;
+  isBusy: boolean;
+}
+type State<T> = Omit<Query<T>, "isBusy">;
+
+/** The last answers, so that a view that is gone back to is there immediately, at its place. */
+const answers = new Map<string, string>();
+
+function keep(path: string, text: string): void {
+  answers.delete(path);
+  if (text.length < LONG) answers.set(path, text);
+  const [oldest] = answers.keys();
+  if (answers.size > MOST_ANSWERS) answers.delete(oldest!);
+}
+
+function stateOf<T>(path: string | null): State<T> {
+  const text = path === null ? undefined : answers.get(path);
+  const data = text === undefined ? undefined : (JSON.parse(text) as { data: T }).data;
+  return { data, error: undefined, path: data === undefined ? null : path };
 }
 
 /** What `path` answers, asked again every `every` ms (0: once) while the page is looked at. */
 export function useQuery<T>(path: string | null, every = 0): Query<T> {
-  const [state, setState] = useState<Query<T>>({ data: undefined, error: undefined, path: null });
+  const [state, setState] = useState<State<T>>(() => stateOf(path));
+  const returned = returns.value;
   // Not useEffect: that would ask only once the empty page is painted.
   useLayoutEffect(() => {
     if (path === null) return;
+    if (state.path !== path && answers.has(path)) setState(stateOf(path));
     const abort = new AbortController();
     let timer = 0;
     let before: string | undefined;
@@ -121,6 +174,7 @@ export function useQuery<T>(path: string | null, every = 0): Query<T> {
         const text = await ask(path, { signal: abort.signal });
         if (text === before) return;
         before = text;
+        keep(path, text);
         setState({ data: (JSON.parse(text) as { data: T }).data, error: undefined, path });
       } catch (error) {
         if (abort.signal.aborted) return;
@@ -135,6 +189,6 @@ export function useQuery<T>(path: string | null, every = 0): Query<T> {
       abort.abort();
       clearTimeout(timer);
     };
-  }, [path, every]);
-  return state;
+  }, [path, every, returned]);
+  return { ...state, isBusy: path !== null && state.path !== path };
 }

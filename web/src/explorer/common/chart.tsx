@@ -48,6 +48,8 @@ interface Props {
   cells?: readonly Cell[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
+  /** How high the scale reaches at least. */
+  least?: number;
   /** Replaces the scale's own: where a tick is and what it says. */
   ticks?: readonly { at: number; label: string }[];
   onBrush?: (area: Area) => void;
@@ -202,7 +204,7 @@ function areaOf(u: uPlot): Area {
   };
 }
 
-function yRange({ lines = [], dots = [], cells = [], ticks, isLogarithmic }: Props): [number, number] {
+function yRange({ lines = [], dots = [], cells = [], ticks, isLogarithmic, least = 0 }: Props): [number, number] {
   const values = [
     ...lines.flatMap((line) => line.points.map(([, value]) => value).filter((value) => value !== null)),
     ...dots.map((dot) => dot.y),
@@ -219,6 +221,7 @@ function yRange({ lines = [], dots = [], cells = [], ticks, isLogarithmic }: Pro
     return high > 0 ? [10 ** (Math.log10(Math.max(1, low)) - 0.15), 10 ** (Math.log10(high) + 0.15)] : [1e3, 1e6];
   }
   if (cells.length) return [low, high];
+  if (least > 0) return [Math.min(0, low), Math.max(least, high * 1.1)];
   return high > low || high > 0 ? [Math.min(0, low), high + (high - Math.min(0, low)) * 0.1] : [0, 1];
 }
 

@@ -1,8 +1,10 @@
 // What several views share: a service's name with its color, empty states, the live switch, search boxes.
 import { type ComponentChildren, Fragment } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { signal } from "@preact/signals";
+import { ago, time } from "../../shared/format.ts";
 import { serviceColor } from "./service-color.ts";
-import { type ApiError, live } from "./api.ts";
+import { type ApiError, heard, isLost, live } from "./api.ts";
 import { config } from "./config.ts";
 import { shortService } from "./words.ts";
 import "./parts.css";
@@ -54,23 +56,61 @@ export function NothingYet({ title }: { title: string }) {
   );
 }
 
-export const Failure = ({ error }: { error: ApiError }) => (
-  <div class="failure" role="alert">
-    {error.message}
-  </div>
+/** What went wrong. That the server does not respond is said once, for the whole page: `LostConnection`. */
+export const Failure = ({ error }: { error: ApiError }) =>
+  error.status === 0 ? null : (
+    <div class="failure" role="alert">
+      {error.message}
+    </div>
+  );
+
+export const LostConnection = () =>
+  isLost.value ? (
+    <div class="failure lost" role="alert">
+      The explorer's server does not respond. Is it still running? What is shown is from {time(heard.value * 1000, 0)}.
+    </div>
+  ) : null;
+
+const now = signal(Date.now());
+setInterval(() => {
+  if (!document.hidden) now.value = Date.now();
+}, 1000);
+
+/** How long ago a moment (µs) was; it ticks. */
+export const Ago = ({ at }: { at: number }) => <>{ago(at, Math.max(now.value, Date.now()))}</>;
+
+/** That more has come while a list held still; a click shows it. */
+export const Waiting = ({ count, onShow }: { count: number; onShow: () => void }) => (
+  <p class="waiting" aria-live="polite">
+    {count > 0 && (
+      <button type="button" class="button small" onClick={onShow}>
+        {count} new
+      </button>
+    )}
+  </p>
 );
+
+/** Says what a search found, once its answer is there, to those who do not see it. */
+export function Found({ isBusy, path, text }: { isBusy: boolean; path: string | null; text: string }) {
+  const said = useMemo(() => (isBusy ? "Loading" : text), [isBusy, path]);
+  return (
+    <p class="visually-hidden" role="status">
+      {said}
+    </p>
+  );
+}
 
 export function LiveSwitch() {
   return (
     <button
       type="button"
-      class={`button small live ${live.value ? "on" : ""}`}
+      class={`button small live ${isLost.value ? "off" : live.value ? "on" : ""}`}
       aria-pressed={live.value}
       title={live.value ? "Stop following what arrives (p)" : "Follow what arrives (p)"}
       onClick={() => (live.value = !live.value)}
     >
       <span class="live-dot" aria-hidden="true" />
-      {live.value ? "Live" : "Paused"}
+      {isLost.value ? "No connection" : live.value ? "Live" : "Paused"}
     </button>
   );
 }
@@ -121,6 +161,7 @@ export function Field({ label, value, onChange, placeholder, class: name = "", i
 
 interface ChoiceProps {
   label: string;
+  class?: string;
   value: string;
   options: readonly string[];
   all: string;
@@ -128,10 +169,10 @@ interface ChoiceProps {
   isDisabled?: boolean;
 }
 
-export function Choice({ label, value, options, all, onChange, isDisabled = false }: ChoiceProps) {
+export function Choice({ label, class: name = "", value, options, all, onChange, isDisabled = false }: ChoiceProps) {
   const listed = value && !options.includes(value) ? [value, ...options] : options;
   return (
-    <label class="field">
+    <label class={`field ${name}`}>
       <span class="eyebrow">{label}</span>
       <select class="input" value={value} disabled={isDisabled} onChange={(event) => onChange(event.currentTarget.value)}>
         <option value="">{all}</option>

@@ -5,7 +5,37 @@ export const url = signal(new URL(location.href));
 
 export type Params = Record<string, string | readonly string[] | null | undefined>;
 
-addEventListener("popstate", () => (url.value = new URL(location.href)));
+// Each entry of the history has the place on its page: the browser would look for it before the data are there.
+history.scrollRestoration = "manual";
+let remembering = 0;
+let isRestoring = false;
+addEventListener("scroll", () => {
+  clearTimeout(remembering);
+  remembering = setTimeout(remember, 150);
+});
+addEventListener("popstate", () => {
+  clearTimeout(remembering);
+  url.value = new URL(location.href);
+  restore(placeOf(history.state));
+});
+
+const placeOf = (state: unknown): number => (state as { top?: number } | null)?.top ?? 0;
+const remember = (): void => {
+  if (!isRestoring) history.replaceState({ top: scrollY }, "");
+};
+
+/** Scroll to a place once the page is long enough: some of it comes with an answer. */
+export function restore(top = placeOf(history.state)): void {
+  const deadline = Date.now() + 3000;
+  isRestoring = true;
+  const look = (): void => {
+    const isThere = document.documentElement.scrollHeight - innerHeight >= top;
+    if (!isThere && Date.now() < deadline) return void requestAnimationFrame(look);
+    scrollTo(0, top);
+    isRestoring = false;
+  };
+  requestAnimationFrame(look);
+}
 
 document.addEventListener("click", (event) => {
   const link = (event.target as Element).closest?.("a[href]");
@@ -20,7 +50,12 @@ export function navigate(to: string, replace = false): void {
   const next = new URL(to, location.href);
   if (next.href === url.value.href) return;
   const isOtherView = next.pathname !== url.value.pathname;
-  history[replace ? "replaceState" : "pushState"](null, "", next);
+  clearTimeout(remembering);
+  if (replace) history.replaceState(history.state, "", next);
+  else {
+    remember();
+    history.pushState(null, "", next);
+  }
   url.value = next;
   if (isOtherView) scrollTo(0, 0);
 }

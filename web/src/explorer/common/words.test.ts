@@ -13,11 +13,16 @@ test.each([
   [2, "Cel", "2 Cel"],
 ])("a measured %d of unit %s is %s", (value, unit, text) => expect(spaced(measured(value, unit))).toBe(text));
 
-test("less than one a second is told per minute", () => {
-  expect(rate(0)).toBe("0/s");
-  expect(rate(0.5)).toBe("30/min");
-  expect(rate(12)).toBe("12/s");
-});
+test.each([
+  [0, "0/s"],
+  [0.5, "30/min"],
+  [12, "12/s"],
+  [1234.4, "1,234/s"],
+  [2.345, "2.3/s"],
+  [0.8278, "50/min"],
+  [0.00111, "4/h"],
+  [Number.NaN, "–"],
+])("a rate of %d a second has two figures: %s", (perSecond, text) => expect(rate(perSecond)).toBe(text));
 
 test("a duration for the read API keeps its precision", () => {
   expect(goDuration(-3)).toBe("0us");

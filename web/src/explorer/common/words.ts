@@ -8,8 +8,16 @@ export const goDuration = (us: number): string =>
 /** `order-service` is `order` where space is short. */
 export const shortService = (name: string): string => name.replace(/-service$/, "") || name;
 
-export const rate = (perSecond: number): string =>
-  perSecond > 0 && perSecond < 1 ? `${number(perSecond * 60)}/min` : `${number(perSecond)}/s`;
+/** Events per second, by the unit in which there are some; two figures are as much as a count over a short time says. */
+export function rate(perSecond: number): string {
+  if (!Number.isFinite(perSecond)) return "–";
+  if (perSecond === 0 || perSecond >= 1) return `${rough(perSecond)}/s`;
+  return perSecond * 60 >= 1 ? `${rough(perSecond * 60)}/min` : `${rough(perSecond * 3600)}/h`;
+}
+
+/** Two figures, and every whole number above ten. */
+export const rough = (value: number): string =>
+  Math.abs(value) >= 9.95 ? number(Math.round(value)) : String(Number(value.toPrecision(2)));
 
 /** A measured value with its UCUM unit. */
 export function measured(value: number, unit: string): string {

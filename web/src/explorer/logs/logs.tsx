@@ -1,7 +1,8 @@
 import { useState } from "preact/hooks";
 import { plural, time } from "../../shared/format.ts";
 import { LEVELS, live, type Log, POLL_MS, useQuery } from "../common/api.ts";
-import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
+import { byKey, useHeld } from "../common/held.ts";
+import { Choice, Empty, Failure, Field, Found, LiveSwitch, NothingYet, Service, Waiting } from "../common/parts.tsx";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { Pairs } from "../trace/span-details.tsx";
 import { levelClass } from "../trace/waterfall.tsx";
@@ -28,8 +29,9 @@ export function Logs() {
   const logs = found.data ?? [];
   const isFiltered = ["service", "level", "q", "trace"].some((name) => params.has(name));
   return (
-    <main class="page">
+    <main class="page" aria-busy={found.isBusy}>
       <h1 class="visually-hidden">Logs</h1>
+      <Found {...found} text={logs.length === limit ? `The newest ${plural(limit, "line")}` : plural(logs.length, "line")} />
       <search class="filters">
         <Field
           label="Search"
@@ -65,14 +67,9 @@ export function Logs() {
         </div>
       </search>
       {found.error && <Failure error={found.error} />}
-      {found.data && !logs.length && (isFiltered ? <NoneFits /> : <NothingYet title="No log lines yet" />)}
-      {logs.length > 0 && (
-        <ol class="card log-list" aria-label={`${plural(logs.length, "log line")}, ${of("trace") ? "oldest" : "newest"} first`}>
-          {logs.map((log) => (
-            <LogLine key={`${log.timestamp} ${log.span_id} ${log.body}`} log={log} />
-          ))}
-        </ol>
-      )}
+      {found.data && !logs.length && !found.isBusy && (isFiltered ? <NoneFits /> : <NothingYet title="No log lines yet" />)}
+      {found.isBusy && !logs.length && <p class="loading">Loading …</p>}
+      {logs.length > 0 && <LogList key={found.path} logs={logs} isStale={found.isBusy} isOldestFirst={!!of("trace")} />}
       {logs.length === limit && limit < MOST && (
         <button type="button" class="button more" onClick={() => setParams({ limit: String(limit * 3) })}>
           Show older lines
@@ -81,6 +78,29 @@ export function Logs() {
     </main>
   );
 }
+
+interface LogListProps {
+  logs: readonly Log[];
+  isStale: boolean;
+  isOldestFirst: boolean;
+}
+
+function LogList({ logs, isStale, isOldestFirst }: LogListProps) {
+  const { shown, waiting, showAll, handlers } = useHeld(logs, keyOf);
+  const keys = [...byKey(shown, keyOf).keys()];
+  return (
+    <div class={isStale ? "stale" : ""} {...handlers}>
+      <Waiting count={waiting} onShow={showAll} />
+      <ol class="card log-list" aria-label={`${plural(shown.length, "log line")}, ${isOldestFirst ? "oldest" : "newest"} first`}>
+        {shown.map((log, i) => (
+          <LogLine key={keys[i]} log={log} />
+        ))}
+      </ol>
+    </div>
+  );
+}
+
+const keyOf = (log: Log): string => `${log.timestamp} ${log.span_id} ${log.body}`;
 
 const NoneFits = () => (
   <Empty title="No line fits">

@@ -1,16 +1,17 @@
 import { useMemo } from "preact/hooks";
-import { number, percent, time } from "../../shared/format.ts";
+import { number, percent, plural, time } from "../../shared/format.ts";
 import { type HeatStep, type Instrument, live, type Series, useQuery } from "../common/api.ts";
 import { type Cell, Chart, type Dot, type Line } from "../common/chart.tsx";
 import { Panel } from "../common/panel.tsx";
 import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet } from "../common/parts.tsx";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { lookbackOf, Since } from "../common/since.tsx";
-import { measured } from "../common/words.ts";
+import { measured, rate } from "../common/words.ts";
 import "./metrics.css";
 
 const REFRESH_MS = 5000;
 const MOST_LINES = 8;
+const LISTED = 50;
 const PERCENTILES = [
   ["p50", "P50", "var(--service-3)"],
   ["p95", "P95", "var(--service-2)"],
@@ -32,7 +33,7 @@ export function Metrics() {
   const chosen =
     all.find((one) => one.name === name) ?? (name ? undefined : (shown.find((one) => one.type === "histogram") ?? shown[0]));
   return (
-    <main class="page metrics">
+    <main class="page metrics" aria-busy={asked.isBusy}>
       <div class="page-head">
         <h1>Metrics</h1>
         <Since />
@@ -80,6 +81,8 @@ export function Metrics() {
 
 const isHistogram = (one: Instrument): boolean => one.type === "histogram" || one.type === "exponential_histogram";
 const isCounter = (one: Instrument): boolean => one.type === "sum" && one.monotonic !== false;
+/** Whether its rate is of events, and not of bytes or seconds. */
+const isCounted = (one: Instrument): boolean => isHistogram(one) || /^(1|\{.*|)$/.test(one.unit);
 const kindOf = (one: Instrument): string =>
   isHistogram(one) ? "histogram" : isCounter(one) ? "counter" : one.type === "sum" ? "up-down counter" : one.type;
 
@@ -130,7 +133,7 @@ function InstrumentView({ instrument }: { instrument: Instrument }) {
   );
 }
 
-function seriesPath(route: string, instrument: Instrument, stat: string, by = ""): string {
+function seriesPath(route: string, instrument: Instrument, stat: string, by = "", exemplars?: "0"): string {
   const lookback = lookbackOf(url.value);
   return address(route, {
     name: instrument.name,
@@ -139,11 +142,16 @@ function seriesPath(route: string, instrument: Instrument, stat: string, by = ""
     service: url.value.searchParams.get("service"),
     lookback: String(lookback),
     step: String(Math.max(5, Math.ceil(lookback / 90))),
+    exemplars,
   });
 }
 
+/** Exemplars come with P95 alone: they are the same for every statistic. */
 const useSeries = (instrument: Instrument, stat: string, by = "") =>
-  useQuery<Series[]>(seriesPath("/api/series", instrument, stat, by), live.value ? REFRESH_MS : 0);
+  useQuery<Series[]>(
+    seriesPath("/api/series", instrument, stat, by, stat === "p95" ? undefined : "0"),
+    live.value ? REFRESH_MS : 0,
+  );
 
 const rangeOf = (series: readonly Series[]): [number, number] => {
   const points = series[0]?.points ?? [];
@@ -173,7 +181,12 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
   );
   const dots = useMemo(() => exemplarDots(datas[1] ?? [], instrument.unit, (value) => value), [datas[1]]);
   return (
-    <Panel title="Percentiles" legend={lines} {...(dots.length ? { note: "dots are single requests: click for the trace" } : {})}>
+    <Panel
+      title="Percentiles"
+      legend={lines}
+      isBusy={asked[1]!.isBusy}
+      {...(dots.length ? { note: "dots are single requests: click for the trace" } : {})}
+    >
       <Chart
         label={`Percentiles of ${instrument.name}; ${dots.length} exemplars`}
         height={210}
@@ -191,9 +204,9 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
 const Exemplars = ({ dots }: { dots: readonly Dot[] }) =>
   dots.length > 0 && (
     <details class="exemplars">
-      <summary class="muted">Exemplars as a list</summary>
+      <summary class="muted">Exemplars as a list, the largest first</summary>
       <ul>
-        {dots.slice(0, 20).map((dot) => (
+        {dots.slice(0, LISTED).map((dot) => (
           <li key={`${dot.x} ${dot.href}`}>
             <a href={dot.href}>{dot.label().split("\n")[0]}</a>
           </li>
@@ -216,9 +229,9 @@ function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
   const lines = useMemo(() => linesOf(all, by), [asked.data]);
   const dots = useMemo(() => (stat === "p95" ? exemplarDots(all, unit, (value) => value) : []), [asked.data]);
   const format = (value: number): string =>
-    stat === "rate" ? `${measured(value, unit === "By" ? unit : "1")}/s` : measured(value, unit);
+    stat !== "rate" ? measured(value, unit) : isCounted(instrument) ? rate(value) : `${measured(value, unit)}/s`;
   return (
-    <Panel title={title} legend={by ? lines : []} {...(stat === "rate" ? { note: "per second" } : {})}>
+    <Panel title={title} legend={by ? lines : []} isBusy={asked.isBusy}>
       {asked.error && <Failure error={asked.error} />}
       <Chart
         label={`${title} of ${instrument.name}`}
@@ -257,7 +270,7 @@ function HeatPanel({ instrument }: { instrument: Instrument }) {
   const range: [number, number] = steps.length > 1 ? [2 * steps[0]!.time - steps[1]!.time, steps.at(-1)!.time] : [0, 1];
   if (heat.data && !cells.length) return null;
   return (
-    <Panel title="Heat map" note="how many fell into each bucket">
+    <Panel title="Heat map" note="how many fell into each bucket" isBusy={heat.isBusy}>
       <Chart
         label={`Heat map of ${instrument.name}`}
         height={Math.max(120, Math.min(260, 40 + ticks.length * 18))}
@@ -284,7 +297,7 @@ function heatOf(steps: readonly HeatStep[], unit: string) {
   const cells = steps.flatMap((step) =>
     step.buckets.map(([lowest, highest, n]): Cell => {
       const [from, to] = [lowest ?? -Infinity, highest ?? Infinity];
-      const label = `${number(n)} between ${from === -Infinity ? "–∞" : text(from)} and ${text(to)}\n${percent(n / step.buckets.reduce((sum, b) => sum + b[2], 0))} of this step, ${time(step.time, 0)}`;
+      const label = `${plural(n, "measurement")} between ${from === -Infinity ? "–∞" : text(from)} and ${text(to)}\n${percent(n / step.buckets.reduce((sum, b) => sum + b[2], 0))} of this step, ${time(step.time, 0)}`;
       return { from: step.time - width, to: step.time, low: level.get(from)!, high: level.get(to)!, share: n / most, label };
     }),
   );

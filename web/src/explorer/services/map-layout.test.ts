@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { ServiceMap } from "../common/api.ts";
 import { layOut, NODE } from "./map-layout.ts";
 
-const FIGURES = { count: 1, rate: 1, errors: 0, p50: 1, p95: 1, p99: 1 };
+const FIGURES = { count: 1, rate: 1, errors: 0, refused: 0, p50: 1, p95: 1, p99: 1 };
 
 const mapOf = (...calls: [string, string][]): ServiceMap => ({
   services: [...new Set(calls.map(([, child]) => child))].map((service) => ({ service, ...FIGURES })),

@@ -1,10 +1,10 @@
 import { useMemo } from "preact/hooks";
-import { ago, duration, number, percent, plural } from "../../shared/format.ts";
+import { duration, number, percent, plural } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
 import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
 import { Chart, type Line } from "../common/chart.tsx";
 import { Panel } from "../common/panel.tsx";
-import { Failure, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
+import { Ago, Failure, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
 import { address, serviceLink, traceLink, url } from "../common/router.ts";
 import { layOut, NODE } from "./map-layout.ts";
 import { isNarrow } from "../common/screen.ts";
@@ -13,6 +13,8 @@ import { rate, shortService } from "../common/words.ts";
 import "./services.css";
 
 const REFRESH_MS = 5000;
+/** The top of the scale of errors at least: without any, a scale to 100 % says nothing. */
+const LEAST_SHARE = 0.05;
 
 /** Who calls whom, how often, with what success and how fast. */
 export function Services() {
@@ -20,7 +22,7 @@ export function Services() {
   const asked = useQuery<ServiceMap>(address("/api/map", { lookback: String(lookback) }), live.value ? REFRESH_MS : 0);
   const map = asked.data;
   return (
-    <main class="page">
+    <main class="page" aria-busy={asked.isBusy}>
       <div class="page-head">
         <h1>Services</h1>
         <Since />
@@ -29,7 +31,7 @@ export function Services() {
       {asked.error && <Failure error={asked.error} />}
       {map && !map.services.length && <NothingYet title="No requests in this time" />}
       {map && map.services.length > 0 && (
-        <>
+        <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <MapCard map={map} />
           <section class="card table-scroll" tabIndex={0} aria-label="Services in figures">
             <RequestsTable
@@ -45,7 +47,7 @@ export function Services() {
               }))}
             />
           </section>
-        </>
+        </div>
       )}
     </main>
   );
@@ -87,8 +89,9 @@ function MapCard({ map }: { map: ServiceMap }) {
             <span class="visually-hidden">
               {call.parent} calls {call.child}:{" "}
             </span>
-            {rate(call.rate)}
-            <span class={call.errors ? "bad-text" : ""}> · {percent(call.errors)}</span> · {duration(call.p95 ?? 0)}
+            {rate(call.rate ?? NaN)}
+            <span class={call.errors ? "bad-text" : ""}> · {percent(call.errors)}</span>
+            {call.refused > 0 && <span class="warn-text"> · {percent(call.refused)} refused</span>} · {duration(call.p95 ?? 0)}
           </span>
         ))}
         {map.services.map((one) => {
@@ -108,16 +111,18 @@ function MapCard({ map }: { map: ServiceMap }) {
             >
               <b>{one.service}</b>
               <span class="map-figures">
-                <span>{rate(one.rate)}</span>
-                <span class={one.errors ? "bad-text" : ""}>{percent(one.errors)} errors</span>
+                <span>{rate(one.rate ?? NaN)}</span>
                 <span>P95 {duration(one.p95 ?? 0)}</span>
+                <span class={one.errors ? "bad-text" : ""}>{percent(one.errors)} errors</span>
+                {one.refused > 0 && <span class="warn-text">{percent(one.refused)} refused</span>}
               </span>
             </a>
           );
         })}
       </div>
       <p class="muted map-key">
-        Requests, share of errors and P95: inside a box of all that reached the service, beside an arrow of those calls.
+        Requests, share of errors (failures), refusals and P95: inside a box of all that reached the service, beside an arrow of
+        those calls.
       </p>
     </section>
   );
@@ -132,7 +137,7 @@ const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] 
     <thead>
       <tr>
         <th scope="col">{first}</th>
-        {["Requests", "Rate", "Errors", "P50", "P95", "P99"].map((name) => (
+        {["Requests", "Rate", "Errors", "Refused", "P50", "P95", "P99"].map((name) => (
           <th key={name} scope="col" class="number">
             {name}
           </th>
@@ -144,8 +149,9 @@ const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] 
         <tr key={row.key}>
           <th scope="row">{row.name}</th>
           <td class="number">{number(row.count)}</td>
-          <td class="number">{rate(row.rate)}</td>
+          <td class="number">{rate(row.rate ?? NaN)}</td>
           <td class={`number ${row.errors ? "bad-text" : ""}`}>{percent(row.errors)}</td>
+          <td class={`number ${row.refused ? "warn-text" : ""}`}>{percent(row.refused)}</td>
           {[row.p50, row.p95, row.p99].map((us, i) => (
             <td key={i} class="number">
               {us === null ? "–" : duration(us)}
@@ -176,7 +182,10 @@ export function ServicePage({ name }: { name: string }) {
   const lines = useMemo(
     () => ({
       rate: [line("rate", serviceColor(name), (one) => one.rate)],
-      errors: [line("errors", "var(--bad)", (one) => (one.count ? one.errors : null))],
+      errors: [
+        line("failed", "var(--bad)", (one) => (one.count ? one.errors : null)),
+        line("refused", "var(--warn)", (one) => (one.count ? one.refused : null)),
+      ],
       duration: [
         line("P50", "var(--service-3)", (one) => one.p50),
         line("P95", "var(--service-2)", (one) => one.p95),
@@ -186,7 +195,7 @@ export function ServicePage({ name }: { name: string }) {
     [detail, name],
   );
   return (
-    <main class="page">
+    <main class="page" aria-busy={asked.isBusy}>
       <div class="page-head">
         <h1>
           <Service name={name} />
@@ -199,19 +208,26 @@ export function ServicePage({ name }: { name: string }) {
       {asked.error && <Failure error={asked.error} />}
       {detail && !detail.operations.length && <NothingYet title={`No requests to ${name} in this time`} />}
       {detail && detail.operations.length > 0 && (
-        <>
+        <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <div class="chart-grid">
-            <Panel title="Rate" note="requests per second">
+            <Panel title="Rate" note="requests">
               <Chart
-                label={`Requests per second of ${name}`}
+                label={`Rate of requests to ${name}`}
                 height={150}
                 range={range}
                 lines={lines.rate}
                 format={(n) => rate(n)}
               />
             </Panel>
-            <Panel title="Errors" note="share of requests">
-              <Chart label={`Share of errors of ${name}`} height={150} range={range} lines={lines.errors} format={percent} />
+            <Panel title="Errors" note="share of requests" legend={lines.errors}>
+              <Chart
+                label={`Shares of failed and of refused requests of ${name}`}
+                height={150}
+                range={range}
+                lines={lines.errors}
+                least={LEAST_SHARE}
+                format={percent}
+              />
             </Panel>
             <Panel title="Duration" legend={lines.duration}>
               <Chart
@@ -243,15 +259,20 @@ export function ServicePage({ name }: { name: string }) {
                   <a href={traceLink(one.traceID)}>
                     <span class="bar-track" aria-hidden="true">
                       <span
-                        class={`bar ${one.failed ? "failed" : ""}`}
+                        class={`bar ${one.outcome}`}
                         style={{ width: `${(one.duration / detail.slowest[0]!.duration) * 100}%` }}
                       />
                     </span>
                     <b class="number">{duration(one.duration)}</b>
                     <span>
-                      in {one.operation} {one.failed && <span class="badge bad">failed</span>}
+                      in {one.operation}{" "}
+                      {one.outcome !== "ok" && (
+                        <span class={`badge ${one.outcome === "failed" ? "bad" : "warn"}`}>{one.outcome}</span>
+                      )}
                     </span>
-                    <span class="muted">{ago(one.startTime)}</span>
+                    <span class="muted">
+                      <Ago at={one.startTime} />
+                    </span>
                   </a>
                 </li>
               ))}
@@ -260,7 +281,7 @@ export function ServicePage({ name }: { name: string }) {
               {plural(detail.slowest.length, "trace")} in which {shortService(name)} took longest
             </p>
           </section>
-        </>
+        </div>
       )}
     </main>
   );

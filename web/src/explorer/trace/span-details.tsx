@@ -53,13 +53,14 @@ export function SpanDetails({ span, trace, notes }: Props) {
         <Service name={span.service} />
         <span class="badge">{span.kind}</span>
         {span.failed && <span class="badge bad">failed</span>}
+        {span.refused && <span class="badge warn">refused</span>}
       </p>
       <dl class="figures">
         <Figure name="Took" value={duration(span.duration)} />
         <Figure name="Started at" value={`+${duration(span.start - trace.start)}`} />
         <Figure name="On the critical path" value={duration(total(span.critical))} />
       </dl>
-      {why && <p class="failure">{why}</p>}
+      {why && <p class={span.refused ? "notice" : "failure"}>{why}</p>}
       {span.shift !== 0 && (
         <p class="notice">
           Its clock is {duration(Math.abs(span.shift))} {span.shift > 0 ? "behind" : "ahead of"} its caller's; shown where it must

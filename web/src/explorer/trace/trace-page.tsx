@@ -1,18 +1,20 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ago, duration, plural, time } from "../../shared/format.ts";
+import { duration, number, plural, time } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
 import { type Log, POLL_MS, useQuery } from "../common/api.ts";
 import { Comparison } from "../compare/comparison.tsx";
-import { Empty, Failure, Icon, ICONS, Service, Tabs } from "../common/parts.tsx";
+import { Ago, Empty, Failure, Icon, ICONS, Service, Tabs } from "../common/parts.tsx";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { SpanDetails } from "./span-details.tsx";
 import { TraceLog } from "./trace-log.tsx";
-import { linked, type Trace, type TreeJson } from "./trace.ts";
+import { type Bottleneck, linked, type Trace, type TreeJson } from "./trace.ts";
 import { Waterfall } from "./waterfall.tsx";
 import { notesOf } from "./waterfall-rows.ts";
 import "./trace-page.css";
 
 const STILL_ARRIVING_MS = 60_000;
+/** Whether more of a trace is expected; then it is asked for again. */
+const isYoung = (trace: Trace): boolean => Date.now() < trace.end / 1000 + STILL_ARRIVING_MS;
 
 /** What follows /trace/ in the address. */
 export const TracePage = ({ traceId }: { traceId: string }) =>
@@ -40,7 +42,7 @@ function OneTrace({ traceId }: { traceId: string }) {
     const timer = setTimeout(() => setOld(true), Math.max(0, trace.end / 1000 + STILL_ARRIVING_MS - Date.now()));
     return () => clearTimeout(timer);
   }, [trace]);
-  if (trace) return <Loaded trace={trace} logs={logs.data ?? []} />;
+  if (trace) return <Loaded trace={trace} logs={logs.data ?? []} isArriving={!isOld && isYoung(trace)} />;
   if (asked.data) return <NotHere traceId={traceId} />;
   return <main class="page">{asked.error ? <Failure error={asked.error} /> : <p class="loading">Loading the trace …</p>}</main>;
 }
@@ -59,7 +61,7 @@ const NotHere = ({ traceId }: { traceId: string }) => (
   </main>
 );
 
-function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
+function Loaded({ trace, logs, isArriving }: { trace: Trace; logs: readonly Log[]; isArriving: boolean }) {
   const notes = useMemo(() => notesOf(trace, logs), [trace, logs]);
   const params = url.value.searchParams;
   const view = params.get("view") ?? "waterfall";
@@ -68,7 +70,7 @@ function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
   const toView = (name: string | null): string => address(url.value.pathname, { span: params.get("span"), view: name });
   return (
     <main class="trace-page">
-      <Head trace={trace} />
+      <Head trace={trace} isArriving={isArriving} />
       <Tabs
         label="Views of this trace"
         current={view}
@@ -102,17 +104,18 @@ function Loaded({ trace, logs }: { trace: Trace; logs: readonly Log[] }) {
   );
 }
 
-function Head({ trace }: { trace: Trace }) {
+function Head({ trace, isArriving }: { trace: Trace; isArriving: boolean }) {
   const failed = trace.spans.filter((span) => span.failed).length;
+  const refused = trace.spans.filter((span) => span.refused).length;
   const odd = trace.spans.filter((span) => span.warnings.length);
-  const { root, bottleneck: worst } = trace;
+  const { root, bottlenecks } = trace;
   return (
     <header class="trace-head">
       <div class="trace-title">
         <h1>
           <Service name={root.service} />{" "}
           <span class="clamped" title={root.title}>
-            {root.title}
+            {trace.isRooted ? root.title : isArriving ? "Still arriving …" : `${root.title} · part of a trace`}
           </span>
         </h1>
         <div class="actions">
@@ -130,22 +133,17 @@ function Head({ trace }: { trace: Trace }) {
       </div>
       <p class="facts">
         <b>{duration(root.duration)}</b>
+        {isArriving && (!trace.isRooted || trace.missing.length > 0) && <span class="badge info">still arriving</span>}
         <span>{plural(trace.spans.length, "span")}</span>
         <span>{plural(trace.services.length, "service")}</span>
-        {failed > 0 && <span class="badge bad">{failed} failed</span>}
-        <span title={ago(trace.start)}>{time(trace.start)}</span>
+        {failed > 0 && <span class="badge bad">{number(failed)} failed</span>}
+        {refused > 0 && <span class="badge warn">{number(refused)} refused</span>}
+        <span>
+          {time(trace.start)}, <Ago at={trace.start} />
+        </span>
         <code class="trace-id">{trace.traceID}</code>
       </p>
-      {worst && (
-        <p class="bottleneck">
-          <button type="button" class="clamped" onClick={() => setParams({ span: worst.span.spanID, view: null })}>
-            <span class="eyebrow">Bottleneck</span> <b>{duration(worst.time)}</b> of {duration(worst.total)} in{" "}
-            <b>
-              {worst.service} {worst.title}
-            </b>
-          </button>
-        </p>
-      )}
+      <Bottlenecks bottlenecks={bottlenecks} />
       <Shares services={trace.services} />
       {trace.missing.length > 0 && (
         <p class="notice">{plural(trace.missing.length, "parent span")} did not arrive (yet), so the trace shows in parts.</p>
@@ -163,6 +161,36 @@ function Head({ trace }: { trace: Trace }) {
     </header>
   );
 }
+
+/** Where the time of the request went, the largest part first. */
+function Bottlenecks({ bottlenecks }: { bottlenecks: readonly Bottleneck[] }) {
+  const [worst, ...others] = bottlenecks;
+  if (!worst) return null;
+  return (
+    <div class="bottleneck">
+      <Part part={worst} title="Bottleneck" />
+      {others.length > 0 && (
+        <details>
+          <summary>next {others.length}</summary>
+          <ol>
+            {others.map((part) => (
+              <li key={part.span.spanID}>
+                <Part part={part} />
+              </li>
+            ))}
+          </ol>
+        </details>
+      )}
+    </div>
+  );
+}
+
+const Part = ({ part, title }: { part: Bottleneck; title?: string }) => (
+  <button type="button" class="clamped" onClick={() => setParams({ span: part.span.spanID, view: null })}>
+    {title && <span class="eyebrow">{title}</span>} <b>{duration(part.time)}</b> of {duration(part.total)}: <b>{part.what}</b>,{" "}
+    {part.where}
+  </button>
+);
 
 function CopyLink() {
   const [isCopied, setCopied] = useState(false);

@@ -16,6 +16,7 @@ export function span(spanID: string, start: number, duration: number, options: P
     peer: "",
     kind: "internal",
     failed: false,
+    refused: false,
     isSql: false,
     start: EPOCH + start * 1000,
     duration: duration * 1000,
@@ -40,7 +41,8 @@ export function traceOf(...given: SpanJson[]): Trace {
     root: 0,
     services: [{ service: "order-service", time: 0 }],
     missing: [],
-    bottleneck: null,
+    isRooted: true,
+    bottlenecks: [],
     warnings: [],
     processes: [
       { service: "order-service", tags: {} },

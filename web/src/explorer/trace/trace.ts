@@ -1,5 +1,5 @@
 // A trace as /api/trees gives it, its spans linked. The server has computed order, depth, clocks, critical path,
-// titles and bottleneck. Times are µs.
+// titles and bottlenecks. Times are µs.
 import type { BottleneckJson, EventJson, SpanJson, TreeJson } from "./tree-api.ts";
 
 export type TagValue = string | number | boolean;
@@ -13,12 +13,15 @@ export interface Span extends Omit<SpanJson, "parent" | "process"> {
   service: string;
   resource: Tags;
 }
-export interface Trace extends Omit<TreeJson, "spans" | "root" | "bottleneck"> {
+export interface Bottleneck extends Omit<BottleneckJson, "span"> {
+  span: Span;
+}
+export interface Trace extends Omit<TreeJson, "spans" | "root" | "bottlenecks"> {
   spans: readonly Span[];
   byId: ReadonlyMap<string, Span>;
   roots: readonly Span[];
   root: Span;
-  bottleneck: (Omit<BottleneckJson, "span"> & { span: Span }) | null;
+  bottlenecks: readonly Bottleneck[];
 }
 
 export const endOf = (span: Span): number => span.start + span.duration;
@@ -38,13 +41,12 @@ export function linked(tree: TreeJson): Trace {
     above?.children.push(span);
     spans.push(span);
   }
-  const { bottleneck } = tree;
   return {
     ...tree,
     spans,
     byId: new Map(spans.map((span) => [span.spanID, span])),
     roots: spans.filter((span) => !span.parent),
     root: spans[tree.root]!,
-    bottleneck: bottleneck && { ...bottleneck, span: spans[bottleneck.span]! },
+    bottlenecks: tree.bottlenecks.map((one) => ({ ...one, span: spans[one.span]! })),
   };
 }

@@ -10,11 +10,15 @@ export interface Schemas {
   TreeJson: TreeJson;
 }
 /**
- * Where the request's time went: `time` of `total` µs in `title` of `service`; `span` is an index.
+ * Where the request's time went: `time` of `total` µs, `count` spans; `span` is the index of the longest.
+ *
+ * `where` and `what` are words, as in "in order-service POST /orders" and "waiting for the write lock".
  */
 export interface BottleneckJson {
-  service: string;
-  title: string;
+  kind: string;
+  where: string;
+  what: string;
+  count: number;
   time: number;
   total: number;
   span: number;
@@ -67,6 +71,7 @@ export interface SpanJson {
   peer: string;
   kind: string;
   failed: boolean;
+  refused: boolean;
   isSql: boolean;
   start: number;
   duration: number;
@@ -82,16 +87,18 @@ export interface SpanJson {
 /**
  * A trace; `spans` are in the order in which the page shows them, each before its children.
  *
- * `root` is the index of the request itself, `missing` are parents that are named but not there.
+ * `root` is the index of the request itself, or, until it is there (`isRooted`), of a span that stands in for it.
+ * `missing` are parents that are named but not there; the largest of the `bottlenecks` comes first.
  */
 export interface TreeJson {
   traceID: string;
   start: number;
   end: number;
   root: number;
+  isRooted: boolean;
   services: ServiceTime[];
   missing: string[];
-  bottleneck: BottleneckJson | null;
+  bottlenecks: BottleneckJson[];
   warnings: string[];
   processes: ProcessJson[];
   spans: SpanJson[];

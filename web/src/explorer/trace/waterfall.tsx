@@ -5,6 +5,7 @@ import { setParams } from "../common/router.ts";
 import { isNarrow } from "../common/screen.ts";
 import { shortService } from "../common/words.ts";
 import { endOf, type Section, type Span, total, type Trace } from "./trace.ts";
+import { type Stretch, stretches } from "./stretches.ts";
 import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
 import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
 import "../common/log-line.css";
@@ -14,7 +15,7 @@ const ROW = 26;
 const HEAD = 30;
 const MAX_INDENT = 20;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
-const ALIKE = 1_000;
+const MARKS = 400;
 
 interface Props {
   trace: Trace;
@@ -197,7 +198,7 @@ export function Waterfall({ trace, notes, selected }: Props) {
                 state={[
                   i === at ? "active" : "",
                   row.span === selected ? "selected" : "",
-                  row.span === trace.bottleneck?.span ? "worst" : "",
+                  row.span === trace.bottlenecks[0]?.span ? "worst" : "",
                   search ? (matches.has(row.span) ? "match" : "no-match") : "",
                 ].join(" ")}
                 onFold={() => fold(row.span, !collapsed.has(row.span))}
@@ -256,7 +257,7 @@ interface SpanRowProps {
 function SpanRow({ row: { span }, index, trace, window, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
   const color = serviceColor(span.service);
   const isNewService = span.parent?.service !== span.service;
-  const { critical, failed } = span;
+  const { critical, failed, refused } = span;
   const status = Number(span.tags["http.response.status_code"] ?? 0);
   return (
     <div
@@ -285,8 +286,11 @@ function SpanRow({ row: { span }, index, trace, window, notes, isFolded, state, 
           />
         )}
         {failed && <span class="cross" role="img" aria-label="failed" />}
+        {refused && <span class="refusal" role="img" aria-label="refused" />}
         {isNewService && <span class="service-tag">{isNarrow.value ? shortService(span.service) : span.service}</span>}
-        <span class={`span-name ${failed ? "failed" : ""}`}>{span.title}</span>
+        <span class={`span-name ${failed ? "failed" : refused ? "refused" : ""}`} title={span.title}>
+          {span.title}
+        </span>
         {span.peer && <span class="peer">{span.peer}</span>}
         {status >= 400 && <span class="status">{status}</span>}
         {isFolded && <span class="badge">{span.children.length}</span>}
@@ -306,6 +310,8 @@ function SpanRow({ row: { span }, index, trace, window, notes, isFolded, state, 
 
 /** The span's time; filled where it is on the critical path; a mark for each log line. */
 function Bar({ span, notes, window }: Pick<SpanRowProps, "notes" | "window"> & { span: Span }) {
+  const drawn = useMemo((): Stretch[] => stretches(span.critical, window), [span.critical, ...window]);
+  const marks = useMemo(() => distinct(notes, window), [notes, ...window]);
   const share = (at: number): number => ((at - window[0]) / (window[1] - window[0])) * 100;
   const clip = (at: number): number => Math.min(100, Math.max(0, share(at)));
   const [left, right] = [clip(span.start), clip(endOf(span))];
@@ -314,10 +320,14 @@ function Bar({ span, notes, window }: Pick<SpanRowProps, "notes" | "window"> & {
   return (
     <span aria-hidden="true">
       <span class="bar" style={{ left: `${left}%`, width: `${right - left}%` }} />
-      {span.critical.slice(0, ALIKE).map(([from, to]) => (
-        <span key={from} class="bar critical" style={{ left: `${clip(from)}%`, width: `${clip(to) - clip(from)}%` }} />
+      {drawn.map(({ from, to, share: covered }) => (
+        <span
+          key={from}
+          class="bar critical"
+          style={{ left: `${from * 100}%`, width: `${(to - from) * 100}%`, opacity: covered < 1 ? covered : undefined }}
+        />
       ))}
-      {notes.slice(0, ALIKE).map((note, i) => (
+      {marks.map((note, i) => (
         <span
           key={i}
           class={`note-tick ${levelClass(note.level)}`}
@@ -331,6 +341,19 @@ function Bar({ span, notes, window }: Pick<SpanRowProps, "notes" | "window"> & {
     </span>
   );
 }
+
+/** The notes whose marks can be told apart in a bar: of those at one place the most severe. */
+function distinct(notes: readonly Note[], [start, end]: Section): Note[] {
+  const cells = new Map<number, Note>();
+  for (const note of notes) {
+    const cell = Math.round(((note.at - start) / (end - start)) * MARKS);
+    const other = cells.get(cell);
+    if (!other || severity(note) > severity(other)) cells.set(cell, note);
+  }
+  return [...cells.values()];
+}
+
+const severity = (note: Note): number => ["", "level-warn", "level-error"].indexOf(levelClass(note.level));
 
 interface NoteRowProps {
   row: Row & { kind: "note" };

@@ -32,3 +32,9 @@ test("an operation counts only with its service", () => {
   expect(queryOf("operation=GET").operation).toBe("");
   expect(queryOf("service=order-service&operation=GET").operation).toBe("GET");
 });
+
+test("an outcome is one of two", () => {
+  expect(queryOf("outcome=failed")).toMatchObject({ failed: "1", refused: "" });
+  expect(queryOf("outcome=refused")).toMatchObject({ failed: "", refused: "1" });
+  expect(queryOf("outcome=odd")).toMatchObject({ failed: "", refused: "" });
+});

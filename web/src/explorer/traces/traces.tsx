@@ -1,20 +1,36 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ago, duration, plural, time } from "../../shared/format.ts";
+import { duration, number, plural, time } from "../../shared/format.ts";
 import { live, POLL_MS, type Summary, useQuery } from "../common/api.ts";
 import { Chart, type Dot } from "../common/chart.tsx";
+import { useHeld } from "../common/held.ts";
 import { importFile } from "./otlp-file.ts";
-import { Choice, Empty, Failure, Field, Icon, ICONS, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
+import {
+  Ago,
+  Choice,
+  Empty,
+  Failure,
+  Field,
+  Found,
+  Icon,
+  ICONS,
+  LiveSwitch,
+  NothingYet,
+  Service,
+  Waiting,
+} from "../common/parts.tsx";
 import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
 import { summariesQuery } from "./summaries-query.ts";
 import { goDuration } from "../common/words.ts";
 import "./traces.css";
 
-const FILTERS = ["q", "service", "operation", "min", "max", "errors", "tag", "start", "end"];
+const FILTERS = ["q", "service", "operation", "min", "max", "outcome", "tag", "start", "end"];
 const PAGE = 100;
 const SCREENFUL = 24;
 const MOST = 1500;
 /** A trace that took no time at all (µs) is here in the scatter, not decades below the others. */
 const FLOOR = 100;
+const OUTCOMES = ["failed", "refused"];
+const keyOf = (trace: Summary): string => trace.traceID;
 
 /** Traces, newest first and live, with filters that stand in the address. */
 export function Traces() {
@@ -26,8 +42,12 @@ export function Traces() {
   const traces = useMemo(() => (found.data ?? []).toSorted((a, b) => b.startTime - a.startTime), [found.data]);
   const isFiltered = FILTERS.some((name) => params.has(name));
   return (
-    <main class="page">
+    <main class="page" aria-busy={found.isBusy}>
       <h1 class="visually-hidden">Traces</h1>
+      <Found
+        {...found}
+        text={traces.length === limit ? `The newest ${plural(limit, "trace")}` : plural(traces.length, "trace")}
+      />
       <Filters />
       {(tags.length > 0 || of("start")) && (
         <ul class="chips" aria-label="Filters">
@@ -43,17 +63,18 @@ export function Traces() {
         </ul>
       )}
       {found.error && <Failure error={found.error} />}
-      {found.data && !traces.length && (isFiltered ? <NoneFits /> : <NothingYet title="No traces yet" />)}
+      {found.data && !traces.length && !found.isBusy && (isFiltered ? <NoneFits /> : <NothingYet title="No traces yet" />)}
+      {found.isBusy && !traces.length && <p class="loading">Loading …</p>}
       {traces.length > 0 && (
-        <>
+        <div class={`results ${found.isBusy ? "stale" : ""}`}>
           <Scatter traces={traces} />
-          <TraceList traces={traces} />
+          <TraceList key={found.path} traces={traces} />
           {traces.length === limit && limit < MOST && (
             <button type="button" class="button more" onClick={() => setParams({ limit: String(limit * 3) })}>
               Show older traces
             </button>
           )}
-        </>
+        </div>
       )}
     </main>
   );
@@ -91,6 +112,14 @@ function Filters() {
         isDisabled={!service}
         onChange={(operation) => setParams({ operation })}
       />
+      <Choice
+        label="Outcome"
+        class="short"
+        all="Any outcome"
+        value={of("outcome")}
+        options={OUTCOMES}
+        onChange={(outcome) => setParams({ outcome })}
+      />
       <Field label="At least" class="narrow" value={of("min")} placeholder="100ms" onChange={(min) => setParams({ min })} />
       <Field label="At most" class="narrow" value={of("max")} placeholder="2s" onChange={(max) => setParams({ max })} />
       <form
@@ -102,20 +131,12 @@ function Filters() {
           input.value = "";
         }}
       >
-        <label class="field">
+        <label class="field short">
           <span class="eyebrow">Attribute</span>
           <input class="input" placeholder="order.id=…  ⏎" pattern=".+=.*" title="key=value, then Enter" spellcheck={false} />
         </label>
       </form>
       <div class="filter-end">
-        <label class="toggle">
-          <input
-            type="checkbox"
-            checked={of("errors") === "1"}
-            onChange={(event) => setParams({ errors: event.currentTarget.checked ? "1" : null })}
-          />
-          Errors only
-        </label>
         <LiveSwitch />
         <Import />
       </div>
@@ -187,10 +208,9 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
         (trace): Dot => ({
           x: trace.startTime,
           y: Math.max(FLOOR, trace.duration),
-          label: () =>
-            `${trace.service} ${trace.operation}\n${duration(trace.duration)} at ${time(trace.startTime)}${trace.errors ? `\n${plural(trace.errors, "error")}` : ""}`,
+          label: () => `${nameOf(trace)}\n${duration(trace.duration)} at ${time(trace.startTime)}\n${outcomeOf(trace)}`,
           href: traceLink(trace.traceID),
-          color: trace.errors ? "var(--bad)" : "var(--accent)",
+          color: trace.errors ? "var(--bad)" : trace.refusals ? "var(--warn)" : "var(--accent)",
           isFailed: trace.errors > 0,
         }),
       ),
@@ -205,7 +225,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
         <span class="eyebrow">Duration over time</span>
         <span class="muted">drag to choose, click a dot to open it</span>
         <span class="chart-key key">
-          <i class="key-ok" /> ok <i class="key-bad" /> with errors
+          <i class="key-ok" /> ok <i class="key-refused" /> refused <i class="key-bad" /> failed
         </span>
       </p>
       <Chart
@@ -231,23 +251,33 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
   );
 }
 
+/** What the list calls a trace: no span stands in for its root while that is awaited. */
+const nameOf = (trace: Summary): string => (trace.root === "awaited" ? "Still arriving" : `${trace.service} ${trace.operation}`);
+
+function outcomeOf({ errors, refusals, problem }: Summary): string {
+  const counts = [errors && `${number(errors)} failed`, refusals && `${number(refusals)} refused`].filter(Boolean).join(", ");
+  return [counts, problem].filter(Boolean).join(": ");
+}
+
 function TraceList({ traces }: { traces: readonly Summary[] }) {
-  const longest = Math.max(...traces.map((trace) => trace.duration), 1);
+  const { shown, waiting, showAll, handlers } = useHeld(traces, keyOf);
+  const longest = Math.max(...shown.map((trace) => trace.duration), 1);
   // What fills a screen is painted first.
   const [isWhole, setWhole] = useState(false);
   useEffect(() => setWhole(true), []);
   return (
-    <section aria-label="Traces found">
+    <section aria-label="Traces found" {...handlers}>
+      <Waiting count={waiting} onShow={showAll} />
       <div class="trace-row head" aria-hidden="true">
         <span>Started</span>
         <span>Request</span>
         <span>Services</span>
         <span class="number">Spans</span>
-        <span class="number">Errors</span>
+        <span class="number">Outcome</span>
         <span>Duration</span>
       </div>
       <ol class="trace-list card">
-        {traces.slice(0, isWhole ? undefined : SCREENFUL).map((trace) => (
+        {shown.slice(0, isWhole ? undefined : SCREENFUL).map((trace) => (
           <li key={trace.traceID}>
             <TraceRow trace={trace} longest={longest} />
           </li>
@@ -261,10 +291,31 @@ const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
   <a class="trace-row" href={traceLink(trace.traceID)}>
     <span class="when">
       <time class="mono">{time(trace.startTime)}</time>
-      <span class="muted"> {ago(trace.startTime)}</span>
+      <span class="muted">
+        {" "}
+        <Ago at={trace.startTime} />
+      </span>
     </span>
     <span class="request">
-      <b>{trace.operation}</b> <span class="muted">{trace.service}</span>
+      {trace.root === "awaited" ? (
+        <span class="muted">Still arriving …</span>
+      ) : (
+        <>
+          <b>{trace.operation}</b> <span class="muted">{trace.service}</span>
+        </>
+      )}
+      {trace.root === "missing" && (
+        <span class="muted" title="The span that began this trace is not stored. It may be in another system.">
+          {" "}
+          · part of a trace
+        </span>
+      )}
+      {trace.problem && (
+        <span class={trace.errors ? "bad-text" : "warn-text"} title={trace.problem}>
+          {" "}
+          {trace.problem}
+        </span>
+      )}
     </span>
     <span class="services">
       {trace.services.map((name) => (
@@ -272,16 +323,18 @@ const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
       ))}
     </span>
     <span class="number spans">
-      <span class="wide-only">{trace.spans}</span>
+      <span class="wide-only">{number(trace.spans)}</span>
       <span class="narrow-only">{plural(trace.spans, "span")}</span>
     </span>
-    <span class="number">
-      {trace.errors > 0 ? <span class="badge bad">{plural(trace.errors, "error")}</span> : <span class="muted dash">–</span>}
+    <span class="number outcome" title={outcomeOf(trace)}>
+      {trace.errors > 0 && <span class="badge bad">{number(trace.errors)} failed</span>}
+      {trace.errors === 0 && trace.refusals > 0 && <span class="badge warn">{number(trace.refusals)} refused</span>}
+      {trace.errors + trace.refusals === 0 && <span class="muted dash">–</span>}
     </span>
     <span class="duration">
       <span class="bar-track" aria-hidden="true">
         <span
-          class={`bar ${trace.errors ? "failed" : ""}`}
+          class={`bar ${trace.errors ? "failed" : trace.refusals ? "refused" : ""}`}
           style={{ width: `${Math.max(0.5, (trace.duration / longest) * 100)}%` }}
         />
       </span>
