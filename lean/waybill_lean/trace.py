@@ -18,7 +18,6 @@ from time import time_ns
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.attributes import _logger as attributes_logger
@@ -35,13 +34,13 @@ from opentelemetry.trace.span import DEFAULT_TRACE_STATE, TraceState
 from opentelemetry.util.types import AnyValue, Attributes
 
 from ._aside import StepAside, logger, name_of, untested_sdk
-from ._context import attach, current_context
-from .attributes import PLAIN, add_all, clean, clean_all, keep_newest
+from ._context import attach, current_context, detach, with_span
+from .attributes import PLAIN, FixedAttributes, add_all, clean, clean_all, keep_newest
 from .exporters import send_encoded
+from .otlp import UNSET
 from .sampling import Rule, rule_of
 
 _FLAGS = tuple(TraceFlags(flags) for flags in range(4))
-_UNSET = Status(StatusCode.UNSET)
 _KNOWN_PROCESSORS = ("opentelemetry.processor.baggage.processor.BaggageSpanProcessor",)
 """Processors that use nothing but the public methods of a span."""
 
@@ -69,6 +68,7 @@ class _Origin:
         "rule",
         "sampler",
         "scope",
+        "shares",
         "starting",
     )
 
@@ -93,6 +93,8 @@ class _Origin:
         if self.aside is None:
             for processor in self.processors:
                 self._add(processor)
+        # Nobody has looked at the attributes of a span before they are set, and none is cut.
+        self.shares = self.length is None and not self.starting
 
     def _reason(self, tracer: Tracer) -> str | None:
         """Return why the tracer must start the SDK's spans, or None."""
@@ -228,7 +230,16 @@ class Span(sdk.Span):
 
     @property
     def attributes(self) -> Attributes:
+        if type(self._attributes) is FixedAttributes:
+            with self._lock:
+                self._own_attributes()
         return MappingProxyType(self._attributes)
+
+    def _own_attributes(self) -> dict[str, AnyValue]:
+        """Return the attributes to change or to watch; those that are shared are copied first. With the lock."""
+        if type(self._attributes) is FixedAttributes:
+            self._attributes = self._attributes.copy()
+        return self._attributes
 
     def get_span_context(self) -> SpanContext:
         return self._context
@@ -247,6 +258,8 @@ class Span(sdk.Span):
             if not ended:
                 if valid:
                     attributes = self._attributes
+                    if type(attributes) is FixedAttributes:
+                        attributes = self._own_attributes()
                     # A value that is set again becomes the newest, as in BoundedAttributes.
                     if key in attributes:
                         del attributes[key]
@@ -262,11 +275,19 @@ class Span(sdk.Span):
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         origin = self._origin
-        cleaned, invalid = clean_all(attributes, origin.length)
+        cleaned: dict[str, Any]
+        if type(attributes) is FixedAttributes and origin.shares and len(attributes) <= origin.room:
+            cleaned, invalid = attributes, 0
+        else:
+            cleaned, invalid = clean_all(attributes, origin.length)
         with self._lock:
             ended = self._end_time is not None
-            if not ended:
-                self._dropped += invalid + add_all(self._attributes, cleaned, origin.room)
+            if ended:
+                pass
+            elif cleaned is attributes and not self._attributes:
+                self._attributes = cleaned
+            else:
+                self._dropped += invalid + add_all(self._own_attributes(), cleaned, origin.room)
         if ended:
             sdk.logger.warning("Setting attribute on ended span.")
 
@@ -302,7 +323,7 @@ class Span(sdk.Span):
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         described = isinstance(status, Status) and description is not None
         if isinstance(status, StatusCode):
-            status = _UNSET if status is StatusCode.UNSET else Status(status, description)
+            status = UNSET if status is StatusCode.UNSET else Status(status, description)
         elif not isinstance(status, Status):
             return
         with self._lock:
@@ -377,15 +398,13 @@ class _CurrentSpan:
 
     def __enter__(self) -> trace_api.Span:
         span = self._span = self._tracer.start_span(*self._arguments)
-        context = Context(current_context())
-        dict.__setitem__(context, _SPAN_KEY, span)
-        self._token = attach(context)
+        self._token = attach(with_span(span, current_context()))
         return span
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
-        context_api.detach(self._token)
+        detach(self._token)
         span = self._span
         # As in use_span: what is no Exception, such as GeneratorExit, is no error.
         if isinstance(exc_val, Exception) and span.is_recording():
@@ -502,7 +521,7 @@ class Tracer(sdk.Tracer):
         span._parent = parent
         span._kind = kind
         span._end_time = span._event_list = None
-        span._status = _UNSET
+        span._status = UNSET
         span._lock = Lock()
         span._record_exception = record_exception
         span._set_status_on_exception = set_status_on_exception
