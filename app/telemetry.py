@@ -125,6 +125,26 @@ class OtlpLogHandler(LoggingHandler):
         """Nothing: shutdown() flushes. Upstream starts a thread, which Python 3.12 refuses when the process ends."""
 
 
+class _Loggers(_logs.LoggerProvider):
+    """The global logger provider, asked for each logger once: the SDK's takes two locks each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _logs.Logger] = {}
+
+    def get_logger(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes | None = None,
+    ) -> _logs.Logger:
+        """Return the logger of a name, without version, schema and attributes, which LoggingHandler never gives."""
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = _logs.get_logger_provider().get_logger(name, version, schema_url, attributes)
+        return found
+
+
 class _ProcessMeters(metrics.MeterProvider):
     """The global meter provider, whose meters add MISSING_UNITS: a view cannot set a unit."""
 
@@ -277,7 +297,7 @@ def add_log_export() -> None:
     root = logging.getLogger()
     if disabled() or any(isinstance(handler, OtlpLogHandler) for handler in root.handlers):
         return
-    handler = OtlpLogHandler()
+    handler = OtlpLogHandler(logger_provider=_Loggers())
     # What the exporters log, such as that the backend is unavailable, must not be queued for that backend.
     handler.addFilter(lambda record: is_instrumentation_enabled() and not record.name.startswith("opentelemetry."))
     root.addHandler(handler)

@@ -1,5 +1,6 @@
 """The same calls leave the same spans on the official SDK and on the lean one, bit by bit once they are decoded."""
 
+import os
 import random
 import re
 from collections.abc import Callable
@@ -285,4 +286,21 @@ def test_a_processor_that_comes_after_the_start_gets_the_span() -> None:
     span.end()
     provider.force_flush()
     assert [span.name for span in exporter.get_finished_spans()] == ["early"]
+    provider.shutdown()
+
+
+def test_a_process_that_was_forked_without_pythons_hooks_exports_its_spans() -> None:
+    exporter = InMemorySpanExporter()
+    processor = BatchSpanProcessor(exporter)
+    provider = lean.TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    batch = processor._batch_processor
+    thread = batch._worker_thread
+    batch._pid = 0  # that of its parent
+    with provider.get_tracer("t").start_as_current_span("parent"), provider.get_tracer("t").start_as_current_span("a"):
+        pass
+    assert batch._pid == os.getpid()
+    assert batch._worker_thread is not thread
+    provider.force_flush()
+    assert [span.name for span in exporter.get_finished_spans()] == ["a", "parent"]
     provider.shutdown()

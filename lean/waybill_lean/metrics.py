@@ -103,7 +103,7 @@ def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Recor
                 found is not None
                 and lowest <= amount <= _LARGEST
                 and found.storages is consumer._reader_storages
-                and (config is None or config.is_enabled)
+                and (config is None or config._config.is_enabled)
             )
         except Exception:  # values that cannot be hashed, attributes that are no mapping, an amount that is no number
             usable = False
@@ -114,7 +114,13 @@ def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Recor
             if found.adders is None:
                 aggregate(found, amount, context or current_context())
                 return
-            span = _sampled_span(context or current_context()) if exemplars_of_spans else None
+            span = None
+            if exemplars_of_spans:
+                current: Any = (context or current_context()).get(_SPAN_KEY)
+                if type(current) is Span:
+                    span = current._context if current._context[3] & 1 else None
+                elif current is not None:
+                    span = _sampled_span(context or current_context())
             for add in found.adders:
                 add(amount, span)
         except Exception:
@@ -145,10 +151,7 @@ def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Recor
 
 def _sampled_span(context: Context) -> SpanContext | None:
     """Return the context of the current span if it is sampled, for which the TraceBasedExemplarFilter looks."""
-    span: Any = context.get(_SPAN_KEY)
-    if span is None:
-        return None
-    found: SpanContext = span._context if type(span) is Span else get_current_span(context).get_span_context()
+    found = get_current_span(context).get_span_context()
     return found if found.trace_flags & 1 else None
 
 
@@ -208,8 +211,8 @@ def _keep(bucket: Any, amount: float, attributes: Attributes, span: SpanContext)
     bucket._ExemplarBucket__value = amount
     bucket._ExemplarBucket__time_unix_nano = time_ns()
     bucket._ExemplarBucket__attributes = attributes
-    bucket._ExemplarBucket__span_id = span.span_id
-    bucket._ExemplarBucket__trace_id = span.trace_id
+    bucket._ExemplarBucket__span_id = span[1]
+    bucket._ExemplarBucket__trace_id = span[0]
     bucket._ExemplarBucket__offered = True
 
 

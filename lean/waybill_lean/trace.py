@@ -12,6 +12,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from os import getpid
 from random import getrandbits
 from threading import Lock
 from time import time_ns
@@ -22,6 +23,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.attributes import _logger as attributes_logger
 from opentelemetry.context import Context
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace._tracer_metrics import NoOpTracerMetrics
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -38,6 +40,7 @@ from ._context import attach, current_context, detach, with_span
 from .attributes import PLAIN, FixedAttributes, add_all, clean, clean_all, keep_newest
 from .exporters import send_encoded
 from .otlp import UNSET
+from .propagation import propagate_lean
 from .sampling import Rule, rule_of
 
 _FLAGS = tuple(TraceFlags(flags) for flags in range(4))
@@ -53,6 +56,7 @@ class _Origin:
 
     __slots__ = (
         "aside",
+        "batches",
         "ending",
         "finish",
         "finish_sampled",
@@ -85,6 +89,7 @@ class _Origin:
         self.length: int | None = self.limits.max_span_attribute_length
         self.random_ids = type(self.id_generator) is RandomIdGenerator
         self.rule: Rule | None = rule_of(self.sampler)
+        self.batches: list[Any] = []
         self.starting: list[sdk.SpanProcessor] = []
         self.ending: list[sdk.SpanProcessor] = []
         self.finish: list[Callable[[sdk.Span], None]] = []
@@ -111,7 +116,8 @@ class _Origin:
 
     def _add(self, processor: sdk.SpanProcessor) -> None:
         if type(processor) is BatchSpanProcessor:
-            self.finish_sampled.append(processor._batch_processor.emit)
+            self.batches.append(processor._batch_processor)
+            self.finish_sampled.append(_enqueuing(processor._batch_processor))
         elif type(processor) is SimpleSpanProcessor:
             self.finish_sampled.append(processor.on_end)
         else:
@@ -120,6 +126,32 @@ class _Origin:
             finish = functools.partial(guarded, processor.on_end)
             self.finish.append(finish)
             self.finish_sampled.append(finish)
+
+
+def _enqueuing(batch: Any) -> Callable[[sdk.Span], None]:
+    """Return what `batch.emit` does, without its check for a fork, for which _restart_after_fork is called.
+
+    A queue that is far from full neither drops a span nor wakes the thread that exports.
+    """
+    queue, fullest = batch._queue, batch._max_export_batch_size - 1
+
+    def enqueue(span: sdk.Span) -> None:
+        if batch._shutdown or len(queue) >= fullest:
+            batch.emit(span)
+        else:
+            queue.appendleft(span)
+
+    return enqueue
+
+
+def _restart_after_fork(batches: Sequence[Any]) -> None:
+    """Do what `emit` does in a process that was forked without Python's hooks, such as a worker of uWSGI.
+
+    Called when the first span of a trace starts in this process, so that none is in the queue, which is emptied.
+    """
+    for batch in batches:
+        if batch._pid != getpid():
+            batch._bsp_reset_once.do_once(batch._at_fork_reinit)
 
 
 def _is_known(processor: sdk.SpanProcessor) -> bool:
@@ -483,7 +515,8 @@ class Tracer(sdk.Tracer):
             return super().start_span(
                 name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
             )
-        parent = _parent_of(current_context() if context is None else context)
+        current: Any = (current_context() if context is None else context).get(_SPAN_KEY)
+        parent = current._context if type(current) is Span else _parent_of(context)
         if not self._tracer_config.is_enabled:
             return NonRecordingSpan(trace_api.INVALID_SPAN_CONTEXT if parent is None else parent)
 
@@ -514,6 +547,8 @@ class Tracer(sdk.Tracer):
         if not recording:
             return NonRecordingSpan(span_context)
 
+        if parent is None or parent[2]:
+            _restart_after_fork(origin.batches)
         span: Span = _new_span(Span)
         span._origin = origin
         span._name = name
@@ -555,16 +590,13 @@ class Tracer(sdk.Tracer):
             return result
         except Exception:
             logger.exception("The sampler %s failed; the span is sampled.", name_of(self.sampler))
-            parent = _parent_of(current_context() if context is None else context)
+            parent = _parent_of(context)
             return SamplingResult(Decision.RECORD_AND_SAMPLE, args[1], None if parent is None else parent.trace_state)
 
 
-def _parent_of(context: Context) -> SpanContext | None:
-    span = context.get(_SPAN_KEY)
-    if span is None:
+def _parent_of(context: Context | None) -> SpanContext | None:
+    if (current_context() if context is None else context).get(_SPAN_KEY) is None:
         return None
-    if type(span) is Span:
-        return span._context
     parent = trace_api.get_current_span(context).get_span_context()
     if parent is not None and not isinstance(parent, SpanContext):
         raise TypeError("parent_span_context must be a SpanContext or None.")
@@ -576,6 +608,8 @@ class TracerProvider(sdk.TracerProvider):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if untested_sdk() is None:
+            propagate_lean(get_global_textmap())
         if type(self._active_span_processor) is sdk.SynchronousMultiSpanProcessor:
             guard = GuardedProcessors()  # type: ignore[no-untyped-call]
             guard._span_processors = self._active_span_processor._span_processors

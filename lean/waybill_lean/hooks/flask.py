@@ -11,6 +11,7 @@ from weakref import ref
 import flask
 import opentelemetry.instrumentation.flask as official
 import opentelemetry.instrumentation.wsgi as otel_wsgi
+from flask.globals import _cv_request
 from opentelemetry.context import Context
 from opentelemetry.instrumentation._semconv import (
     HTTP_DURATION_HISTOGRAM_BUCKETS_NEW,
@@ -20,7 +21,7 @@ from opentelemetry.instrumentation._semconv import (
     _StabilityMode,
     set_int_attribute,
 )
-from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.instrumentation.propagators import TraceResponsePropagator, get_global_response_propagator
 from opentelemetry.metrics import get_meter
 from opentelemetry.propagate import extract
 from opentelemetry.semconv._incubating.attributes.user_agent_attributes import USER_AGENT_SYNTHETIC_TYPE
@@ -32,7 +33,8 @@ from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, S
 from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_QUERY
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 from opentelemetry.semconv.metrics.http_metrics import HTTP_SERVER_REQUEST_DURATION
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, get_current_span, get_tracer
+from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Span, SpanKind, get_current_span, get_tracer
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.http import (
     OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST,
     OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE,
@@ -46,6 +48,7 @@ from opentelemetry.util.http import (
 
 from waybill_lean._context import attach, current_context, detach, with_span, with_value
 from waybill_lean.attributes import fixed
+from waybill_lean.propagation import traceparent
 
 from .base import OFFICIAL_VERSION, LeanInstrumentor, record_error, run_hook
 
@@ -193,7 +196,8 @@ class Hooks:
 
     def before_request(self) -> None:
         """Start the span of a request and make it the current one."""
-        request = flask.request._get_current_object()  # type: ignore[attr-defined]
+        request_context = _cv_request.get()
+        request = request_context.request
         environ = request.environ
         if not self._is_traced(request):
             return
@@ -207,7 +211,7 @@ class Hooks:
             attributes[HTTP_ROUTE] = rule.rule
 
         context, kind, token = current_context(), SpanKind.INTERNAL, None
-        if get_current_span(context) is INVALID_SPAN:
+        if _SPAN_KEY not in context or get_current_span(context) is INVALID_SPAN:
             # Without any propagator the API returns None.
             context, kind = extract(environ, getter=_getter) or Context(), SpanKind.SERVER
         span = self._tracer.start_span(
@@ -237,14 +241,15 @@ class Hooks:
         activation = attach(inside)
         # Detaching the older token undoes the newer one, too.
         environ[official._ENVIRON_TOKEN] = token or activation
-        environ[official._ENVIRON_REQCTX_REF_KEY] = _request_context()
+        environ[official._ENVIRON_REQCTX_REF_KEY] = ref(request_context)
         environ[official._ENVIRON_SPAN_KEY] = span
 
     def teardown_request(self, error: BaseException | None) -> None:
         """End the span of a request, in the request context that started it."""
-        environ = flask.request.environ
+        request_context = _cv_request.get()
+        environ = request_context.request.environ
         # A context pushed by hand, or a copy of the request's, has not started the span.
-        if environ.get(official._ENVIRON_REQCTX_REF_KEY) != _request_context():
+        if environ.get(official._ENVIRON_REQCTX_REF_KEY) != ref(request_context):
             return
         token = environ.pop(official._ENVIRON_TOKEN, None)
         if token is None:
@@ -264,7 +269,9 @@ class Hooks:
     ) -> dict[str, Any]:
         """Put the status on the span and return the attributes of the duration."""
         propagator = get_global_response_propagator()
-        if propagator:
+        if type(propagator) is TraceResponsePropagator:
+            _inject_traceresponse(headers)
+        elif propagator:
             propagator.inject(headers, setter=otel_wsgi.default_response_propagation_setter)
         route = None if request.url_rule is None else str(request.url_rule)
         span = request.environ.get(official._ENVIRON_SPAN_KEY)
@@ -299,20 +306,21 @@ class Hooks:
         return bool(traced)
 
 
+def _inject_traceresponse(headers: list[tuple[str, str]]) -> None:
+    """Do what the official TraceResponsePropagator does."""
+    current = get_current_span(current_context()).get_span_context()
+    if current != INVALID_SPAN_CONTEXT:
+        headers.extend((("traceresponse", traceparent(current)), ("Access-Control-Expose-Headers", "traceresponse")))
+
+
 def _set_captured(span: Span, attributes: Mapping[str, Any]) -> None:
     if attributes:
         span.set_attributes(attributes)
 
 
-def _request_context() -> Any:
-    return ref(flask.globals.request_ctx._get_current_object())  # type: ignore[attr-defined]
-
-
 def _current_request() -> flask.Request | None:
-    if not flask.has_request_context():
-        return None
-    request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]
-    return request
+    request_context = _cv_request.get(None)
+    return None if request_context is None else request_context.request
 
 
 def _url(request: flask.Request) -> str:
