@@ -111,9 +111,10 @@ def plain(value: Any, depth: int = 0) -> Any:
 
     Lone surrogates, integers beyond 64 bits, NaN, cycles and objects whose text cannot be had all come out.
     """
-    if type(value) is str:
-        return _text(value)
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() else _text(value)
+    if value is None or kind is bool:
         return value
     if isinstance(value, int) and -MAX_INT <= value <= MAX_INT:
         return int(value)

@@ -9,9 +9,9 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import entry_points
 from threading import Thread
 from typing import Any, TypeVar
@@ -44,6 +44,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, use_span
 from opentelemetry.util.http import sanitize_method
 from opentelemetry.util.types import Attributes
 from sqlalchemy import Engine
+from werkzeug.sansio.utils import get_host
 
 from .blueprints import QuietBlueprint
 from .config import TraceContextPolicy, refuse_setting
@@ -122,6 +123,26 @@ class OtlpLogHandler(LoggingHandler):
 
     def flush(self) -> None:
         """Nothing: shutdown() flushes. Upstream starts a thread, which Python 3.12 refuses when the process ends."""
+
+
+class _Loggers(_logs.LoggerProvider):
+    """The global logger provider, asked for each logger once: the SDK's takes two locks each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _logs.Logger] = {}
+
+    def get_logger(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes | None = None,
+    ) -> _logs.Logger:
+        """Return the logger of a name, without version, schema and attributes, which LoggingHandler never gives."""
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = _logs.get_logger_provider().get_logger(name, version, schema_url, attributes)
+        return found
 
 
 class _ProcessMeters(metrics.MeterProvider):
@@ -258,11 +279,17 @@ def _instrumentor(library: str) -> Any:
 
 
 def _quiet_urls(app: Flask) -> Iterator[str]:
-    """Yield a regular expression for the URLs of each route of a quiet blueprint; a variable part is any text."""
-    for rule in app.url_map.iter_rules():
-        if isinstance(app.blueprints.get(rule.endpoint.rpartition(".")[0]), QuietBlueprint):
-            path = "[^?]*".join(map(re.escape, re.split(r"<[^>]*>", rule.rule)))
-            yield rf"^https?://[^/]+{path}(\?|$)"
+    """Yield a regular expression for the URLs of all routes of quiet blueprints; a variable part is any text.
+
+    Of one expression, the beginning is searched for once in each URL.
+    """
+    paths = [
+        "[^?]*".join(map(re.escape, re.split(r"<[^>]*>", rule.rule)))
+        for rule in app.url_map.iter_rules()
+        if isinstance(app.blueprints.get(rule.endpoint.rpartition(".")[0]), QuietBlueprint)
+    ]
+    if paths:
+        yield rf"^https?://[^/]+({'|'.join(paths)})(\?|$)"
 
 
 def add_log_export() -> None:
@@ -270,7 +297,7 @@ def add_log_export() -> None:
     root = logging.getLogger()
     if disabled() or any(isinstance(handler, OtlpLogHandler) for handler in root.handlers):
         return
-    handler = OtlpLogHandler()
+    handler = OtlpLogHandler(logger_provider=_Loggers())
     # What the exporters log, such as that the backend is unavailable, must not be queued for that backend.
     handler.addFilter(lambda record: is_instrumentation_enabled() and not record.name.startswith("opentelemetry."))
     root.addHandler(handler)
@@ -316,26 +343,44 @@ def _describe_request(span: Span | None, _status: str, _headers: object) -> None
         # Each URL would be a name of its own, and any of them may hold a secret.
         method = sanitize_method(request.method)
         span.update_name("HTTP" if method == "_OTHER" else method)
-        _rewrite(span, ("url.path", "http.target", "http.url"), lambda _: f"/{MASK}")
+        _rewrite(span, dict.fromkeys(("url.path", "http.target", "http.url"), lambda _: f"/{MASK}"))
     _hide_client_values(span)
 
 
 def _host() -> str:
-    host = request.host.lower()
+    environ = request.environ
+    if "HTTP_HOST" not in environ:
+        return _name_of(request.host)
+    return _host_of(environ["wsgi.url_scheme"], environ["HTTP_HOST"])
+
+
+@lru_cache(maxsize=256)
+def _host_of(scheme: str, field: str) -> str:
+    """Return what request.host makes of the Host field, without the port; few hosts are requested often."""
+    return _name_of(get_host(scheme, field))
+
+
+def _name_of(host: str) -> str:
+    host = host.lower()
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def _hide_client_values(span: Span) -> None:
-    _rewrite(span, ("url.query",), mask_query)
-    _rewrite(span, ("url.full", "http.url", "http.target"), mask_url)
-    _rewrite(span, CLIENT_TEXT, lambda text: text[:MAX_CLIENT_TEXT])
+    _rewrite(span, CLIENT_VALUES)
 
 
-def _rewrite(span: Span, names: tuple[str, ...], change: Callable[[str], str]) -> None:
-    attributes = getattr(span, "attributes", None) or {}
-    for name in names:
-        if name in attributes and (new := change(old := str(attributes[name]))) != old:
+def _rewrite(span: Span, changes: Mapping[str, Callable[[str], str]]) -> None:
+    # A copy: each look-up in the attributes themselves takes their lock, and raises an exception for a missing one.
+    found: Any = getattr(span, "attributes", None)
+    attributes = found.copy() if found else {}
+    for name in attributes.keys() & changes.keys():
+        old = str(attributes[name])
+        if (new := changes[name](old)) != old:
             span.set_attribute(name, new)
+
+
+def _cut(text: str) -> str:
+    return text[:MAX_CLIENT_TEXT]
 
 
 def mask_url(url: str) -> str:
@@ -352,6 +397,14 @@ def mask_query(query: str) -> str:
 def _mask_parameter(parameter: str) -> str:
     name, equals, _ = parameter.partition("=")
     return f"{name}={MASK}" if equals and PARAMETER_NAME.fullmatch(name) else MASK
+
+
+CLIENT_VALUES: dict[str, Callable[[str], str]] = {
+    "url.query": mask_query,
+    **dict.fromkeys(("url.full", "http.url", "http.target"), mask_url),
+    **dict.fromkeys(CLIENT_TEXT, _cut),
+}
+"""What hides the values that a client chooses, by attribute."""
 
 
 def _provider_class(signal: str, default: type[ProviderT]) -> type[ProviderT]:

@@ -24,6 +24,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from waybill_lean import metrics as lean
+from waybill_lean.attributes import fixed
 
 from .values import Color, Level, attributes
 
@@ -41,7 +42,10 @@ PARENTS = [
 # The official encoder fails all metrics for True and for what has more than 64 bits.
 AMOUNTS = [0, 1, 2.5, 7, -1, -0.5, float("nan"), float("inf"), -float("inf"), 1e-9]
 ALIKE = [{"a": value, "b": "x"} for value in (1, True, 1.0, "red", Color.RED, 3, Level.HIGH, None, [1], (1,))]
-label_sets = st.one_of(st.none(), st.sampled_from(ALIKE), st.just({"b": "x", "a": 1}), attributes)
+FIXED = [fixed({"a": value, "b": "x"}) for value in (1, "red", 3)]
+label_sets = st.one_of(
+    st.none(), st.sampled_from(FIXED), st.sampled_from(ALIKE), st.just({"b": "x", "a": 1}), attributes
+)
 measurements = st.lists(
     st.tuples(
         st.sampled_from(["counter", "up_down", "histogram", "gauge"]),

@@ -1,5 +1,6 @@
 """The same calls leave the same spans on the official SDK and on the lean one, bit by bit once they are decoded."""
 
+import os
 import random
 import re
 from collections.abc import Callable
@@ -20,9 +21,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from waybill_lean import trace as lean
+from waybill_lean.attributes import FixedAttributes, fixed
 from waybill_lean.otlp import spans_request
 
-from .values import attributes, keys, odd_keys, texts, values
+from .values import Color, attributes, keys, odd_keys, texts, values
 
 RESOURCE = Resource({"service.name": "kettle", "n": 1}, "https://example/schema")
 REMOTE = [
@@ -47,6 +49,9 @@ SAMPLERS = [
     sampling.AlwaysRecordSampler(sampling.TraceIdRatioBased(0.5)),
     sampling.StaticSampler(sampling.Decision.RECORD_ONLY),
 ]
+
+SHARED = [fixed({"a": 1, "b": "x"}), fixed({"c": None, "d": b"2", "e": 1.5})]
+"""Attributes that many spans share until they change them."""
 
 Operation = Callable[[Any], None]
 
@@ -75,6 +80,7 @@ operations = st.one_of(
     st.builds(lambda key, value: lambda span: span.set_attribute(key, value), odd_keys, values),
     st.builds(lambda key: lambda span: span.set_attribute(key, "again"), keys),
     st.builds(lambda given: lambda span: span.set_attributes(given), attributes),
+    st.builds(lambda given: lambda span: span.set_attributes(given), st.sampled_from(SHARED)),
     st.builds(lambda name, given: lambda span: span.add_event(name, given, 7), texts, attributes),
     st.builds(lambda to, given: lambda span: span.add_link(to, given), st.sampled_from(REMOTE), attributes),
     st.builds(lambda name: lambda span: span.update_name(name), texts),
@@ -131,6 +137,28 @@ def test_spans_are_the_same_whatever_is_done_to_them(
     assert all(type(span) is lean.Span for span in spans)
     assert same(encode_spans(spans)) == same(official)
     assert same(ExportTraceServiceRequest.FromString(spans_request(spans))) == same(official)
+
+
+def test_spans_share_attributes_until_one_of_them_changes() -> None:
+    shared = fixed({"a": 1, "b": "x"})
+    provider = lean.TracerProvider(shutdown_on_exit=False)
+    spans: list[Any] = [provider.get_tracer("t").start_span("a") for _ in range(4)]
+    for span in spans:
+        span.set_attributes(shared)
+    assert all(span._attributes is shared for span in spans)
+    spans[1].set_attribute("a", 2)
+    spans[2].set_attributes({"c": 3})
+    watched = spans[3].attributes
+    spans[3].set_attribute("b", "y")
+    assert [dict(span.attributes) for span in spans[:3]] == [shared, {"b": "x", "a": 2}, {**shared, "c": 3}]
+    assert watched == {"a": 1, "b": "y"}
+    assert shared == {"a": 1, "b": "x"}
+
+
+def test_attributes_that_need_cleaning_are_not_shared() -> None:
+    assert type(fixed({"a": 1})) is FixedAttributes
+    for odd in ({"a": [1]}, {"": 1}, {"a": Color.RED}):
+        assert type(fixed(odd)) is dict
 
 
 def same(message: Any) -> str:
@@ -258,4 +286,21 @@ def test_a_processor_that_comes_after_the_start_gets_the_span() -> None:
     span.end()
     provider.force_flush()
     assert [span.name for span in exporter.get_finished_spans()] == ["early"]
+    provider.shutdown()
+
+
+def test_a_process_that_was_forked_without_pythons_hooks_exports_its_spans() -> None:
+    exporter = InMemorySpanExporter()
+    processor = BatchSpanProcessor(exporter)
+    provider = lean.TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    batch = processor._batch_processor
+    thread = batch._worker_thread
+    batch._pid = 0  # that of its parent
+    with provider.get_tracer("t").start_as_current_span("parent"), provider.get_tracer("t").start_as_current_span("a"):
+        pass
+    assert batch._pid == os.getpid()
+    assert batch._worker_thread is not thread
+    provider.force_flush()
+    assert [span.name for span in exporter.get_finished_spans()] == ["a", "parent"]
     provider.shutdown()

@@ -12,6 +12,26 @@ PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
 """Types whose values are attribute values as they are, but for the length of a `str`."""
 
 
+class FixedAttributes(dict[str, Any]):
+    """Plain attributes that nobody changes, such as those of a statement. What is found out about them stays with them.
+
+    `encoded` are their fields in a span, and `remembered` what each instrument found for them.
+    """
+
+    __slots__ = ("encoded", "remembered")
+
+    def __init__(self, attributes: Mapping[str, Any]) -> None:
+        super().__init__(attributes)
+        self.encoded = b""
+        self.remembered: dict[object, Any] = {}
+
+
+def fixed(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return FixedAttributes if all keys and values are plain, so that they need no cleaning, or a copy."""
+    plain = all(type(value) in PLAIN and type(key) is str and key for key, value in attributes.items())
+    return FixedAttributes(attributes) if plain else attributes.copy()
+
+
 def clean(value: Any, max_length: int | None) -> Any:
     """Return the value as an attribute holds it; what fails to turn into text is None."""
     try:

@@ -62,7 +62,11 @@ class Logger(sdk.Logger):
             return
         copy = _new_record(LogRecord)
         copy.__dict__.update(record.__dict__, context=_NO_CONTEXT, attributes=attributes)
-        readable = sdk.ReadableLogRecord(copy, self._resource, self._instrumentation_scope, limits)
+        readable = _new_record(sdk.ReadableLogRecord)
+        # Its __init__ sets each field with a call, since the class is frozen.
+        readable.__dict__.update(
+            log_record=copy, resource=self._resource, instrumentation_scope=self._instrumentation_scope, limits=limits
+        )
         for emit in self._queues:
             emit(readable)
 

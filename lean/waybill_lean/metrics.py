@@ -1,7 +1,7 @@
 """A meter provider whose synchronous instruments find their aggregations again.
 
 For each measurement the SDK cleans and hashes the attributes to find an aggregation of each view and reader. A lean
-instrument remembers what it found for attributes that come again, and hands the measurement to these aggregations: the
+instrument remembers what it found for attributes that come again, and adds the measurement to these aggregations: the
 SDK's own, so that any view, temporality, aggregation and exemplar reservoir works. The first measurement of each set of
 attributes, and each one that is not plain, goes the SDK's way.
 """
@@ -9,33 +9,44 @@ attributes, and each one that is not plain, goes the SDK's way.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from random import randrange
 from time import time_ns
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter as APIMeter
 from opentelemetry.sdk import metrics as sdk
-from opentelemetry.sdk.metrics import TraceBasedExemplarFilter
+from opentelemetry.sdk.metrics import (
+    AlignedHistogramBucketExemplarReservoir,
+    AlwaysOffExemplarFilter,
+    SimpleFixedSizeExemplarReservoir,
+    TraceBasedExemplarFilter,
+)
 from opentelemetry.sdk.metrics._internal._view_instrument_match import _hash_attributes
+from opentelemetry.sdk.metrics._internal.aggregation import _ExplicitBucketHistogramAggregation, _SumAggregation
 from opentelemetry.sdk.metrics._internal.instrument import _Counter, _Gauge, _Histogram, _UpDownCounter
 from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import SpanContext, get_current_span
 from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import Attributes
 
 from ._aside import StepAside, logger, untested_sdk
 from ._context import current_context
-from .attributes import PLAIN
+from .attributes import PLAIN, FixedAttributes
 from .trace import Span
 
 MAX_REMEMBERED = 2000
 """Sets of attributes of one instrument; later ones go the SDK's way."""
 _METHODS = {_Counter: "add", _UpDownCounter: "add", _Histogram: "record", _Gauge: "set"}
 _NOT_NEGATIVE = (_Counter, _Histogram)
+_LARGEST = sys.float_info.max
 _step_aside = StepAside("metrics")
 
 Record = Callable[..., None]
+Add = Callable[[float, SpanContext | None], None]
+"""Adds an amount to one aggregation, with the span of the exemplar if there may be one."""
 
 
 class _Measurement:
@@ -54,12 +65,14 @@ class _Measurement:
 class _Remembered:
     """The aggregations of one set of attributes, for the readers of one moment."""
 
-    __slots__ = ("aggregate", "attributes", "storages", "types")
+    __slots__ = ("adders", "aggregate", "attributes", "storages", "types")
 
-    def __init__(self, attributes: dict[str, Any], storages: Any, aggregations: list[Any]) -> None:
+    def __init__(self, attributes: dict[str, Any], storages: Any, aggregations: list[Any], direct: bool) -> None:
         self.attributes = attributes or None
         self.storages = storages
         self.aggregate = [aggregation.aggregate for aggregation in aggregations]
+        adders = [_adder(aggregation, self.attributes) for aggregation in aggregations] if direct else [None]
+        self.adders: list[Any] | None = None if None in adders else adders
         # 1, 1.0, True and a member of an enum can be equal and are series of their own.
         self.types = tuple(map(type, attributes.values()))
 
@@ -67,39 +80,58 @@ class _Remembered:
 def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Record:
     """Return a function like the instrument's `add`, `record` or `set`; none of what it calls fails its caller."""
     official: Record = getattr(instrument, _METHODS[type(instrument)])
-    lowest = 0 if type(instrument) in _NOT_NEGATIVE else -sys.float_info.max
+    lowest = 0 if type(instrument) in _NOT_NEGATIVE else -_LARGEST
     exemplar_filter = consumer._sdk_config.exemplar_filter
-    by_trace = type(exemplar_filter) is TraceBasedExemplarFilter
+    exemplars_of_spans = type(exemplar_filter) is TraceBasedExemplarFilter
+    direct = exemplars_of_spans or type(exemplar_filter) is AlwaysOffExemplarFilter
     known: dict[Any, _Remembered] = {}
+    config = instrument._meter_config
+    key = object()
 
     def record(amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
         found: Any
         try:
-            if attributes:
+            if type(attributes) is FixedAttributes:
+                found = attributes.remembered.get(key)
+            elif attributes:
                 found = known.get(tuple(attributes.items()))
-                same = found is not None and found.types == tuple(map(type, attributes.values()))
+                if found is not None and found.types != tuple(map(type, attributes.values())):
+                    found = None
             else:
                 found = known.get(())
-                same = found is not None
-            same = same and lowest <= amount <= sys.float_info.max
+            usable = (
+                found is not None
+                and lowest <= amount <= _LARGEST
+                and found.storages is consumer._reader_storages
+                and (config is None or config._config.is_enabled)
+            )
         except Exception:  # values that cannot be hashed, attributes that are no mapping, an amount that is no number
-            same = False
+            usable = False
         try:
-            if (
-                not same
-                or found.storages is not consumer._reader_storages
-                or not (instrument._meter_config is None or instrument._meter_config.is_enabled)
-            ):
+            if not usable:
                 first(amount, attributes, context)
                 return
-            measurement = _Measurement(amount, instrument, context or current_context(), found.attributes)
-            sampled = (_is_sampled if by_trace else exemplar_filter.should_sample)(
-                amount, measurement.time_unix_nano, found.attributes, measurement.context
-            )
-            for aggregate in found.aggregate:
-                aggregate(measurement, sampled)
+            if found.adders is None:
+                aggregate(found, amount, context or current_context())
+                return
+            span = None
+            if exemplars_of_spans:
+                current: Any = (context or current_context()).get(_SPAN_KEY)
+                if type(current) is Span:
+                    span = current._context if current._context[3] & 1 else None
+                elif current is not None:
+                    span = _sampled_span(context or current_context())
+            for add in found.adders:
+                add(amount, span)
         except Exception:
             logger.exception("A measurement of %s failed.", instrument.name)
+
+    def aggregate(found: _Remembered, amount: float, context: Context) -> None:
+        """Hand the measurement to aggregations of which only the method is known."""
+        measurement = _Measurement(amount, instrument, context, found.attributes)
+        sampled = exemplar_filter.should_sample(amount, measurement.time_unix_nano, found.attributes, context)
+        for aggregate in found.aggregate:
+            aggregate(measurement, sampled)
 
     def first(amount: float, attributes: Attributes, context: Context | None) -> None:
         storages = consumer._reader_storages
@@ -110,17 +142,78 @@ def remember(instrument: Any, consumer: SynchronousMeasurementConsumer) -> Recor
         if all(type(value) in PLAIN for value in plain.values()) and all(type(key) is str and key for key in plain):
             aggregations = _aggregations(instrument, storages, plain)
             if aggregations is not None:
-                known[tuple(plain.items())] = _Remembered(plain, storages, aggregations)
+                found = known[tuple(plain.items())] = _Remembered(plain, storages, aggregations, direct)
+                if type(attributes) is FixedAttributes:
+                    attributes.remembered[key] = found
 
     return record
 
 
-def _is_sampled(_amount: float, _time: int, _attributes: Attributes, context: Context) -> bool:
-    """Return what the SDK's TraceBasedExemplarFilter does."""
-    span = context.get(_SPAN_KEY)
-    if type(span) is Span:
-        return bool(span._context[3] & 1)
-    return span is not None and bool(get_current_span(context).get_span_context().trace_flags & 1)
+def _sampled_span(context: Context) -> SpanContext | None:
+    """Return the context of the current span if it is sampled, for which the TraceBasedExemplarFilter looks."""
+    found = get_current_span(context).get_span_context()
+    return found if found.trace_flags & 1 else None
+
+
+def _adder(aggregation: Any, attributes: Attributes) -> Add | None:
+    """Return what the aggregation's `aggregate` does, without an object for the measurement; None if it is unknown."""
+    kinds = (type(aggregation), type(aggregation._reservoir))
+    if kinds == (_SumAggregation, SimpleFixedSizeExemplarReservoir):
+        return _sum_adder(aggregation, attributes)
+    if kinds == (_ExplicitBucketHistogramAggregation, AlignedHistogramBucketExemplarReservoir):
+        return _histogram_adder(aggregation, attributes)
+    return None
+
+
+def _sum_adder(aggregation: Any, attributes: Attributes) -> Add:
+    lock, reservoir = aggregation._lock, aggregation._reservoir
+    buckets, size = reservoir._reservoir_storage, reservoir._size
+
+    def add(amount: float, span: SpanContext | None) -> None:
+        with lock:
+            value = aggregation._value
+            aggregation._value = (0 if value is None else value) + amount
+        if span is not None:
+            with reservoir._lock:
+                reservoir._measurements_seen = seen = reservoir._measurements_seen + 1
+                place = seen - 1 if seen <= size else randrange(seen)  # noqa: S311
+                if place < size:
+                    _keep(buckets[place], amount, attributes, span)
+
+    return add
+
+
+def _histogram_adder(aggregation: Any, attributes: Attributes) -> Add:
+    lock, reservoir, boundaries = aggregation._lock, aggregation._reservoir, aggregation._boundaries
+    buckets = reservoir._reservoir_storage
+
+    def add(amount: float, span: SpanContext | None) -> None:
+        place = bisect_left(boundaries, amount)
+        with lock:
+            if aggregation._value is None:
+                aggregation._value = aggregation._get_empty_bucket_counts()
+            aggregation._sum += amount
+            if aggregation._record_min_max:
+                if amount < aggregation._min:
+                    aggregation._min = amount
+                if amount > aggregation._max:
+                    aggregation._max = amount
+            aggregation._value[place] += 1
+        if span is not None:
+            with reservoir._lock:
+                _keep(buckets[place], amount, attributes, span)
+
+    return add
+
+
+def _keep(bucket: Any, amount: float, attributes: Attributes, span: SpanContext) -> None:
+    """Do what ExemplarBucket.offer does, once it is known of which span the exemplar is."""
+    bucket._ExemplarBucket__value = amount
+    bucket._ExemplarBucket__time_unix_nano = time_ns()
+    bucket._ExemplarBucket__attributes = attributes
+    bucket._ExemplarBucket__span_id = span[1]
+    bucket._ExemplarBucket__trace_id = span[0]
+    bucket._ExemplarBucket__offered = True
 
 
 def _aggregations(instrument: Any, storages: Any, attributes: dict[str, Any]) -> list[Any] | None:

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
 from . import wire
-from .wire import MAX_UINT64, attributes, field, length, text, varint
+from .attributes import FixedAttributes
+from .wire import CACHED_TEXT, MAX_UINT64, attributes, field, remember, text, varint
+
+UNSET = Status(StatusCode.UNSET)
+"""That of a lean span unless it is set."""
 
 _times = Struct("<BQBQ").pack
 _KINDS = {
@@ -36,16 +41,12 @@ def span_message(span: ReadableSpan) -> bytes:
     """Encode a Span: a lean one, or any that the SDK made."""
     context: Any = span._context
     parent: Any = span._parent
-    name = text(span._name)
     parts = [
         b"\x0a\x10",
         context[0].to_bytes(16, "big"),
         b"\x12\x08",
         context[1].to_bytes(8, "big"),
-        b"\x2a",
-        length(len(name)),
-        name,
-        _KINDS.get(span._kind, b"\x30\x01"),
+        _name_and_kind(span._name, span._kind),
         _start_and_end(span),
     ]
     if context[4]:
@@ -53,8 +54,13 @@ def span_message(span: ReadableSpan) -> bytes:
         parts.append(field(b"\x1a", text(state)))
     if parent:
         parts += (b"\x22\x08", parent[1].to_bytes(8, "big"))
-    if span._attributes:
-        parts.append(attributes(b"\x4a", span._attributes.items()))
+    own: Any = span._attributes
+    if type(own) is FixedAttributes:
+        if not own.encoded:
+            own.encoded = attributes(b"\x4a", own.items())
+        parts.append(own.encoded)
+    elif own:
+        parts.append(attributes(b"\x4a", own.items()))
     if dropped := span.dropped_attributes:
         parts.append(b"\x50" + varint(dropped))
     # Read by the properties, since asking a lean span for the fields would make empty lists.
@@ -66,10 +72,27 @@ def span_message(span: ReadableSpan) -> bytes:
         parts += [field(b"\x6a", _link(link)) for link in span.links]
         if dropped := span.dropped_links:
             parts.append(b"\x70" + varint(dropped))
-    if span._status is not None:
-        parts.append(field(b"\x7a", _status(span._status)))
+    status = span._status
+    if status is UNSET:
+        parts.append(b"\x7a\x00")
+    elif status is not None:
+        parts.append(field(b"\x7a", _status(status)))
     parts += (b"\x85\x01", _REMOTE if parent and parent[2] else _LOCAL)
     return b"".join(parts)
+
+
+_names: dict[tuple[str, int], bytes] = {}
+
+
+def _name_and_kind(name: Any, kind: SpanKind) -> bytes:
+    """Encode both; spans have few names."""
+    key = (name, id(kind))  # the hash of a member of an enum is a function in Python
+    known = _names.get(key) if type(name) is str else None
+    if known is None:
+        known = field(b"\x2a", text(name)) + _KINDS.get(kind, b"\x30\x01")
+        if type(name) is str and len(name) <= CACHED_TEXT and kind in _KINDS:
+            remember(_names, key, known)
+    return known
 
 
 def _start_and_end(span: ReadableSpan) -> bytes:
@@ -121,11 +144,7 @@ def _status(status: Status) -> bytes:
 def log_message(readable: ReadableLogRecord) -> bytes:
     """Encode a LogRecord."""
     record = readable.log_record
-    parts = [_moment(b"\x09", record.timestamp), _moment(b"\x59", record.observed_timestamp)]
-    if severity := getattr(record.severity_number, "value", None):
-        parts.append(b"\x10" + varint(severity))
-    if record.severity_text:
-        parts.append(field(b"\x1a", text(record.severity_text)))
+    parts = [_moments(record), _severity(record.severity_number, record.severity_text)]
     parts.append(field(b"\x2a", _body(record.body)))
     if record.attributes:
         parts.append(attributes(b"\x32", record.attributes.items()))
@@ -140,6 +159,30 @@ def log_message(readable: ReadableLogRecord) -> bytes:
     if record.event_name:
         parts.append(field(b"\x62", text(record.event_name)))
     return b"".join(parts)
+
+
+def _moments(record: Any) -> bytes:
+    try:
+        return _times(0x09, record.timestamp or 0, 0x59, record.observed_timestamp or 0)
+    except Exception:
+        return _moment(b"\x09", record.timestamp) + _moment(b"\x59", record.observed_timestamp)
+
+
+_severities: dict[tuple[int, str], bytes] = {}
+
+
+def _severity(number: Any, name: Any) -> bytes:
+    """Encode number and text; records have few of them."""
+    key = (id(number), name)  # the hash of a member of an enum is a function in Python
+    known = _severities.get(key) if type(name) is str else None
+    if known is None:
+        value = getattr(number, "value", None)
+        known = b"\x10" + varint(value) if value else b""
+        if name:
+            known += field(b"\x1a", text(name))
+        if type(name) is str and len(name) <= CACHED_TEXT and isinstance(number, SeverityNumber):
+            remember(_severities, key, known)
+    return known
 
 
 def _body(body: Any) -> bytes:

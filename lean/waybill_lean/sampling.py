@@ -52,6 +52,13 @@ def _parent_based(sampler: ParentBased) -> Rule | None:
     by_parent = [known for child in children if (known := rule_of(child)) is not None]
     if root is None or len(by_parent) < len(children):
         return None
+    if all(isinstance(child, StaticSampler) for child in children):
+        decisions = tuple([child(None, 0) for child in by_parent])
+
+        def static_rule(parent: SpanContext | None, trace_id: int) -> bool:
+            return root(parent, trace_id) if parent is None else decisions[2 * bool(parent[2]) + (parent[3] & 1)]
+
+        return static_rule
 
     def rule(parent: SpanContext | None, trace_id: int) -> bool:
         if parent is None:

@@ -12,17 +12,18 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from os import getpid
 from random import getrandbits
 from threading import Lock
 from time import time_ns
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.attributes import _logger as attributes_logger
 from opentelemetry.context import Context
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace._tracer_metrics import NoOpTracerMetrics
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -35,13 +36,14 @@ from opentelemetry.trace.span import DEFAULT_TRACE_STATE, TraceState
 from opentelemetry.util.types import AnyValue, Attributes
 
 from ._aside import StepAside, logger, name_of, untested_sdk
-from ._context import attach, current_context
-from .attributes import PLAIN, add_all, clean, clean_all, keep_newest
+from ._context import attach, current_context, detach, with_span
+from .attributes import PLAIN, FixedAttributes, add_all, clean, clean_all, keep_newest
 from .exporters import send_encoded
+from .otlp import UNSET
+from .propagation import propagate_lean
 from .sampling import Rule, rule_of
 
 _FLAGS = tuple(TraceFlags(flags) for flags in range(4))
-_UNSET = Status(StatusCode.UNSET)
 _KNOWN_PROCESSORS = ("opentelemetry.processor.baggage.processor.BaggageSpanProcessor",)
 """Processors that use nothing but the public methods of a span."""
 
@@ -54,6 +56,7 @@ class _Origin:
 
     __slots__ = (
         "aside",
+        "batches",
         "ending",
         "finish",
         "finish_sampled",
@@ -69,6 +72,7 @@ class _Origin:
         "rule",
         "sampler",
         "scope",
+        "shares",
         "starting",
     )
 
@@ -85,6 +89,7 @@ class _Origin:
         self.length: int | None = self.limits.max_span_attribute_length
         self.random_ids = type(self.id_generator) is RandomIdGenerator
         self.rule: Rule | None = rule_of(self.sampler)
+        self.batches: list[Any] = []
         self.starting: list[sdk.SpanProcessor] = []
         self.ending: list[sdk.SpanProcessor] = []
         self.finish: list[Callable[[sdk.Span], None]] = []
@@ -93,6 +98,8 @@ class _Origin:
         if self.aside is None:
             for processor in self.processors:
                 self._add(processor)
+        # Nobody has looked at the attributes of a span before they are set, and none is cut.
+        self.shares = self.length is None and not self.starting
 
     def _reason(self, tracer: Tracer) -> str | None:
         """Return why the tracer must start the SDK's spans, or None."""
@@ -109,7 +116,8 @@ class _Origin:
 
     def _add(self, processor: sdk.SpanProcessor) -> None:
         if type(processor) is BatchSpanProcessor:
-            self.finish_sampled.append(processor._batch_processor.emit)
+            self.batches.append(processor._batch_processor)
+            self.finish_sampled.append(_enqueuing(processor._batch_processor))
         elif type(processor) is SimpleSpanProcessor:
             self.finish_sampled.append(processor.on_end)
         else:
@@ -118,6 +126,32 @@ class _Origin:
             finish = functools.partial(guarded, processor.on_end)
             self.finish.append(finish)
             self.finish_sampled.append(finish)
+
+
+def _enqueuing(batch: Any) -> Callable[[sdk.Span], None]:
+    """Return what `batch.emit` does, without its check for a fork, for which _restart_after_fork is called.
+
+    A queue that is far from full neither drops a span nor wakes the thread that exports.
+    """
+    queue, fullest = batch._queue, batch._max_export_batch_size - 1
+
+    def enqueue(span: sdk.Span) -> None:
+        if batch._shutdown or len(queue) >= fullest:
+            batch.emit(span)
+        else:
+            queue.appendleft(span)
+
+    return enqueue
+
+
+def _restart_after_fork(batches: Sequence[Any]) -> None:
+    """Do what `emit` does in a process that was forked without Python's hooks, such as a worker of uWSGI.
+
+    Called when the first span of a trace starts in this process, so that none is in the queue, which is emptied.
+    """
+    for batch in batches:
+        if batch._pid != getpid():
+            batch._bsp_reset_once.do_once(batch._at_fork_reinit)
 
 
 def _is_known(processor: sdk.SpanProcessor) -> bool:
@@ -228,7 +262,16 @@ class Span(sdk.Span):
 
     @property
     def attributes(self) -> Attributes:
+        if type(self._attributes) is FixedAttributes:
+            with self._lock:
+                self._own_attributes()
         return MappingProxyType(self._attributes)
+
+    def _own_attributes(self) -> dict[str, AnyValue]:
+        """Return the attributes to change or to watch; those that are shared are copied first. With the lock."""
+        if type(self._attributes) is FixedAttributes:
+            self._attributes = self._attributes.copy()
+        return self._attributes
 
     def get_span_context(self) -> SpanContext:
         return self._context
@@ -247,6 +290,8 @@ class Span(sdk.Span):
             if not ended:
                 if valid:
                     attributes = self._attributes
+                    if type(attributes) is FixedAttributes:
+                        attributes = self._own_attributes()
                     # A value that is set again becomes the newest, as in BoundedAttributes.
                     if key in attributes:
                         del attributes[key]
@@ -262,11 +307,19 @@ class Span(sdk.Span):
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         origin = self._origin
-        cleaned, invalid = clean_all(attributes, origin.length)
+        cleaned: dict[str, Any]
+        if type(attributes) is FixedAttributes and origin.shares and len(attributes) <= origin.room:
+            cleaned, invalid = attributes, 0
+        else:
+            cleaned, invalid = clean_all(attributes, origin.length)
         with self._lock:
             ended = self._end_time is not None
-            if not ended:
-                self._dropped += invalid + add_all(self._attributes, cleaned, origin.room)
+            if ended:
+                pass
+            elif cleaned is attributes and not self._attributes:
+                self._attributes = cleaned
+            else:
+                self._dropped += invalid + add_all(self._own_attributes(), cleaned, origin.room)
         if ended:
             sdk.logger.warning("Setting attribute on ended span.")
 
@@ -302,7 +355,7 @@ class Span(sdk.Span):
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         described = isinstance(status, Status) and description is not None
         if isinstance(status, StatusCode):
-            status = _UNSET if status is StatusCode.UNSET else Status(status, description)
+            status = UNSET if status is StatusCode.UNSET else Status(status, description)
         elif not isinstance(status, Status):
             return
         with self._lock:
@@ -377,15 +430,13 @@ class _CurrentSpan:
 
     def __enter__(self) -> trace_api.Span:
         span = self._span = self._tracer.start_span(*self._arguments)
-        context = Context(current_context())
-        dict.__setitem__(context, _SPAN_KEY, span)
-        self._token = attach(context)
+        self._token = attach(with_span(span, current_context()))
         return span
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
-        context_api.detach(self._token)
+        detach(self._token)
         span = self._span
         # As in use_span: what is no Exception, such as GeneratorExit, is no error.
         if isinstance(exc_val, Exception) and span.is_recording():
@@ -464,7 +515,8 @@ class Tracer(sdk.Tracer):
             return super().start_span(
                 name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
             )
-        parent = _parent_of(current_context() if context is None else context)
+        current: Any = (current_context() if context is None else context).get(_SPAN_KEY)
+        parent = current._context if type(current) is Span else _parent_of(context)
         if not self._tracer_config.is_enabled:
             return NonRecordingSpan(trace_api.INVALID_SPAN_CONTEXT if parent is None else parent)
 
@@ -495,6 +547,8 @@ class Tracer(sdk.Tracer):
         if not recording:
             return NonRecordingSpan(span_context)
 
+        if parent is None or parent[2]:
+            _restart_after_fork(origin.batches)
         span: Span = _new_span(Span)
         span._origin = origin
         span._name = name
@@ -502,7 +556,7 @@ class Tracer(sdk.Tracer):
         span._parent = parent
         span._kind = kind
         span._end_time = span._event_list = None
-        span._status = _UNSET
+        span._status = UNSET
         span._lock = Lock()
         span._record_exception = record_exception
         span._set_status_on_exception = set_status_on_exception
@@ -536,16 +590,13 @@ class Tracer(sdk.Tracer):
             return result
         except Exception:
             logger.exception("The sampler %s failed; the span is sampled.", name_of(self.sampler))
-            parent = _parent_of(current_context() if context is None else context)
+            parent = _parent_of(context)
             return SamplingResult(Decision.RECORD_AND_SAMPLE, args[1], None if parent is None else parent.trace_state)
 
 
-def _parent_of(context: Context) -> SpanContext | None:
-    span = context.get(_SPAN_KEY)
-    if span is None:
+def _parent_of(context: Context | None) -> SpanContext | None:
+    if (current_context() if context is None else context).get(_SPAN_KEY) is None:
         return None
-    if type(span) is Span:
-        return span._context
     parent = trace_api.get_current_span(context).get_span_context()
     if parent is not None and not isinstance(parent, SpanContext):
         raise TypeError("parent_span_context must be a SpanContext or None.")
@@ -557,6 +608,8 @@ class TracerProvider(sdk.TracerProvider):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if untested_sdk() is None:
+            propagate_lean(get_global_textmap())
         if type(self._active_span_processor) is sdk.SynchronousMultiSpanProcessor:
             guard = GuardedProcessors()  # type: ignore[no-untyped-call]
             guard._span_processors = self._active_span_processor._span_processors

@@ -16,7 +16,7 @@ from ._aside import logger
 _double = Struct("<d").pack
 MAX_UINT64 = (1 << 64) - 1
 _CACHE_SIZE = 4096
-_CACHED_TEXT = 128
+CACHED_TEXT = 128
 """Longer texts, such as statements and stack traces, would fill the cache with what is seldom seen again."""
 
 
@@ -103,13 +103,19 @@ _REMEMBERED = frozenset((str, int, bool))
 """Types whose equal values are the same. 0.0 and -0.0 are not; other types may not even be hashable."""
 
 
+def remember(known: dict[Any, bytes], key: Any, encoded: bytes) -> None:
+    """Keep what was encoded; a dict that is full begins anew."""
+    if len(known) >= _CACHE_SIZE:
+        known.clear()
+    known[key] = encoded
+
+
 def key_value(key: str, value: Any) -> bytes:
     """Encode a KeyValue."""
     encoded_key = _keys.get(key)
     if encoded_key is None:
-        if len(_keys) >= _CACHE_SIZE:
-            _keys.clear()
-        encoded_key = _keys[key] = field(b"\x0a", str.encode(key))
+        encoded_key = field(b"\x0a", str.encode(key))
+        remember(_keys, key, encoded_key)
     data = any_value(value)
     return encoded_key + b"\x12" + length(len(data)) + data
 
@@ -118,10 +124,8 @@ def _pair(key: str, value: Any, kind: type) -> bytes:
     """Encode a KeyValue with its length; remember it if few others may have its value."""
     encoded = key_value(key, value)
     encoded = length(len(encoded)) + encoded
-    if kind in _REMEMBERED and (kind is not str or len(value) <= _CACHED_TEXT):
-        if len(_pairs) >= _CACHE_SIZE:
-            _pairs.clear()
-        _pairs[key, value, kind] = encoded
+    if kind in _REMEMBERED and (kind is not str or len(value) <= CACHED_TEXT):
+        remember(_pairs, (key, value, kind), encoded)
     return encoded
 
 
@@ -177,7 +181,7 @@ def _of_resource(resource: Resource, group: Group) -> bytes:
 
 def group(items: Iterable[Any], encode: Callable[[Any], bytes]) -> list[tuple[Resource, Group]]:
     """Encode the items and group them by resource and scope. An item that fails is logged and left out."""
-    by_id: dict[int, tuple[Resource, Group]] = {}
+    by_ids: dict[tuple[int, int], list[bytes]] = {}  # hashing a scope takes longer than encoding a small span
     groups: list[tuple[Resource, Group]] = []
     for item in items:
         try:
@@ -186,10 +190,11 @@ def group(items: Iterable[Any], encode: Callable[[Any], bytes]) -> list[tuple[Re
         except Exception:
             logger.exception("Failed to encode %r.", type(item))
             continue
-        known = by_id.get(id(resource))
-        if known is None:
-            known = by_id[id(resource)] = _same_resource(groups, resource)
-        known[1].setdefault(scope or None, []).append(message)
+        messages = by_ids.get((id(resource), id(scope)))
+        if messages is None:
+            messages = _same_resource(groups, resource)[1].setdefault(scope or None, [])
+            by_ids[id(resource), id(scope)] = messages
+        messages.append(message)
     return groups
 
 

@@ -319,6 +319,24 @@ def make_app(name: str) -> flask.Flask:
             client.execute_command("x" * 2000, *range(5))
         with client.pipeline() as pipeline:
             pipeline.set("a", 1).incr("a").get("a").execute()
+            pipeline.execute()
+        with client.pipeline(transaction=False) as pipeline, suppress(redis.ResponseError):
+            pipeline.get("k").lpush("k", "not a list").execute()
+        with client.pipeline() as pipeline:
+            pipeline.lpush("k", "not a list").get("k").execute(raise_on_error=False)
+        with client.pipeline() as pipeline, suppress(TypeError):
+            pipeline.execute_command(b"GET", "k")
+            pipeline.execute()
+        with client.pipeline() as pipeline:
+            for n in range(40):
+                pipeline.get(f"k{n}")
+            pipeline.execute()
+        with redis.Redis("127.0.0.1", CLOSED, retry=NO_RETRY).pipeline() as pipeline, suppress(redis.ConnectionError):
+            pipeline.get("k")
+            pipeline.execute()
+        with suppress_instrumentation(), client.pipeline() as pipeline:
+            pipeline.get("suppressed")
+            pipeline.execute()
         with client.pipeline() as pipeline, suppress(redis.WatchError):
             pipeline.watch("a")
             client.set("a", 5)

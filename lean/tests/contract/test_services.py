@@ -2,51 +2,67 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+import pytest
 import requests
 
 from lean.tests.contract.items import Item, difference, items, totals
 from lean.tests.receiver import receiving
 from local.registry import REGISTRY
-from tests.conftest import migrate
-from tests.support.servers import free_port, valkey_server
+from tests.conftest import migrate, postgresql
+from tests.support.servers import create_database, free_port, valkey_server
 from tests.support.service_process import ServiceProcess, starting_service
 from tests.support.waiting import until
+
+__all__ = ["postgresql"]  # a fixture
 
 LEAN = {f"OTEL_PYTHON_{signal}_PROVIDER": "lean" for signal in ("TRACER", "METER", "LOGGER")}
 PARENT = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
 GARBAGE = ["", "garbage", f"00-{PARENT}-00", f"00-{PARENT}-01", f"ff-{PARENT}-01", "\xff"]
 SERVICES = ("notification", "payment", "inventory", "order")
+DATABASE = re.compile(r"\b(notification|payment|inventory|order)_[0-9a-f]{8}\b")
 MEASURED = re.compile(r"^(process|cpython|db\.client)\.")
 """Metrics whose values are of the process and the moment, not of the requests."""
 
 
-def test_the_four_services_leave_the_same_telemetry(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_four_services_leave_the_same_telemetry(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     ports = {name: free_port() for name in SERVICES}
+    server = request.getfixturevalue("postgresql") if kind == "postgresql" else None
 
-    official, lean = (_run(tmp_path / side, ports, variables) for side, variables in (("official", {}), ("lean", LEAN)))
+    def run(side: str, variables: dict[str, str]) -> Counter[Item]:
+        folder = tmp_path / side
+        folder.mkdir()
+        new = partial(create_database, server) if server else lambda name: f"sqlite:///{folder}/{name}.db"
+        return _run(folder, ports, new, variables)
+
+    official, lean = run("official", {}), run("lean", LEAN)
 
     assert not difference(official, lean), totals(official)
     assert totals(official)["span"] > 200
 
 
-def _run(folder: Path, ports: dict[str, int], variables: dict[str, str]) -> Counter[Item]:
-    folder.mkdir()
+def _run(
+    folder: Path, ports: dict[str, int], new_database: Callable[[str], str], variables: dict[str, str]
+) -> Counter[Item]:
     with receiving() as receiver, ExitStack() as stack:
         cache_url = stack.enter_context(valkey_server())
         urls = {REGISTRY[name].variable("URL"): f"http://127.0.0.1:{ports[name]}" for name in SERVICES}
         running = {}
         for name in SERVICES:
+            database_url = new_database(name)
             if REGISTRY[name].database:
-                migrate(name, f"sqlite:///{folder}/{name}.db")
+                migrate(name, database_url)
             running[name] = stack.enter_context(
                 starting_service(
                     f"services.{name}:create_app()",
                     folder / name,
                     PORT=str(ports[name]),
-                    DATABASE_URL=f"sqlite:///{folder}/{name}.db",
+                    DATABASE_URL=database_url,
                     CACHE_URL=cache_url,
                     PROCESSOR_LATENCY_MS="1",
                     WEB_CONCURRENCY="1",
@@ -73,10 +89,14 @@ def _waited(item: Item) -> bool:
 def _settled(item: Item, cache_url: str) -> Item:
     """Return an item without what differs between any two runs."""
     port = cache_url.rpartition(":")[2].partition("/")[0]
-    values = [re.sub(rf"\b{port}\b", "<port>", part) if isinstance(part, str) else part for part in item]
+    values = [_masked(part, port) if isinstance(part, str) else part for part in item]
     if item[0] in ("point", "exemplar") and MEASURED.match(str(item[3])):
         return tuple(values[:8])
     return tuple(values)
+
+
+def _masked(text: str, cache_port: str) -> str:
+    return DATABASE.sub(r"\1", re.sub(rf"\b{cache_port}\b", "<port>", text))
 
 
 def _send_all(running: dict[str, ServiceProcess]) -> None:

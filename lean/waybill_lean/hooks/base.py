@@ -20,7 +20,6 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.instrumentation.utils import _SUPPRESS_INSTRUMENTATION_KEY_PLAIN
 from opentelemetry.instrumentation.version import __version__ as official_version
 from opentelemetry.trace import Span, Status, StatusCode
-from opentelemetry.trace.propagation import _SPAN_KEY
 from packaging.specifiers import SpecifierSet
 
 _logger = logging.getLogger(__name__)
@@ -99,11 +98,6 @@ class LeanInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 return f"they need OTEL_SEMCONV_STABILITY_OPT_IN=http,database, and it is {value!r}"
         unknown = sorted(name for name, value in options.items() if name not in cls.options and value)
         return f"they do not support {', '.join(unknown)}" if unknown else None
-
-
-def with_span(span: Span | None, context: Context, **values: object) -> Context:
-    """Return `context` with a current span and `values`, in one copy."""
-    return Context({**context, _SPAN_KEY: span, **values})
 
 
 def instrumentation_enabled(context: Context) -> bool:

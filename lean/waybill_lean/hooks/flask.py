@@ -11,8 +11,8 @@ from weakref import ref
 import flask
 import opentelemetry.instrumentation.flask as official
 import opentelemetry.instrumentation.wsgi as otel_wsgi
-from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach, get_current
+from flask.globals import _cv_request
+from opentelemetry.context import Context
 from opentelemetry.instrumentation._semconv import (
     HTTP_DURATION_HISTOGRAM_BUCKETS_NEW,
     _get_schema_url,
@@ -21,7 +21,7 @@ from opentelemetry.instrumentation._semconv import (
     _StabilityMode,
     set_int_attribute,
 )
-from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.instrumentation.propagators import TraceResponsePropagator, get_global_response_propagator
 from opentelemetry.metrics import get_meter
 from opentelemetry.propagate import extract
 from opentelemetry.semconv._incubating.attributes.user_agent_attributes import USER_AGENT_SYNTHETIC_TYPE
@@ -33,7 +33,8 @@ from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, S
 from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_QUERY
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 from opentelemetry.semconv.metrics.http_metrics import HTTP_SERVER_REQUEST_DURATION
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, get_current_span, get_tracer
+from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Span, SpanKind, get_current_span, get_tracer
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.http import (
     OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST,
     OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE,
@@ -45,7 +46,11 @@ from opentelemetry.util.http import (
     sanitize_method,
 )
 
-from .base import OFFICIAL_VERSION, LeanInstrumentor, record_error, run_hook, with_span
+from waybill_lean._context import attach, current_context, detach, with_span, with_value
+from waybill_lean.attributes import fixed
+from waybill_lean.propagation import traceparent
+
+from .base import OFFICIAL_VERSION, LeanInstrumentor, record_error, run_hook
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -63,6 +68,8 @@ synthetic_type = lru_cache(maxsize=256)(detect_synthetic_user_agent)
 class _Request(NamedTuple):
     """What the method, scheme and protocol of a request say of it."""
 
+    key: tuple[str, str | None, str]
+    """These three."""
     name: str
     """The first word of the span's name."""
     method: dict[str, Any]
@@ -78,12 +85,23 @@ def _describe(method: str, scheme: str | None, protocol: str) -> _Request:
     version = {name: value for name, value in attributes.items() if name == NETWORK_PROTOCOL_VERSION}
     name = sanitize_method(method.strip())
     return _Request(
+        key=(method, scheme, protocol),
         name="HTTP" if name == "_OTHER" else name,
         method={name: value for name, value in attributes.items() if name not in version},
         version=version,
-        active=otel_wsgi._parse_active_request_count_attrs(attributes, _StabilityMode.HTTP),
+        active=fixed(otel_wsgi._parse_active_request_count_attrs(attributes, _StabilityMode.HTTP)),
         duration=otel_wsgi._parse_duration_attrs(attributes, _StabilityMode.HTTP),
     )
+
+
+@lru_cache(maxsize=1000)
+def _labels(key: tuple[str, str | None, str], code: int, route: str | None) -> dict[str, Any]:
+    """Return the attributes of the duration of a request that was answered with a status from 100 to 499."""
+    return fixed({**_with_route(_describe(*key).duration, route), HTTP_RESPONSE_STATUS_CODE: code})
+
+
+def _with_route(labels: dict[str, Any], route: str | None) -> dict[str, Any]:
+    return dict(labels) if route is None else {**labels, HTTP_ROUTE: route}
 
 
 def _describe_environ(environ: "WSGIEnvironment") -> _Request:
@@ -136,6 +154,7 @@ class Hooks:
         self._response_hook = response_hook
         self._excluded = excluded_urls if excluded_urls and excluded_urls._excluded_urls else None
         self._commenter = (commenter_options or {}) if enable_commenter else None
+        _labels.cache_clear()
         _describe.cache_clear()  # it depends on OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS
 
     # The variables are read at the first request, as they may be set after the application is instrumented.
@@ -153,15 +172,13 @@ class Hooks:
         start = default_timer()
         described = _describe_environ(environ)
         labels, traced = described.duration, True
-        route: str | None = None
 
         def start_response_of_span(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
-            nonlocal labels, traced, route
+            nonlocal labels, traced
             request = _current_request()
             traced = request is not None and self._is_traced(request)
             if request is not None and traced:
-                route = None if request.url_rule is None else str(request.url_rule)
-                labels = self._describe_response(request.environ, status, headers, described.duration)
+                labels = self._describe_response(request, status, headers, described)
             return start_response(status, headers, *args, **kwargs)
 
         self._active.add(1, described.active)
@@ -169,11 +186,9 @@ class Hooks:
             result = self._wsgi_app(environ, start_response_of_span)
             if traced:
                 elapsed = default_timer() - start
-                if route is not None:
-                    labels = {**labels, HTTP_ROUTE: route}
                 # The span has ended or is of a stream; given explicitly, it makes the exemplar.
                 span: Any = environ.get(official._ENVIRON_SPAN_KEY)
-                context = trace.set_span_in_context(span)
+                context = with_span(span, current_context())
                 self._duration.record(max(elapsed, 0), labels, context=context)
             return result
         finally:
@@ -181,7 +196,8 @@ class Hooks:
 
     def before_request(self) -> None:
         """Start the span of a request and make it the current one."""
-        request = flask.request._get_current_object()  # type: ignore[attr-defined]
+        request_context = _cv_request.get()
+        request = request_context.request
         environ = request.environ
         if not self._is_traced(request):
             return
@@ -194,8 +210,8 @@ class Hooks:
             name = f"{described.name} {rule.rule}"
             attributes[HTTP_ROUTE] = rule.rule
 
-        context, kind, token = get_current(), SpanKind.INTERNAL, None
-        if get_current_span(context) is INVALID_SPAN:
+        context, kind, token = current_context(), SpanKind.INTERNAL, None
+        if _SPAN_KEY not in context or get_current_span(context) is INVALID_SPAN:
             # Without any propagator the API returns None.
             context, kind = extract(environ, getter=_getter) or Context(), SpanKind.SERVER
         span = self._tracer.start_span(
@@ -210,7 +226,7 @@ class Hooks:
             if kind is SpanKind.SERVER:
                 token = attach(context)
             run_hook(self._request_hook, span, environ)
-            context = get_current()
+            context = current_context()
         if span.is_recording():
             # The official instrumentor sets them again: it makes a difference after the hook or a limit.
             if getattr(span, "attributes", None) != attributes:
@@ -221,18 +237,19 @@ class Hooks:
 
         inside = with_span(span, context)
         if self._commenter is not None:
-            inside = Context({**inside, _COMMENTER: _commenter_values(request, self._commenter)})
+            inside = with_value(_COMMENTER, _commenter_values(request, self._commenter), inside)
         activation = attach(inside)
         # Detaching the older token undoes the newer one, too.
         environ[official._ENVIRON_TOKEN] = token or activation
-        environ[official._ENVIRON_REQCTX_REF_KEY] = _request_context()
+        environ[official._ENVIRON_REQCTX_REF_KEY] = ref(request_context)
         environ[official._ENVIRON_SPAN_KEY] = span
 
     def teardown_request(self, error: BaseException | None) -> None:
         """End the span of a request, in the request context that started it."""
-        environ = flask.request.environ
+        request_context = _cv_request.get()
+        environ = request_context.request.environ
         # A context pushed by hand, or a copy of the request's, has not started the span.
-        if environ.get(official._ENVIRON_REQCTX_REF_KEY) != _request_context():
+        if environ.get(official._ENVIRON_REQCTX_REF_KEY) != ref(request_context):
             return
         token = environ.pop(official._ENVIRON_TOKEN, None)
         if token is None:
@@ -245,26 +262,30 @@ class Hooks:
 
     def _describe_response(
         self,
-        environ: "WSGIEnvironment",
+        request: flask.Request,
         status: str,
         headers: list[tuple[str, str]],
-        labels: dict[str, Any],
+        described: _Request,
     ) -> dict[str, Any]:
         """Put the status on the span and return the attributes of the duration."""
         propagator = get_global_response_propagator()
-        if propagator:
+        if type(propagator) is TraceResponsePropagator:
+            _inject_traceresponse(headers)
+        elif propagator:
             propagator.inject(headers, setter=otel_wsgi.default_response_propagation_setter)
-        span = environ.get(official._ENVIRON_SPAN_KEY)
+        route = None if request.url_rule is None else str(request.url_rule)
+        span = request.environ.get(official._ENVIRON_SPAN_KEY)
         if span is None:
+            labels = _with_route(described.duration, route)
             official._logger.warning("Flask environ's OpenTelemetry span missing at _start_response(%s)", status)
         else:
             code = status[:3]
             if code.isdecimal() and code.isascii() and "100" <= code < "500" and status[3:4] == " ":
-                labels = {**labels, HTTP_RESPONSE_STATUS_CODE: int(code)}
+                labels = _labels(described.key, int(code), route)
                 if span.is_recording():
                     span.set_attribute(HTTP_RESPONSE_STATUS_CODE, int(code))
             else:
-                labels = dict(labels)
+                labels = _with_route(described.duration, route)
                 # Without a space the official function raises.
                 status_line = status if " " in status else f"{status} "
                 otel_wsgi.add_response_attributes(span, status_line, headers, labels, _StabilityMode.HTTP)
@@ -285,20 +306,21 @@ class Hooks:
         return bool(traced)
 
 
+def _inject_traceresponse(headers: list[tuple[str, str]]) -> None:
+    """Do what the official TraceResponsePropagator does."""
+    current = get_current_span(current_context()).get_span_context()
+    if current != INVALID_SPAN_CONTEXT:
+        headers.extend((("traceresponse", traceparent(current)), ("Access-Control-Expose-Headers", "traceresponse")))
+
+
 def _set_captured(span: Span, attributes: Mapping[str, Any]) -> None:
     if attributes:
         span.set_attributes(attributes)
 
 
-def _request_context() -> Any:
-    return ref(flask.globals.request_ctx._get_current_object())  # type: ignore[attr-defined]
-
-
 def _current_request() -> flask.Request | None:
-    if not flask.has_request_context():
-        return None
-    request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]
-    return request
+    request_context = _cv_request.get(None)
+    return None if request_context is None else request_context.request
 
 
 def _url(request: flask.Request) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import opentelemetry.instrumentation.requests as official
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, attach, detach, get_current
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context
 from opentelemetry.instrumentation._semconv import (
     HTTP_DURATION_HISTOGRAM_BUCKETS_NEW,
     _get_schema_url,
@@ -51,7 +51,10 @@ from requests.models import PreparedRequest, Response
 from requests.sessions import Session
 from requests.structures import CaseInsensitiveDict
 
-from .base import OFFICIAL_VERSION, LeanInstrumentor, http_instrumentation_enabled, record_error, run_hook, with_span
+from waybill_lean._context import attach, current_context, detach, with_span, with_value
+from waybill_lean.attributes import fixed
+
+from .base import OFFICIAL_VERSION, LeanInstrumentor, http_instrumentation_enabled, record_error, run_hook
 
 # A URL in which nothing is redacted and of which urlparse() has the same host and port.
 _PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::([1-9]\d{0,3}|[1-5]\d{4}))?(?:/[!-\"$-:<=>A-Z\\^-~]*)?", re.ASCII)
@@ -66,6 +69,29 @@ def _describe(method: str) -> tuple[str, dict[str, Any]]:
     attributes: dict[str, Any] = {}
     _set_http_method(attributes, method, sanitized, _StabilityMode.HTTP)
     return official.get_default_span_name(sanitized), attributes
+
+
+Called = tuple[str, str | None, int | None]
+"""Method, host and port."""
+
+
+@lru_cache(maxsize=1000)
+def _labels(
+    method: str, host: str | None, port: int | None, status: int | None = None, version: str | None = None
+) -> dict[str, Any]:
+    """Return the attributes of the duration of a call."""
+    labels: dict[str, Any] = {HTTP_REQUEST_METHOD: method}
+    if host:
+        labels[SERVER_ADDRESS] = host
+    if port:
+        labels[SERVER_PORT] = port
+    if status is not None:
+        labels[HTTP_RESPONSE_STATUS_CODE] = status
+        if status >= 400:
+            labels[ERROR_TYPE] = str(status)
+    if version:
+        labels[NETWORK_PROTOCOL_VERSION] = version
+    return fixed(labels)
 
 
 def _describe_url(url: str) -> tuple[str, str | None, int | None]:
@@ -116,7 +142,7 @@ class Hooks:
 
         @wraps(send)
         def instrumented_send(session: Session, request: PreparedRequest, **kwargs: Any) -> Response:
-            context = get_current()
+            context = current_context()
             if (self._excluded and self._excluded.url_disabled(request.url or "")) or not http_instrumentation_enabled(
                 context
             ):
@@ -134,26 +160,29 @@ class Hooks:
         request: PreparedRequest,
         kwargs: dict[str, Any],
     ) -> Response:
-        name, attributes, labels = self._describe_request(request)
+        name, attributes, called = self._describe_request(request)
+        labels = _labels(*called)
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         # What HttpClientInstrumentor of opentelemetry.util.http looks for; as in its set_ip_on_next_http_connection().
         waiting = context.get(_STATE_KEY)
-        values = {} if waiting else {_STATE_KEY: {"need_ip": [span]}}
-        if isinstance(waiting, dict):
+        inside = with_span(span, context)
+        if not waiting:
+            inside = with_value(_STATE_KEY, {"need_ip": [span]}, inside)
+        elif isinstance(waiting, dict):
             waiting["need_ip"].append(span)
-        token = attach(with_span(span, context, **values))
+        token = attach(inside)
         try:
             if self._request_hook is not None:
                 run_hook(self._request_hook, span, request)
             inject(request.headers)
             result, error, elapsed = _call(send, session, request, kwargs)
             if isinstance(result, Response):
-                self._describe_response(span, result, labels)
+                labels = self._describe_response(span, result, called)
                 if self._response_hook is not None:
                     run_hook(self._response_hook, span, request, result)
             if error is not None:
-                labels[ERROR_TYPE] = type(error).__qualname__
-                span.set_attribute(ERROR_TYPE, labels[ERROR_TYPE])
+                labels = {**labels, ERROR_TYPE: type(error).__qualname__}
+                span.set_attribute(ERROR_TYPE, type(error).__qualname__)
             self._duration.record(elapsed, attributes=labels)
             if error is not None:
                 raise error
@@ -167,12 +196,11 @@ class Hooks:
             detach(token)
             span.end()
 
-    def _describe_request(self, request: PreparedRequest) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """Return the span's name, its attributes and those of the duration."""
+    def _describe_request(self, request: PreparedRequest) -> tuple[str, dict[str, Any], Called]:
+        """Return the span's name, its attributes, and what is called."""
         name, method = _describe(request.method or "")
         url, host, port = _describe_url(request.url or "")
         attributes = dict(method)
-        labels = {HTTP_REQUEST_METHOD: method[HTTP_REQUEST_METHOD]}
         if url:
             attributes[URL_FULL] = url
         if request.headers is None:
@@ -187,40 +215,44 @@ class Hooks:
                 request.headers, self._captured_of_request, self._sensitive, normalise_request_header_name
             )
         if host:
-            labels[SERVER_ADDRESS] = attributes[SERVER_ADDRESS] = attributes[NETWORK_PEER_ADDRESS] = host
+            attributes[SERVER_ADDRESS] = attributes[NETWORK_PEER_ADDRESS] = host
         if port:
-            labels[SERVER_PORT] = attributes[SERVER_PORT] = attributes[NETWORK_PEER_PORT] = port
-        return name, attributes, labels
+            attributes[SERVER_PORT] = attributes[NETWORK_PEER_PORT] = port
+        return name, attributes, (method[HTTP_REQUEST_METHOD], host, port)
 
-    def _describe_response(self, span: Span, response: Response, labels: dict[str, Any]) -> None:
+    def _describe_response(self, span: Span, response: Response, called: Called) -> dict[str, Any]:
+        """Put status and version on the span and return the attributes of the duration."""
         status = response.status_code
-        if type(status) is int and status >= 100:
-            attributes: dict[str, Any] = {HTTP_RESPONSE_STATUS_CODE: status}
-            if status >= 400:
-                attributes[ERROR_TYPE] = str(status)
-            labels |= attributes
-            if status >= 400 and span.is_recording():
-                span.set_status(Status(StatusCode.ERROR))
-        else:
-            attributes = {}
-            official._set_http_status_code_attribute(span, status, labels, _StabilityMode.HTTP)
         version = getattr(response.raw, "version", None)
         if version:
-            # requests has HTTP/1 only.
-            labels[NETWORK_PROTOCOL_VERSION] = attributes[NETWORK_PROTOCOL_VERSION] = "1.1" if version == 11 else "1.0"
+            version = "1.1" if version == 11 else "1.0"  # requests has HTTP/1 only
+        attributes: dict[str, Any] = {}
+        if type(status) is int and status >= 100:
+            labels = _labels(*called, status, version or None)
+            attributes[HTTP_RESPONSE_STATUS_CODE] = status
+            if status >= 400:
+                attributes[ERROR_TYPE] = str(status)
+                if span.is_recording():
+                    span.set_status(Status(StatusCode.ERROR))
+        else:
+            labels = dict(_labels(*called, None, version or None))
+            official._set_http_status_code_attribute(span, status, labels, _StabilityMode.HTTP)
+        if version:
+            attributes[NETWORK_PROTOCOL_VERSION] = version
         if self._captured_of_response:
             attributes |= get_custom_header_attributes(
                 response.headers, self._captured_of_response, self._sensitive, normalise_response_header_name
             )
         if attributes and span.is_recording():
             span.set_attributes(attributes)
+        return labels
 
 
 def _call(
     send: Callable[..., Response], session: Session, request: PreparedRequest, kwargs: dict[str, Any]
 ) -> tuple[object, Exception | None, float]:
     """Return (response, exception, seconds); the layers below leave no spans of the call."""
-    token = attach(Context({**get_current(), _SUPPRESS_HTTP_INSTRUMENTATION_KEY: True}))
+    token = attach(with_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, current_context()))
     start = default_timer()
     try:
         return send(session, request, **kwargs), None, max(default_timer() - start, 0)
