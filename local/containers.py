@@ -24,23 +24,27 @@ class ContainerSettings(LocalSettings):
     prometheus_port: Port
     grafana_port: Port
     loki_port: Port
+    alerts_port: Port
+    pager_port: Port
 
 
 PAGES = {service.host: (service.page, f"{service.name}_port") for service in REGISTRY.values() if service.page}
 PUBLISHED = (
     *(port.upper() for _title, port in PAGES.values()),
-    "OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT",
-)  # fmt: skip
+    *("OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT", "ALERTS_PORT", "PAGER_PORT"),
+)
 LINKS = {
     **PAGES,
     "jaeger": ("Traces", "traces_port"),
     "grafana": ("Dashboards", "grafana_port"),
     "prometheus": ("Metrics", "prometheus_port"),
+    "alertmanager": ("Alerts", "alerts_port"),
+    "pager": ("Pager", "pager_port"),
 }
 
 
 def up(settings: ContainerSettings, first_order: Callable[[], bool]) -> int:
-    """Start what is not up, show Compose's own progress, then links and times; returns an exit status."""
+    """Start what is not up, show Compose's own progress, then times and, last of all, links. Return an exit status."""
     out = Console(highlight=False)
     if not _running():
         _check_ports(settings)
@@ -52,13 +56,13 @@ def up(settings: ContainerSettings, first_order: Callable[[], bool]) -> int:
     healthy = time.monotonic() - began
     taken = first_order()
     traced = time.monotonic() - began
-    out.print()
-    for service in _running():
-        if service in LINKS:
-            title, port = LINKS[service]
-            out.print(f"  {title:<12}", Text(f"http://{HOST}:{getattr(settings, port)}/", "cyan"))
     out.print(f"\nHealthy after {healthy:.1f} s, the first trace read after {traced:.1f} s.", soft_wrap=True)
     out.print("`make down` stops it all, `docker compose logs --follow` shows what it says.", soft_wrap=True)
+    out.print("\nOpen in a browser:")
+    running = _running()
+    for service, (title, port) in LINKS.items():
+        if service in running:
+            out.print(f"  {title:<12}", Text(f"http://{HOST}:{getattr(settings, port)}/", "cyan"))
     return 0 if taken else 1
 
 

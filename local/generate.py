@@ -90,6 +90,20 @@ def _database_url(service: Service) -> str:
     return f"postgresql://{service.name}:{service.name}@postgres/{service.name}"
 
 
+def absent_services(services: Mapping[str, Service]) -> str:
+    """Return the expression of the alert on missing telemetry, for `prometheus/pipeline.yaml`."""
+    absent = [f'absent(process_thread_count{{job="{service.host}"}})' for service in services.values()]
+    return "        expr: |\n          " + "\n          or ".join(absent) + "\n"
+
+
+def memory_limits(services: Mapping[str, Service]) -> str:
+    """Return a rule for the memory limit of each service, for `prometheus/pipeline.yaml`."""
+    return "".join(
+        f"      - {{record: job:memory_limit:bytes, expr: {service.memory} * 2^20, labels: {{job: {service.host}}}}}\n"
+        for service in services.values()
+    )
+
+
 def table(services: Mapping[str, Service]) -> str:
     """Return a row for each service, for the README."""
     rows = ["| service | port | calls | keeps its data in |", "|---|---|---|---|"]
@@ -111,6 +125,8 @@ PARTS: dict[tuple[str, str], Callable[[Mapping[str, Service]], str]] = {
     ("postgres/databases.sql", "databases"): database_names,
     ("docker-compose.yml", "services"): compose_services,
     ("docker-compose.yml", "databases"): compose_databases,
+    ("prometheus/pipeline.yaml", "services with telemetry"): absent_services,
+    ("prometheus/pipeline.yaml", "memory limits"): memory_limits,
     ("README.md", "table of services"): table,
 }
 """(File, part) -> what writes the part."""

@@ -1,6 +1,7 @@
 """docker-compose.yml and its neighbours, read without an engine: pinned, bounded, and one with the local stack."""
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -20,8 +21,11 @@ NEW_PROJECT: dict[str, Any] = yaml.safe_load(
 RECIPES: list[dict[str, Any]] = [yaml.safe_load(path.read_text()) for path in ROOT.glob("docs/recipes/*.yaml")]
 ONE_SHOT = {"databases", "migrate"}
 """They run one after the other and end before any service starts."""
-BACKENDS_MIB = 1416
-"""What all containers that are no service of ours may take; with four services of 192 MiB that makes 2,184 MiB."""
+BACKENDS_MIB = 1496
+"""What all containers that are no service of ours may take; with four services of 192 MiB that makes 2,264 MiB."""
+STAND_INS = ROOT / ".ci/no-registry"
+LAGGING: dict[str, str] = tomllib.loads((STAND_INS / "lagging.toml").read_text())
+"""Image -> the older version that its stand-in is built from."""
 
 
 @pytest.fixture(params=COMPOSE["services"])
@@ -106,6 +110,20 @@ def test_a_container_is_stopped_in_time_and_its_log_and_processes_are_bounded(se
     assert {"max-size", "max-file"} == {*hardened["logging"]["options"]}
 
 
+def test_health_checks_start_no_more_than_one_process_a_second_in_all() -> None:
+    checks = [service["healthcheck"] for name, service in COMPOSE["services"].items() if name not in ONE_SHOT]
+    assert sum(1 / int(check["interval"].removesuffix("s")) for check in checks) <= 1
+    # Within this time Docker checks every 5 s, so that a rare check delays no start.
+    assert all(int(check["start_period"].removesuffix("s")) >= 30 for check in checks)
+
+
+def test_an_image_that_is_built_here_is_not_looked_for_in_a_registry(service: dict[str, Any]) -> None:
+    if "build" in service:
+        assert service["pull_policy"] == "build"
+    elif service["image"].startswith("waybill"):
+        assert service["pull_policy"] == "never"
+
+
 def test_an_image_is_built_here_or_pinned_to_a_version(service: dict[str, Any]) -> None:
     assert service["image"].startswith("waybill") or re.search(r":v?\d+(\.\d+){1,2}$", service["image"])
 
@@ -132,4 +150,27 @@ def test_the_collectors_stand_in_is_built_of_the_components_that_are_used_and_no
     assert {path.rpartition("/")[2] for path, _version in modules} == used
     version = builder["dist"]["version"]
     assert {version for _path, version in modules} == {f"v{version}"}
-    assert f"opentelemetry-collector-contrib:{version}" in (ROOT / "docker-compose.yml").read_text()
+    assert LAGGING.get("opentelemetry-collector-contrib", pinned()["opentelemetry-collector-contrib"]) == version
+
+
+def pinned() -> dict[str, str]:
+    """Each image of a registry by its name, with the version that users get."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    return dict(re.findall(r"docker\.io/[\w.-]+/([\w.-]+):(\S+)", text))
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.lstrip("v").split("."))
+
+
+@pytest.mark.parametrize("image", LAGGING)
+def test_a_stand_in_that_lags_is_older_than_what_users_get_and_of_the_same_major_version(image: str) -> None:
+    assert numbers(LAGGING[image]) < numbers(pinned()[image])
+    assert numbers(LAGGING[image])[0] == numbers(pinned()[image])[0]
+
+
+def test_each_image_of_a_registry_has_a_stand_in_or_is_left_out() -> None:
+    left_out = yaml.safe_load((STAND_INS / "without-grafana.yaml").read_text())["services"]
+    names = {"opentelemetry-collector-contrib": "otel-collector"}
+    folders = {path.parent.name for path in STAND_INS.glob("*/Dockerfile")}
+    assert folders == {names.get(image, image) for image in pinned() if image not in left_out}

@@ -19,6 +19,8 @@ PUBLISHED = {
     "prometheus": settings.prometheus_port,
     "grafana": settings.grafana_port,
     "loki": settings.loki_port,
+    "alertmanager": settings.alerts_port,
+    "pager": settings.pager_port,
 }
 INSIDE = {
     **{service.host: settings.port(service.name) for service in REGISTRY.values() if not service.page},

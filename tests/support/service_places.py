@@ -38,6 +38,8 @@ ENTRY_IN_PART = {
     ("postgres/databases.sql", "databases"): r"[ ,]{service}(,|$)",
     ("docker-compose.yml", "services"): r"^  {service}-service:$",
     ("docker-compose.yml", "databases"): r"^ +{SERVICE}_DATABASE_URL:",
+    ("prometheus/pipeline.yaml", "services with telemetry"): r"job=\"{service}-service\"",
+    ("prometheus/pipeline.yaml", "memory limits"): r"job: {service}-service}}}}",
     ("README.md", "table of services"): r"^\| \[{service}-service\]",
 }
 """By which line a generated part names a service."""
