@@ -9,6 +9,7 @@ import yaml
 from dotenv import dotenv_values
 
 from app.gunicorn_conf import graceful_timeout
+from local.containers import ENDING
 from local.registry import REGISTRY, SERVICES
 from local.settings import ROOT
 
@@ -19,7 +20,7 @@ NEW_PROJECT: dict[str, Any] = yaml.safe_load(
 )
 """The Collector of a new project, without what it has from ours."""
 RECIPES: list[dict[str, Any]] = [yaml.safe_load(path.read_text()) for path in ROOT.glob("docs/recipes/*.yaml")]
-ONE_SHOT = {"databases", "migrate"}
+ONE_SHOT = ENDING
 """They run one after the other and end before any service starts."""
 BACKENDS_MIB = 1496
 """What all containers that are no service of ours may take; with four services of 192 MiB that makes 2,264 MiB."""
