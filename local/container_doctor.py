@@ -3,43 +3,45 @@
 Only what is published can be asked from this machine; of the containers inside, the engine knows how they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from local.containers import ENDING, LINKS, Container, ContainerSettings
+from local.containers import ENDING, Container, ContainerSettings
 from local.doctor import Finding, get, pinned_packages, python_version, telemetry
 from local.registry import REGISTRY, SERVICES
 from local.settings import HOST
 from waybill_explorer.client import json_of
 
 START = "start the stack with `make up`"
-PORTS = {
-    **{service: port.upper() for service, (_title, port) in LINKS.items()},
-    "loki": "LOKI_PORT",
-    "otel-collector": "OTLP_HTTP_PORT",
+PUBLISHED = {
+    **{service.variable("PORT"): ("proxy", "/readyz") for service in REGISTRY.values() if service.page},
+    "OTLP_HTTP_PORT": ("otel-collector", ""),
+    "TRACES_PORT": ("jaeger", "/api/services"),
+    "PROMETHEUS_PORT": ("prometheus", "/-/ready"),
+    "GRAFANA_PORT": ("grafana", "/api/health"),
+    "LOKI_PORT": ("loki", "/ready"),
+    "ALERTS_PORT": ("alertmanager", "/-/ready"),
+    "PAGER_PORT": ("pager", "/readyz"),
 }
-"""The variable that moves the port of each container that publishes one."""
-PATHS = {
-    **{service.host: "/readyz" for service in REGISTRY.values() if service.page},
-    "jaeger": "/api/services",
-    "grafana": "/api/health",
-    "prometheus": "/-/ready",
-    "loki": "/ready",
-    "alertmanager": "/-/ready",
-    "pager": "/readyz",
-}
-"""What responds with 200 when the container works; the Collector has no such path on its port."""
+"""Variable -> the container that publishes its port, and the path that responds with 200 if it works.
+
+The Collector has no such path on that port: any response is one.
+"""
 
 
 def examine(settings: ContainerSettings, containers: Sequence[Container]) -> list[Finding]:
     """Check everything at the same time. Never raise for what is not running."""
-    published = [each for each in containers if each.port and each.state == "running"]
+    published = {each.service: each.ports for each in containers if each.state == "running"}
     checks: list[Callable[[], list[Finding]]] = [
         lambda: [python_version(), pinned_packages()],
         lambda: [*_containers(containers)],
-        *(partial(_published, settings, container) for container in published),
+        *(
+            partial(_published, settings, variable, published[service])
+            for variable, (service, _path) in PUBLISHED.items()
+            if service in published
+        ),
         *(partial(_traces, settings, REGISTRY[name].host) for name in SERVICES),
         partial(_alerts, settings),
     ]
@@ -66,22 +68,20 @@ def _containers(containers: Sequence[Container]) -> Iterator[Finding]:
         yield Finding("ok", "containers", f"{healthy} are up and healthy")
 
 
-def _published(settings: ContainerSettings, container: Container) -> list[Finding]:
-    what, where = container.service, f"{HOST}:{container.port}"
-    path = PATHS.get(what)
-    response = get(container.port, path or "/")
+def _published(settings: ContainerSettings, variable: str, ports: Collection[int]) -> list[Finding]:
+    service, path = PUBLISHED[variable]
+    port = settings.ports()[variable]
+    if port not in ports:
+        found = ", ".join(map(str, ports)) or "no port"
+        fix = f"`export {variable}=...` as it was when the stack was started, or `make up` to move it"
+        return [Finding("wrong", service, f"is published on {found}, and {variable} is {port} in this shell", fix)]
+    logs = f"`docker compose logs --tail 50 {service}` may say why"
+    response = get(port, path or "/")
     if response is None:
-        fix = f"`docker compose logs --tail 50 {what}` may say why"
-        return [Finding("wrong", what, f"{where} does not respond", fix)]
+        return [Finding("wrong", service, f"{HOST}:{port} does not respond", logs)]
     if path and not response.ok:
-        fix = f"see what it says: `docker compose logs --tail 50 {what}`"
-        return [Finding("wrong", what, f"{where}{path} responds with {response.status_code}", fix)]
-    variable = PORTS.get(what, "")
-    expected = settings.ports().get(variable)
-    if expected and expected != container.port:
-        detail = f"is on port {container.port}, but {variable} is {expected} in this shell"
-        return [Finding("note", what, detail, f"`export {variable}={container.port}`, so that `waybill` finds it")]
-    return [Finding("ok", what, where)]
+        return [Finding("wrong", service, f"{HOST}:{port}{path} responds with {response.status_code}", logs)]
+    return [Finding("ok", service, f"{HOST}:{port}")]
 
 
 def _traces(settings: ContainerSettings, service: str) -> list[Finding]:

@@ -83,8 +83,8 @@ class Container:
     health: str
     """healthy, unhealthy, starting, or "" without a health check."""
     exit_code: int
-    port: int
-    """The port of this machine on which it is published, or 0."""
+    ports: tuple[int, ...]
+    """The ports of this machine on which it is published."""
 
 
 def listed() -> list[Container]:
@@ -105,14 +105,14 @@ def _entries(text: str) -> list[dict[str, Any]]:
 
 
 def _container(entry: dict[str, Any]) -> Container:
-    ports = [int(each["PublishedPort"]) for each in entry.get("Publishers") or []]
+    published = {int(each["PublishedPort"]) for each in entry.get("Publishers") or []}
     return Container(
         name=entry["Name"],
         service=entry["Service"],
         state=entry["State"],
         health=entry["Health"],
         exit_code=int(entry["ExitCode"]),
-        port=max(ports, default=0),
+        ports=tuple(sorted(published - {0})),
     )
 
 

@@ -1,6 +1,7 @@
 """`waybill doctor` while the container stack is up: what the engine says, what is published, which alerts fire."""
 
 import json
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from explorer.tests.jaeger_json import span, trace
 from local.cli import app
-from local.container_doctor import PATHS, PORTS, examine
+from local.container_doctor import PUBLISHED, examine
 from local.containers import Container, ContainerSettings, listed
 from local.doctor import Finding, first_fix
 from local.registry import REGISTRY
@@ -48,12 +49,13 @@ def settings(api: SmallApi) -> Iterator[ContainerSettings]:
 def stack(settings: ContainerSettings) -> list[Container]:
     """A healthy stack: what is published is on the port of `api`, and the two that end have ended."""
     ended = [container(name, state="exited", health="") for name in ("migrate", "databases")]
-    inside = [container(name) for name in (*HOSTS, "postgres", "valkey") if name not in PORTS]
-    return [*ended, *inside, *(container(name, port=settings.traces_port) for name in PORTS)]
+    inside = [container(name) for name in (*HOSTS, "postgres", "valkey")]
+    outside = [container(name, ports=(settings.traces_port,)) for name, _path in PUBLISHED.values()]
+    return [*ended, *inside, *outside]
 
 
 def container(service: str, **changes: Any) -> Container:
-    healthy = Container(f"waybill-{service}-1", service, "running", "healthy", 0, 0)
+    healthy = Container(f"waybill-{service}-1", service, "running", "healthy", 0, ())
     return replace(healthy, **changes)
 
 
@@ -62,10 +64,13 @@ def found(settings: ContainerSettings, containers: list[Container]) -> dict[str,
 
 
 def test_each_container_that_publishes_a_port_is_known_with_the_variable_that_moves_it() -> None:
-    published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
-    assert {name: ports for name, ports in published.items() if f"${{{PORTS[name]}}}" not in ports[0]} == {}
-    assert published.keys() == PORTS.keys()
-    assert PATHS.keys() == PORTS.keys() - {"otel-collector"}
+    published = {
+        (variable, name)
+        for name, service in COMPOSE["services"].items()
+        for port in service.get("ports", [])
+        for variable in re.findall(r"\$\{(\w+)\}:", port)
+    }
+    assert {(variable, service) for variable, (service, _path) in PUBLISHED.items()} == published
 
 
 def test_a_healthy_stack_has_nothing_wrong_though_its_inner_services_listen_on_no_port_of_this_machine(
@@ -77,7 +82,7 @@ def test_a_healthy_stack_has_nothing_wrong_though_its_inner_services_listen_on_n
     assert findings["containers"] == Finding("ok", "containers", f"{len(stack) - 2} are up and healthy")
     assert findings["alerts"].detail == "none fires"
     assert "inventory-service" not in findings
-    assert findings["traces of inventory"].state == "note"  # the trace is of long ago
+    assert findings["traces of inventory"].state == "ok"
     assert not any("make demo" in finding.fix for finding in findings.values())
 
 
@@ -114,22 +119,24 @@ def test_a_container_that_failed_in_its_only_task_is_wrong(
 def test_what_is_published_and_does_not_respond_or_is_not_ready_is_wrong(
     api: SmallApi, settings: ContainerSettings, stack: list[Container]
 ) -> None:
-    silent = [replace(each, port=free_port()) if each.service == "loki" else each for each in stack]
-    assert found(settings, silent)["loki"].detail.endswith("does not respond")
+    silent = settings.model_copy(update={"loki_port": free_port()})
+    moved = [replace(each, ports=(silent.loki_port,)) if each.service == "loki" else each for each in stack]
+    assert found(silent, moved)["loki"].detail.endswith("does not respond")
 
     api.readiness = 503
     assert found(settings, stack)["prometheus"].detail.endswith("/-/ready responds with 503")
 
 
-def test_a_port_that_was_moved_is_noted_with_the_variable_to_export(
+def test_a_port_that_was_moved_is_named_with_the_variable_to_export(
     settings: ContainerSettings, stack: list[Container]
 ) -> None:
     elsewhere = settings.model_copy(update={"order_port": free_port()})
 
-    finding = found(elsewhere, stack)["order-service"]
+    finding = found(elsewhere, stack)["proxy"]
 
-    assert finding.state == "note"
-    assert f"export ORDER_PORT={settings.traces_port}" in finding.fix
+    assert finding.state == "wrong"
+    assert f"is published on {settings.traces_port}" in finding.detail
+    assert "export ORDER_PORT=" in finding.fix
 
 
 def test_an_alert_that_fires_is_noted_with_its_runbook(
@@ -174,8 +181,8 @@ def test_containers_are_read_in_both_forms_that_compose_prints(docker: Path, tex
     (docker / "printed").write_text(text)
 
     assert listed() == [
-        Container("waybill-jaeger-1", "jaeger", "running", "healthy", 0, 26686),
-        Container("waybill-migrate-1", "migrate", "exited", "", 0, 0),
+        Container("waybill-jaeger-1", "jaeger", "running", "healthy", 0, (26686,)),
+        Container("waybill-migrate-1", "migrate", "exited", "", 0, ()),
     ]
 
 

@@ -13,7 +13,7 @@ from tests.stack.conftest import compose, containers, service_of, settings
 from tests.test_compose_file import BACKENDS_MIB, ONE_SHOT
 
 PUBLISHED = {
-    **{service.host: settings.port(service.name) for service in REGISTRY.values() if service.page},
+    "proxy": settings.port("order"),
     "otel-collector": settings.otlp_http_port,
     "jaeger": settings.traces_port,
     "prometheus": settings.prometheus_port,
