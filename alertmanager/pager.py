@@ -54,7 +54,9 @@ def received(payload: dict[str, Any]) -> list[dict[str, Any]]:
 
 def page() -> str:
     """Return the notifications as HTML that renews itself."""
-    rows = "".join(map(_row, reversed(notifications))) or '<tr><td colspan="5">None so far. That is good news.</td></tr>'
+    rows = (
+        "".join(map(_row, reversed(notifications))) or '<tr><td colspan="5">None so far. That is good news.</td></tr>'
+    )
     heading = "<tr><th>At (UTC)<th>Status<th>Severity<th>What<th>What to do</tr>"
     return _html("Pager", f'<meta http-equiv="refresh" content="5"><table>{heading}{rows}</table>')
 

@@ -228,9 +228,7 @@ def telemetry(settings: LocalSettings, service: str, start: str = START) -> Find
         return Finding("wrong", what, "unknown: the trace backend does not answer", start)
     if service not in (known.get("data") or []):
         return Finding("note", what, "none has ever arrived", "place an order with `waybill order`, then look again")
-    recent = get(
-        settings.traces_port, "/api/traces", service=service, limit=1, start=since, end=int(time.time() * 1e6)
-    )
+    recent = get(settings.traces_port, "/api/traces", service=service, limit=1, start=since, end=int(time.time() * 1e6))
     body = json_of(recent) if recent is not None and recent.ok else None
     traces = (body.get("data") if isinstance(body, dict) else None) or []
     starts = [span["startTime"] for trace in traces for span in trace.get("spans", [])]

@@ -75,7 +75,7 @@ def _compose_service(service: Service, services: Mapping[str, Service]) -> str:
 
 
 def compose_proxy(services: Mapping[str, Service]) -> str:
-    """Return what the proxy in `docker-compose.yml` has for each service with a page: its port, and whom it waits for."""
+    """Return what the proxy in `docker-compose.yml` has for each service with a page: its port, and the service."""
     pages = [service for service in services.values() if service.page]
     ports = [f"${{{service.variable('PORT')}}}" for service in pages]
     lines = [

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from local.registry import SERVICES
 from local.containers import ContainerSettings
+from local.registry import SERVICES
 from local.settings import HOST, LocalSettings, read_settings
 from waybill_explorer.client import ClientError
 

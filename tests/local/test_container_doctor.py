@@ -24,7 +24,10 @@ from tests.test_compose_file import COMPOSE
 HOSTS = tuple(service.host for service in REGISTRY.values())
 ALERT = {
     "labels": {"alertname": "TargetDown", "job": "otel-collector"},
-    "annotations": {"summary": "Prometheus cannot scrape it", "runbook_url": "http://127.0.0.1:9094/runbooks#target-down"},
+    "annotations": {
+        "summary": "Prometheus cannot scrape it",
+        "runbook_url": "http://127.0.0.1:9094/runbooks#target-down",
+    },
 }
 
 
@@ -108,9 +111,7 @@ def test_a_container_that_is_not_healthy_is_named_with_what_to_do(
         assert first_fix(examine(settings, broken)) == finding.fix
 
 
-def test_a_container_that_failed_in_its_only_task_is_wrong(
-    settings: ContainerSettings, stack: list[Container]
-) -> None:
+def test_a_container_that_failed_in_its_only_task_is_wrong(settings: ContainerSettings, stack: list[Container]) -> None:
     failed = [replace(each, exit_code=1) if each.service == "migrate" else each for each in stack]
 
     assert found(settings, failed)["waybill-migrate-1"].detail == "exited with status 1"

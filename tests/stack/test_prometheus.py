@@ -9,7 +9,6 @@ from tests.stack.conftest import ARRIVAL_TIMEOUT, compose, prometheus, url
 from tests.support.waiting import until
 from tests.test_alerts import ALERTS, CONFIGURATION, RULES
 
-
 READ = {
     name
     for rule in RULES

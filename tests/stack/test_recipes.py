@@ -5,7 +5,12 @@ import pytest
 from local.settings import ROOT
 from tests.stack.conftest import compose
 
-VENDOR = ("-e", "VENDOR_OTLP_ENDPOINT=https://otlp.vendor.example", "-e", "VENDOR_OTLP_HEADERS={api-key: abc, x-org: waybill}")
+VENDOR = (
+    "-e",
+    "VENDOR_OTLP_ENDPOINT=https://otlp.vendor.example",
+    "-e",
+    "VENDOR_OTLP_HEADERS={api-key: abc, x-org: waybill}",
+)
 
 
 @pytest.mark.parametrize(
