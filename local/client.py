@@ -32,7 +32,7 @@ class TraceApi(waybill_explorer.client.TraceApi):
 
     def _logs_in_loki(self, trace: Trace) -> list[dict[str, Any]] | None:
         """Return the records of a trace in the form of `/api/logs`, or None where no Loki responds."""
-        params = {
+        params: dict[str, str | int] = {
             "query": f'{{service_name=~".+"}} | trace_id="{trace.trace_id}"',
             "start": (trace.start - LOGS_AROUND) * 1000,  # ns
             "end": (trace.end + LOGS_AROUND) * 1000,
