@@ -94,4 +94,4 @@ def test_a_vendor_gets_all_three_signals_with_its_header(vendor: str) -> None:
     with extras("vendor.compose.yaml", VENDOR_OTLP_ENDPOINT=f"http://{vendor}:4318", VENDOR_OTLP_HEADERS=headers):
         load(2)
         expected = {f"/v1/{signal} key-of-the-tests" for signal in ("traces", "metrics", "logs")}
-        until(lambda: received() >= expected, ARRIVAL_TIMEOUT)
+        until(lambda: received() >= expected)
