@@ -8,7 +8,7 @@ class Vendor(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        print(self.path, self.headers["api-key"], flush=True)
+        print(self.path, self.headers["api-key"], flush=True)  # noqa: T201
         self.send_response(200)
         self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", "0")
