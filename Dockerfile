@@ -27,6 +27,14 @@ RUN --mount=type=cache,target=/root/.npm npm --prefix web ci --silent
 COPY web web
 RUN npm --prefix web run --silent build:storefront
 
+# What sends orders, `docker compose --profile load up`: the `waybill` command.
+FROM build AS load
+COPY explorer explorer
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --group local --no-editable
+COPY services.toml .env ./
+COPY local local
+USER 10001:10001
+
 FROM base
 LABEL org.opencontainers.image.title="waybill" \
       org.opencontainers.image.description="A reference order service in Python that people can see through"

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from local import client, containers, doctor, first_order, load, load_view
+from local import client, container_doctor, containers, doctor, first_order, load, load_view
 from local.client import TraceApi
 from local.console import Commands, errors, out, print_json
-from local.options import Api, Everything, Json, Traces, pairs, seconds, service_name
+from local.options import Api, Everything, Json, Loki, Traces, pairs, seconds, service_name
 from local.orders import place
 from local.registry import SERVICES
-from local.settings import ROOT, LocalSettings, read_settings
+from local.settings import HOST, ROOT, LocalSettings, read_settings
 from waybill_explorer import score_report, terminal
 from waybill_explorer.client import as_json as trace_as_json
 from waybill_explorer.client import valid_trace_id
@@ -44,6 +44,7 @@ def order(
     *,
     api: Api,
     traces: Traces,
+    loki: Loki,
 ) -> None:
     """Place an order and print its trace as a waterfall.
 
@@ -54,7 +55,7 @@ def order(
         name = sku or client.skus_in_stock(api)[0]
         lines[name] = lines.get(name, 0) + quantity
     body = client.order_body(lines, token=token, region=region, customer=customer)
-    taken = place(api, TraceApi(traces), body, key=key, wait=wait, everything=everything, as_json=as_json)
+    taken = place(api, TraceApi(traces, loki), body, key=key, wait=wait, everything=everything, as_json=as_json)
     raise typer.Exit(0 if taken else 1)
 
 
@@ -65,13 +66,14 @@ def trace(
     as_json: Json = False,
     *,
     traces: Traces,
+    loki: Loki,
 ) -> None:
     """Print any trace as a waterfall, with its logs.
 
     Example: `waybill trace 4bf92f3577b34da6a3ce929d0e0e4736`
     """
     trace_id = valid_trace_id(trace_id)
-    backend = TraceApi(traces)
+    backend = TraceApi(traces, loki)
     fetched = backend.find(trace_id)
     if as_json:
         print_json({"trace_id": trace_id, **trace_as_json(fetched)})
@@ -155,7 +157,10 @@ def load_command(
 @app.command("doctor")
 def doctor_command() -> None:
     """Report what is running, what is not and what to do first. Exit status 1 if something is wrong."""
-    findings = doctor.examine(read_settings(LocalSettings))
+    if started := containers.listed():
+        findings = container_doctor.examine(read_settings(containers.ContainerSettings), started)
+    else:
+        findings = doctor.examine(read_settings(LocalSettings))
     doctor.print_findings(out, findings)
     raise typer.Exit(1 if any(finding.state == "wrong" for finding in findings) else 0)
 
@@ -181,7 +186,7 @@ def demo(logs: Annotated[bool, typer.Option("--logs", help="Show the logs of the
 def containers_command() -> None:
     """Start the container stack with `docker compose`, place a first order and print its trace."""
     at = read_settings(containers.ContainerSettings)
-    raise typer.Exit(containers.up(at, lambda: first_order.place_first_order(at)))
+    raise typer.Exit(containers.up(at, lambda: first_order.place_first_order(at, f"http://{HOST}:{at.loki_port}")))
 
 
 @app.command()

@@ -8,15 +8,57 @@ from typing import Any
 import requests
 
 import waybill_explorer.client
-from waybill_explorer.client import Advice, ClientError, json_of, new_session, request
+from waybill_explorer.client import TIMEOUT, Advice, ClientError, json_of, new_session, request
+from waybill_explorer.trace_tree import Trace
 
-ADVICE = Advice("start it with `make demo`, or look with `waybill doctor`", "look with `waybill doctor`")
+ADVICE = Advice("start it with `make demo` or `make up`, or look with `waybill doctor`", "look with `waybill doctor`")
+LOGS_AROUND = 60_000_000
+"""How long (µs) before and after its spans the logs of a trace are looked for: the clocks of machines differ."""
+MAX_LOGS = 1000
 
 
 class TraceApi(waybill_explorer.client.TraceApi):
-    """The read API on TRACES_PORT: the explorer's, or the container stack's Jaeger's."""
+    """The read API on TRACES_PORT: the explorer's, or the container stack's Jaeger's with the logs of its Loki."""
 
     advice = ADVICE
+
+    def __init__(self, base: str, loki: str = "") -> None:
+        super().__init__(base)
+        self._loki = loki
+
+    def _logs(self, trace: Trace) -> list[dict[str, Any]] | None:
+        logs = super()._logs(trace)
+        return self._logs_in_loki(trace) if logs is None and self._loki else logs
+
+    def _logs_in_loki(self, trace: Trace) -> list[dict[str, Any]] | None:
+        """Return the records of a trace in the form of `/api/logs`, or None where no Loki responds."""
+        params: dict[str, str | int] = {
+            "query": f'{{service_name=~".+"}} | trace_id="{trace.trace_id}"',
+            "start": (trace.start - LOGS_AROUND) * 1000,  # ns
+            "end": (trace.end + LOGS_AROUND) * 1000,
+            "limit": MAX_LOGS,
+            "direction": "forward",
+        }
+        try:
+            response = self._session.get(f"{self._loki}/loki/api/v1/query_range", params=params, timeout=TIMEOUT)
+        except requests.RequestException:
+            return None
+        body = json_of(response)
+        if not response.ok or not isinstance(body, dict):
+            return None
+        records = (
+            {
+                "timestamp": int(nanoseconds) // 1000,
+                "service": stream["stream"].get("service_name", ""),
+                "level": stream["stream"].get("severity_text", ""),
+                "body": line,
+                "trace_id": trace.trace_id,
+                "span_id": stream["stream"].get("span_id"),
+            }
+            for stream in body["data"]["result"]
+            for nanoseconds, line, *_rest in stream["values"]
+        )
+        return sorted(records, key=lambda record: record["timestamp"])
 
 
 def trace_id_of(response: requests.Response) -> str | None:

@@ -53,8 +53,8 @@ def examine(settings: LocalSettings) -> list[Finding]:
         return partial(_foreign, settings, what, variable, foreign[port]) if port in foreign else check
 
     checks: list[Callable[[], Finding]] = [
-        _python,
-        _packages,
+        python_version,
+        pinned_packages,
         lambda: _data_folder(settings),
         ours("TRACES_PORT", "trace backend", partial(_backend, settings)),
         *(
@@ -70,7 +70,7 @@ def examine(settings: LocalSettings) -> list[Finding]:
             for service in (REGISTRY[name] for name in SERVICES)
         ),
         *(
-            ours("TRACES_PORT", f"traces of {name}", partial(_telemetry, settings, REGISTRY[name].host))
+            ours("TRACES_PORT", f"traces of {name}", partial(telemetry, settings, REGISTRY[name].host))
             for name in SERVICES
         ),
     ]
@@ -102,7 +102,8 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> None:
         console.print(Text("\nAll is well.", "bold green"))
 
 
-def _python() -> Finding:
+def python_version() -> Finding:
+    """Check that this Python is one that pyproject.toml allows."""
     version = ".".join(map(str, sys.version_info[:3]))
     wanted = _project()["requires-python"]
     least = tuple(map(int, re.findall(r"\d+", wanted)[:2]))
@@ -111,7 +112,7 @@ def _python() -> Finding:
     return Finding("ok", "Python", version)
 
 
-def _packages() -> Finding:
+def pinned_packages() -> Finding:
     """Check that the packages that pyproject.toml pins with `==`, such as OpenTelemetry's, have these versions."""
     pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in _project()["dependencies"]]
     pinned = {pin[1]: pin[2] for pin in pins if pin}
@@ -144,7 +145,7 @@ def _data_folder(settings: LocalSettings) -> Finding:
     return Finding("ok", "data folder", text)
 
 
-def _get(port: int, path: str, **params: Any) -> requests.Response | None:
+def get(port: int, path: str, **params: Any) -> requests.Response | None:
     """Return the response, or None if there is no HTTP response within 10 s."""
     try:
         with new_session() as session:
@@ -189,8 +190,8 @@ def _port(settings: LocalSettings, what: str, variable: str) -> Finding:
 
 def _service(settings: LocalSettings, service: Service) -> Finding:
     name, variable, port = service.host, service.variable("PORT"), settings.port(service.name)
-    alive = _get(port, "/healthz")
-    ready = _get(port, "/readyz") if alive is not None and alive.ok else None
+    alive = get(port, "/healthz")
+    ready = get(port, "/readyz") if alive is not None and alive.ok else None
     if ready is None:
         return _silent(settings, name, variable)
     if not ready.ok:
@@ -203,7 +204,7 @@ def _service(settings: LocalSettings, service: Service) -> Finding:
 
 
 def _backend(settings: LocalSettings) -> Finding:
-    health, answer = _get(settings.traces_port, "/api/services"), _get(settings.traces_port, "/api/stats")
+    health, answer = get(settings.traces_port, "/api/services"), get(settings.traces_port, "/api/stats")
     if health is None or not health.ok or not isinstance(json_of(health), dict):
         return _silent(settings, "trace backend", "TRACES_PORT")
     body = json_of(answer) if answer is not None and answer.ok else None
@@ -218,17 +219,16 @@ def _backend(settings: LocalSettings) -> Finding:
     return Finding("ok", "trace backend", text)
 
 
-def _telemetry(settings: LocalSettings, service: str) -> Finding:
+def telemetry(settings: LocalSettings, service: str, start: str = START) -> Finding:
+    """Find out when the last trace of a service began; `start` says how its stack is started."""
     what = f"traces of {service.removesuffix('-service')}"
-    names, since = _get(settings.traces_port, "/api/services"), int((time.time() - LATELY_SECONDS) * 1e6)
+    names, since = get(settings.traces_port, "/api/services"), int((time.time() - LATELY_SECONDS) * 1e6)
     known = json_of(names) if names is not None and names.ok else None
     if not isinstance(known, dict):
-        return Finding("wrong", what, "unknown: the trace backend does not answer", START)
+        return Finding("wrong", what, "unknown: the trace backend does not answer", start)
     if service not in (known.get("data") or []):
         return Finding("note", what, "none has ever arrived", "place an order with `waybill order`, then look again")
-    recent = _get(
-        settings.traces_port, "/api/traces", service=service, limit=1, start=since, end=int(time.time() * 1e6)
-    )
+    recent = get(settings.traces_port, "/api/traces", service=service, limit=1, start=since, end=int(time.time() * 1e6))
     body = json_of(recent) if recent is not None and recent.ok else None
     traces = (body.get("data") if isinstance(body, dict) else None) or []
     starts = [span["startTime"] for trace in traces for span in trace.get("spans", [])]

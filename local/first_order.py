@@ -28,10 +28,10 @@ def welcome(at: LocalSettings) -> None:
     _print_next_steps(at)
 
 
-def place_first_order(at: LocalSettings) -> bool:
+def place_first_order(at: LocalSettings, loki: str = "") -> bool:
     """Place an order of two items and print its trace. Return whether it was taken. Raise ClientError."""
     out.print("\nA first order:")
-    api, traces = f"http://{HOST}:{at.port('order')}", TraceApi(f"http://{HOST}:{at.traces_port}")
+    api, traces = f"http://{HOST}:{at.port('order')}", TraceApi(f"http://{HOST}:{at.traces_port}", loki)
     lines = {sku: quantity for quantity, sku in enumerate(_first_skus(api), start=1)}
     body = client.order_body(lines, token="tok_approve", region="eu", customer="cus_42")  # noqa: S106
     return place(api, traces, body, deadline=TRACE_SECONDS)

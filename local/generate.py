@@ -58,12 +58,11 @@ def _compose_service(service: Service, services: Mapping[str, Service]) -> str:
         "  environment:",
         "    <<: *environment",
         f"    PORT: {port}",
-        f"    ALLOWED_HOSTS: {service.host}{',${ALLOWED_HOSTS:-}' if service.page else ''}",
+        f"    ALLOWED_HOSTS: {service.host}{',proxy,${ALLOWED_HOSTS:-}' if service.page else ''}",
         *([f"    DATABASE_URL: {_database_url(service)}"] if service.database else []),
         *(["    CACHE_URL: redis://valkey:6379/0"] if service.cache else []),
         *(f"    {each.variable('URL')}: http://{each.host}:${{{each.variable('PORT')}}}" for each in called),
         *(PAGE_LINES if service.page else []),
-        *([f'  ports: ["127.0.0.1:{port}:{port}"]', "  networks: [backend, frontend]"] if service.page else []),
         "  develop:",
         "    watch:",
         *(f"      - {_synced(folder)}" for folder in ("app", f"services/{service.name}")),
@@ -73,6 +72,47 @@ def _compose_service(service: Service, services: Mapping[str, Service]) -> str:
         *(["    valkey: {condition: service_healthy}"] if service.cache else []),
     ]
     return "".join(f"  {line}\n" for line in lines)
+
+
+def compose_proxy(services: Mapping[str, Service]) -> str:
+    """Return what the proxy in `docker-compose.yml` has for each service with a page: its port, and the service."""
+    pages = [service for service in services.values() if service.page]
+    ports = [f"${{{service.variable('PORT')}}}" for service in pages]
+    lines = [
+        "environment:",
+        *(f"  {service.variable('PORT')}: {port}" for service, port in zip(pages, ports, strict=True)),
+        "ports:",
+        *(f'  - "127.0.0.1:{port}:{port}"' for port in ports),
+        "depends_on:",
+        *(f"  {service.host}: {{condition: service_started}}" for service in pages),
+    ]
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def proxied_pages(services: Mapping[str, Service]) -> str:
+    """Return a frontend and a backend for each service with a page, for `haproxy/haproxy.cfg`."""
+    return "\n".join(_proxied_page(service) for service in services.values() if service.page)
+
+
+def pages_ready(services: Mapping[str, Service]) -> str:
+    """Return when the proxy is not ready: while a service with a page has no replica that is."""
+    return "".join(
+        f"  monitor fail if {{ nbsrv({service.host}) lt 1 }}\n" for service in services.values() if service.page
+    )
+
+
+def _proxied_page(service: Service) -> str:
+    port = f"${{{service.variable('PORT')}}}"
+    lines = [
+        f"frontend {service.name}",
+        f'  bind ":{port}"',
+        f"  default_backend {service.host}",
+        "",
+        f"backend {service.host}",
+        f"  http-check send meth GET uri /readyz hdr Host {service.host}",
+        f'  server-template replica 10 "{service.host}:{port}"',
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _synced(folder: str) -> str:
@@ -88,6 +128,20 @@ def compose_databases(services: Mapping[str, Service]) -> str:
 
 def _database_url(service: Service) -> str:
     return f"postgresql://{service.name}:{service.name}@postgres/{service.name}"
+
+
+def absent_services(services: Mapping[str, Service]) -> str:
+    """Return the expression of the alert on missing telemetry, for `prometheus/pipeline.yaml`."""
+    absent = [f'absent(process_thread_count{{job="{service.host}"}})' for service in services.values()]
+    return "        expr: |\n          " + "\n          or ".join(absent) + "\n"
+
+
+def memory_limits(services: Mapping[str, Service]) -> str:
+    """Return a rule for the memory limit of each service, for `prometheus/pipeline.yaml`."""
+    return "".join(
+        f"      - {{record: job:memory_limit:bytes, expr: {service.memory} * 2^20, labels: {{job: {service.host}}}}}\n"
+        for service in services.values()
+    )
 
 
 def table(services: Mapping[str, Service]) -> str:
@@ -111,6 +165,11 @@ PARTS: dict[tuple[str, str], Callable[[Mapping[str, Service]], str]] = {
     ("postgres/databases.sql", "databases"): database_names,
     ("docker-compose.yml", "services"): compose_services,
     ("docker-compose.yml", "databases"): compose_databases,
+    ("docker-compose.yml", "proxy"): compose_proxy,
+    ("haproxy/haproxy.cfg", "readiness"): pages_ready,
+    ("haproxy/haproxy.cfg", "pages"): proxied_pages,
+    ("prometheus/pipeline.yaml", "services with telemetry"): absent_services,
+    ("prometheus/pipeline.yaml", "memory limits"): memory_limits,
     ("README.md", "table of services"): table,
 }
 """(File, part) -> what writes the part."""

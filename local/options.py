@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from local.containers import ContainerSettings
 from local.registry import SERVICES
 from local.settings import HOST, LocalSettings, read_settings
 from waybill_explorer.client import ClientError
@@ -50,11 +51,11 @@ def base_url(text: str) -> str:
     return (text if "://" in text else f"http://{text}").rstrip("/")
 
 
-def _url_option(name: str, variable: str, what: str) -> Any:
+def _url_option(name: str, variable: str, what: str, settings: type[LocalSettings] = LocalSettings) -> Any:
     """Return an option whose default is this machine's port of that variable."""
 
     def here() -> str:
-        return f"http://{HOST}:{getattr(read_settings(LocalSettings), variable.lower())}"
+        return f"http://{HOST}:{getattr(read_settings(settings), variable.lower())}"
 
     help = f"Base URL of {what}."
     return typer.Option(
@@ -64,5 +65,8 @@ def _url_option(name: str, variable: str, what: str) -> Any:
 
 Api = Annotated[str, _url_option("--api", "ORDER_PORT", "order-service")]
 Traces = Annotated[str, _url_option("--traces", "TRACES_PORT", "the trace backend or a Jaeger")]
+Loki = Annotated[
+    str, _url_option("--loki", "LOKI_PORT", "the Loki that has the logs of a Jaeger's traces", ContainerSettings)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Everything = Annotated[bool, typer.Option("--all", help="Print every span, even deep and repeated ones.")]

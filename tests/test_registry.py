@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from local.generate import PARTS, alembic_sections, compose_databases, compose_services, database_names, renewed
+from local.generate import (
+    PARTS,
+    alembic_sections,
+    compose_databases,
+    compose_proxy,
+    compose_services,
+    database_names,
+    pages_ready,
+    proxied_pages,
+    renewed,
+)
 from local.registry import FILE, REGISTRY, SERVICES, Service, read, start_order
 from local.settings import ROOT
 from tests.support.fifth_service import NAME, copy_with_a_fifth_service, run, without_the_entry
@@ -57,11 +67,13 @@ def test_services_that_call_each_other_are_named() -> None:
 def test_a_service_is_given_what_its_entry_says_and_nothing_else() -> None:
     plain = Service(name=NAME, port=8084, database=False)
     rich = Service(name=NAME, port=8084, calls=("payment",), cache=True, page="Points", memory=96)
-    given = ("DATABASE_URL:", "CACHE_URL:", "PAYMENT_URL:", "PAGE_TRACES_URL:", "ports:", "valkey:", "frontend")
+    given = ("DATABASE_URL:", "CACHE_URL:", "PAYMENT_URL:", "PAGE_TRACES_URL:", "valkey:")
     for service, has in ((plain, False), (rich, True)):
         block = compose_services({NAME: service, "payment": REGISTRY["payment"]}).partition("payment-service:\n")[0]
         assert {what: what in block for what in given} == dict.fromkeys(given, has)
         assert f"mem_limit: {service.memory}m" in block
+        for proxied in (compose_proxy, pages_ready, proxied_pages):
+            assert (f"{NAME}-service" in proxied({NAME: service})) is has
     assert NAME not in alembic_sections({NAME: plain}) + database_names({NAME: plain}) + compose_databases(
         {NAME: plain}
     )
@@ -138,6 +150,14 @@ REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
     "postgres/databases.sql (databases)": ("postgres/databases.sql", replacing(f",{NAME}", "")),
     "docker-compose.yml (services)": ("docker-compose.yml", without_lines(f"^  {NAME}-service:")),
     "docker-compose.yml (databases)": ("docker-compose.yml", without_lines(f"{NAME.upper()}_DATABASE_URL")),
+    "docker-compose.yml (proxy)": ("docker-compose.yml", without_lines(rf"^ +{NAME}-service: \{{condition")),
+    "haproxy/haproxy.cfg (readiness)": ("haproxy/haproxy.cfg", without_lines(rf"nbsrv\({NAME}-")),
+    "haproxy/haproxy.cfg (pages)": ("haproxy/haproxy.cfg", without_lines(f"^backend {NAME}-")),
+    "prometheus/pipeline.yaml (services with telemetry)": (
+        "prometheus/pipeline.yaml",
+        without_lines(f"absent.*{NAME}-service"),
+    ),
+    "prometheus/pipeline.yaml (memory limits)": ("prometheus/pipeline.yaml", without_lines(f"job: {NAME}-service")),
     "README.md (table of services)": ("README.md", without_lines(f"{NAME}-service")),
     "docs/telemetry.md": ("docs/telemetry.md", without_lines(f"^## {NAME}-service")),
     "local/processes.py": ("local/processes.py", replacing("for name in SERVICES)", f"{OTHERS})")),

@@ -105,7 +105,8 @@ class TraceApi:
             return None
         try:
             data = body["data"][0]
-            return Fetched(data, read_trace(data), self._logs(trace_id))
+            trace = read_trace(data)
+            return Fetched(data, trace, self._logs(trace))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ClientError(f"{response.url} is not a trace in Jaeger's JSON: {error!r}") from error
 
@@ -129,8 +130,8 @@ class TraceApi:
             )
         return fetched
 
-    def _logs(self, trace_id: str) -> list[dict[str, Any]] | None:
-        response = self.get("/api/logs", trace_id=trace_id)
+    def _logs(self, trace: Trace) -> list[dict[str, Any]] | None:
+        response = self.get("/api/logs", trace_id=trace.trace_id)
         body = json_of(response)
         # Jaeger has no logs and answers unknown paths with its page, status 200.
         if not response.ok or not isinstance(body, dict):

@@ -24,7 +24,8 @@ class SmallApi:
     """Everything that `waybill` talks to, on one port.
 
     `order` and `status` are what an order is answered with, after the statuses in `failures`; `traces` are what is
-    found of the trace, poll by poll, the last of them for ever; `logs` is None for a Jaeger, which has none.
+    found of the trace, poll by poll, the last of them for ever; `logs` is None for a Jaeger, which has none; `loki` is
+    what a Loki finds, None where there is none; `alerts` are those of an Alertmanager.
     """
 
     def __init__(self) -> None:
@@ -34,9 +35,12 @@ class SmallApi:
         self.readiness = 200
         self.traces: list[dict[str, Any] | None] = [None]
         self.logs: list[dict[str, Any]] | None = []
+        self.loki: list[dict[str, Any]] | None = None
+        self.alerts: list[dict[str, Any]] = []
         self.score: dict[str, Any] | None = None
         self.orders: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
+        self.queries: list[dict[str, str]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.app = self._app()
@@ -88,6 +92,21 @@ class SmallApi:
         @app.get("/api/logs")
         def all_logs() -> Any:
             return "<!doctype html><title>Jaeger UI</title>" if self.logs is None else {"data": self.logs}
+
+        @app.get("/loki/api/v1/query_range")
+        def loki() -> tuple[dict[str, Any], int]:
+            self.queries.append(request.args.to_dict())
+            return ({}, 404) if self.loki is None else ({"data": {"resultType": "streams", "result": self.loki}}, 200)
+
+        @app.get("/api/v2/alerts")
+        def alerts() -> Response:
+            return jsonify(self.alerts)
+
+        @app.get("/-/ready")
+        @app.get("/ready")
+        @app.get("/api/health")
+        def backend_is_ready() -> tuple[dict[str, Any], int]:
+            return {}, self.readiness
 
         @app.get("/api/score")
         def score() -> Any:

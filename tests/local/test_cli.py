@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from explorer.tests.jaeger_json import TRACE_ID, Json, call, log, order_trace, span, trace
+from explorer.tests.jaeger_json import BEGAN, TRACE_ID, Json, call, log, order_trace, span, trace
 from local import first_order
 from local.cli import app
 from local.client import TraceApi
@@ -28,7 +28,7 @@ from waybill_explorer import terminal, titles
 from waybill_explorer.client import Fetched
 from waybill_explorer.trace_tree import read_trace
 
-PORTS = ("ORDER_PORT", "INVENTORY_PORT", "TRACES_PORT")
+PORTS = ("ORDER_PORT", "INVENTORY_PORT", "TRACES_PORT", "LOKI_PORT")
 
 
 @pytest.fixture
@@ -235,6 +235,29 @@ def test_a_trace_in_a_jaeger_is_shown_without_logs_and_this_is_said(api: SmallAp
     assert result.exit_code == 0
     assert "POST /orders" in result.stdout
     assert "No logs: this backend keeps traces only." in result.stdout
+
+
+@pytest.mark.usefixtures("url")
+def test_a_trace_in_a_jaeger_is_shown_with_the_logs_that_loki_has(api: SmallApi) -> None:
+    api.traces, api.logs = [order_trace()], None
+    api.loki = [stream("i", 70, "card charged", service="payment-service"), stream("a", 95, "order settled")]
+
+    result = waybill("trace", TRACE_ID)
+
+    assert "No logs" not in result.stdout
+    lines = result.stdout.splitlines()
+    (charged,) = [number for number, line in enumerate(lines) if "· INFO card charged" in line]
+    assert "payment-service POST /charges" in "".join(lines[charged - 3 : charged])
+    assert "· INFO order settled" in result.stdout
+    (query,) = api.queries
+    assert query["query"] == f'{{service_name=~".+"}} | trace_id="{TRACE_ID}"'
+    assert int(query["start"]) < BEGAN * 1000 < int(query["end"])
+
+
+def stream(span_id: str, at: float, body: str, *, service: str = "order-service") -> Json:
+    """What Loki finds of one record: its labels and structured metadata, and the line."""
+    labels = {"service_name": service, "severity_text": "INFO", "trace_id": TRACE_ID, "span_id": span_id}
+    return {"stream": labels, "values": [[str((BEGAN + round(at * 1000)) * 1000), body]]}
 
 
 def test_demo_places_a_first_order_and_says_what_to_try_next(

@@ -61,6 +61,8 @@ def test_the_stack_is_started_a_first_order_placed_and_its_trace_and_the_links_a
     assert f"Traces       http://127.0.0.1:{ports['TRACES_PORT']}/" in result.output
     assert "Dashboards" not in result.output
     assert "Healthy after " in result.output
+    links = [f"http://127.0.0.1:{ports[variable]}/" for variable in ("ORDER_PORT", "TRACES_PORT")]
+    assert [line.split()[-1] for line in result.output.splitlines()[-2:]] == links
 
 
 @pytest.mark.usefixtures("docker")

@@ -128,6 +128,8 @@ def test_the_pinned_packages_are_compared_with_the_installed_ones(settings: Loca
 def test_the_exit_status_tells_whether_something_is_wrong(
     settings: LocalSettings, up: LocalSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("local.containers.listed", list)
+
     def doctor(settings: LocalSettings) -> tuple[int, str]:
         for variable, value in settings.as_environment().items():
             monkeypatch.setenv(variable, value)

@@ -13,12 +13,14 @@ from tests.stack.conftest import compose, containers, service_of, settings
 from tests.test_compose_file import BACKENDS_MIB, ONE_SHOT
 
 PUBLISHED = {
-    **{service.host: settings.port(service.name) for service in REGISTRY.values() if service.page},
+    "proxy": settings.port("order"),
     "otel-collector": settings.otlp_http_port,
     "jaeger": settings.traces_port,
     "prometheus": settings.prometheus_port,
     "grafana": settings.grafana_port,
     "loki": settings.loki_port,
+    "alertmanager": settings.alerts_port,
+    "pager": settings.pager_port,
 }
 INSIDE = {
     **{service.host: settings.port(service.name) for service in REGISTRY.values() if not service.page},

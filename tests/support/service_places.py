@@ -38,6 +38,11 @@ ENTRY_IN_PART = {
     ("postgres/databases.sql", "databases"): r"[ ,]{service}(,|$)",
     ("docker-compose.yml", "services"): r"^  {service}-service:$",
     ("docker-compose.yml", "databases"): r"^ +{SERVICE}_DATABASE_URL:",
+    ("docker-compose.yml", "proxy"): r"^ +{service}-service: \{{condition",
+    ("haproxy/haproxy.cfg", "readiness"): r"nbsrv\({service}-service\)",
+    ("haproxy/haproxy.cfg", "pages"): r"^backend {service}-service$",
+    ("prometheus/pipeline.yaml", "services with telemetry"): r"job=\"{service}-service\"",
+    ("prometheus/pipeline.yaml", "memory limits"): r"job: {service}-service}}}}",
     ("README.md", "table of services"): r"^\| \[{service}-service\]",
 }
 """By which line a generated part names a service."""
@@ -74,7 +79,7 @@ def places() -> Mapping[str, Callable[[str], bool]]:
         ),
         "local/doctor.py": lambda service: f"{service}-service" in diagnosed,
         "local/doctor.py (traces)": lambda service: f"traces of {service}" in diagnosed,
-        "local/containers.py": lambda service: not page(service) or f"{service.upper()}_PORT" in PUBLISHED,
+        "local/containers.py": lambda service: f"{service.upper()}_PORT" in PUBLISHED,
         "tests/support/local_stack.py": lambda service: f"{service.upper()}_PORT" in PORTS,
     }
 
@@ -87,6 +92,15 @@ WITH_A_DATABASE = {
     "local/processes.py (migrations)",
 }
 """The places that know a service only if it has a database."""
+
+
+WITH_A_PAGE = {
+    "docker-compose.yml (proxy)",
+    "haproxy/haproxy.cfg (readiness)",
+    "haproxy/haproxy.cfg (pages)",
+    "local/containers.py",
+}
+"""Those that know a service only if it has a page."""
 
 
 def has_a_database(service: str) -> bool:
@@ -106,7 +120,9 @@ def missing() -> list[str]:
         f"{service} is missing in {place}"
         for service in sorted(services())
         for place, knows in known.items()
-        if not knows(service) and (place not in WITH_A_DATABASE or has_a_database(service))
+        if not knows(service)
+        and (place not in WITH_A_DATABASE or has_a_database(service))
+        and (place not in WITH_A_PAGE or page(service))
     ]
 
 
