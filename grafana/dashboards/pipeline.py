@@ -91,12 +91,12 @@ def waiting_and_lost() -> list[kit.Panel]:
         kit.lines(
             "Queues",
             "Waiting to be sent, on disk, so it survives a restart. Falls after an outage? Nothing was lost.",
-            "none",
+            "bytes",
             kit.promql(QUEUE, "{{exporter}}"),
         ),
         kit.lines(
             "How full the queues are",
-            "At 100 % new data is lost. Restart the backend, or enlarge the queue in otel-collector-config.yaml.",
+            "At 100 % new data is lost. Restart the backend, or enlarge the queue (QUEUE_BYTES).",
             "percentunit",
             kit.promql(f"{QUEUE} / {CAPACITY}", "{{exporter}}"),
             top=1,

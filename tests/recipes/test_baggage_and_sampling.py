@@ -94,10 +94,9 @@ def test_a_parents_decision_is_followed_where_callers_are_trusted(
 
 def test_tail_sampling_fits_the_collectors_configuration() -> None:
     """Read as YAML; `make test-stack` has the Collector itself validate both files."""
-    traces, kept = (TAIL["service"]["pipelines"][name] for name in ("traces", "traces/kept"))
-    before = COLLECTOR["service"]["pipelines"]["traces"]
-    assert (traces["receivers"], traces["processors"]) == (before["receivers"], before["processors"])
-    assert {*traces["exporters"], *kept["exporters"]} == {*before["exporters"], "forward"}
+    assert TAIL["service"]["pipelines"].keys() == {"traces/jaeger"}
+    before, after = (each["service"]["pipelines"]["traces/jaeger"] for each in (COLLECTOR, TAIL))
+    assert after == {"processors": ["tail_sampling", *before["processors"]]}
     assert [policy["type"] for policy in TAIL["processors"]["tail_sampling"]["policies"]] == [
         "status_code",
         "latency",

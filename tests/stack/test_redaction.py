@@ -18,7 +18,7 @@ MAIL = "canary.person@mail.example.com"
 SECRET = "Bearer canary-0123456789abcdef"
 CANARIES = (*CARDS, MAIL, SECRET.split()[1], "canary-of-a-query")
 QUERY = "token=canary-of-a-query&page=2"
-MASKED = "token=REDACTED&page=REDACTED"
+MASKED = "token=****&page=****"
 NANOSECONDS = 1_000_000_000
 
 
