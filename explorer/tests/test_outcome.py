@@ -189,6 +189,13 @@ def test_the_list_tells_the_status_text_or_the_exception_of_the_first_failure(ba
     assert (summary["errors"], summary["problem"]) == (3, "OSError: disk full")
 
 
+@pytest.mark.parametrize("status", [100, 200, 255, 256, 302, 383, 384, 399, 400, 404, 499, 500, 599, 600])
+def test_a_response_without_an_error_status_counts_by_its_code(backend: Backend, service: str, status: int) -> None:
+    backend.send(spans(service, span(secrets.token_bytes(16), "GET", kind=SERVER, attributes={"a": "x", HTTP: status})))
+    (summary,) = backend.get("/api/summaries", service=service)
+    assert (summary["refusals"], summary["errors"]) == (400 <= status < 500, 500 <= status < 600)
+
+
 def test_of_very_many_errors_all_are_counted(backend: Backend, service: str) -> None:
     trace_id = secrets.token_bytes(16)
     for part in range(3):

@@ -5,6 +5,7 @@ again whenever one more arrives (outcome.py).
 """
 
 import hashlib
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +38,10 @@ IS_INNER, UNTIMED_ROOT, HAS_PARENT = 2**58, 2**60, 2**61
 ENTRY_KINDS = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 MAX_PROBLEMS = 1_000
 """Spans of one trace that did not succeed whose children are considered; others count by what they say themselves."""
+SUCCEEDED = re.compile(
+    rb"http\.(response\.)?status_code\x12\x03\x18([\xc8-\xff]\x01|[\x80-\xff]\x02|[\x80-\x8f]\x03)", re.DOTALL
+)
+"""An attribute with a status from 200 to 399, as protobuf encodes it: the key, then an `int_value` of two bytes."""
 MAX_TEXT = 300
 """Characters that the list shows of what a failed span says."""
 LOOKED_UP_TOGETHER = 400
@@ -321,8 +326,8 @@ def _rank(span: Span, begins: int) -> int:
 
 
 def _problem_row(span: Span, data: bytes, key: int, end: int) -> ProblemRow | None:
-    if span.status.code != Status.STATUS_CODE_ERROR and b"status_code" not in data:
-        return None  # it is a hundred times as fast to look into the bytes as at each attribute
+    if span.status.code != Status.STATUS_CODE_ERROR and (b"status_code" not in data or SUCCEEDED.search(data)):
+        return None  # to read each attribute of each span would take as long as all the rest
     own = sent_outcome(span)
     if own is Outcome.OK:
         return None

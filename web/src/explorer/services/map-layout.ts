@@ -1,7 +1,7 @@
 // Where the boxes and arrows of the service map stand: callers before those they call, layer by layer.
 import type { ServiceMap } from "../common/api.ts";
 
-export const NODE = { width: 176, height: 84 };
+export const NODE = { width: 176, height: 102 };
 const GAP = { arrow: 250, beside: 24, label: 30 };
 const INDENT = 32;
 
