@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from explorer.tests.jaeger_json import TRACE_ID
 
@@ -18,6 +18,13 @@ ORDER = {
     "total": 2480,
     "lines": [{"sku": "TEA-SENCHA", "quantity": 2, "unit_price": 1240}],
 }
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Logs nothing: werkzeug's log handler keeps the stderr that it began with, which may be that of another test."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Do nothing."""
 
 
 class SmallApi:
@@ -52,7 +59,7 @@ class SmallApi:
     @contextmanager
     def listening(self, port: int = 0) -> Iterator[str]:
         """Answer on a port (0: any free one); gives the base URL."""
-        server: BaseWSGIServer = make_server("127.0.0.1", port, self.app, threaded=True)
+        server: BaseWSGIServer = make_server("127.0.0.1", port, self.app, threaded=True, request_handler=QuietHandler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

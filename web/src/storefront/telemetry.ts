@@ -17,7 +17,7 @@ export function startTelemetry(endpoint: string, config: PageConfig): void {
   reportWebVitals(() => load);
   trace.setGlobalTracerProvider(
     new TracerProvider({
-      // The default names the SDK: whoever reads a trace knows by it that the caller is a browser.
+      // The default resource names the SDK, which shows that these spans come from a browser.
       resource: defaultResource().merge(
         resourceFromAttributes({
           "service.name": "storefront",
