@@ -23,8 +23,8 @@ NEW_PROJECT: dict[str, Any] = yaml.safe_load(
 RECIPES: list[dict[str, Any]] = [yaml.safe_load(path.read_text()) for path in ROOT.glob("docs/recipes/*.yaml")]
 ONE_SHOT = ENDING
 """They run one after the other and end before any service starts."""
-BACKENDS_MIB = 1544
-"""What all containers that are no service of ours may take; with four services of 192 MiB that makes 2,312 MiB."""
+BACKENDS_MIB = 1608
+"""What all containers that are no service of ours may take; with four services of 192 MiB that makes 2,376 MiB."""
 STAND_INS = ROOT / ".ci/no-registry"
 LAGGING: dict[str, str] = tomllib.loads((STAND_INS / "lagging.toml").read_text())
 """Image -> the older version that its stand-in is built from."""
@@ -117,10 +117,10 @@ def test_a_container_is_stopped_in_time_and_its_log_and_processes_are_bounded(se
     assert {"max-size", "max-file"} == {*hardened["logging"]["options"]}
 
 
-def test_health_checks_start_no_more_than_one_process_every_two_seconds_in_all() -> None:
+def test_a_health_check_starts_no_more_than_a_process_every_30_s() -> None:
     checks = [service["healthcheck"] for service in COMPOSE["services"].values()]
     checks = [check for check in checks if not check.get("disable")]
-    assert sum(1 / int(check["interval"].removesuffix("s")) for check in checks) <= 0.5
+    assert all(int(check["interval"].removesuffix("s")) >= 30 for check in checks)
     # Within this time Docker checks every 5 s, so that a rare check delays no start.
     assert all(int(check["start_period"].removesuffix("s")) >= 30 for check in checks)
 

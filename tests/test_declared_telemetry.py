@@ -134,7 +134,7 @@ def test_a_span_that_differs_from_its_declaration_is_found(traced_shop: TracedSh
         "inventory.sku is not declared": with_attributes(span, inventory__sku="TEA-SENCHA"),
         "order.id is absent": replace(span, attributes={}),
         "its event locked is not declared": replace(span, events=[("locked", {})]),
-        "host.name is not declared": replace(span, resource={**span.resource, "host.name": "h"}),
+        "host.id is not declared": replace(span, resource={**span.resource, "host.id": "h"}),
         "service.version is absent": replace(span, resource={"service.name": "inventory-service"}),
     }
     for found, each in changed.items():

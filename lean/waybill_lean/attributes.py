@@ -13,7 +13,7 @@ PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 class FixedAttributes(dict[str, Any]):
-    """Plain attributes that nobody changes, such as those of a statement. What is found out about them stays with them.
+    """Plain attributes that never change, such as those of a statement. What is found out about them stays with them.
 
     `encoded` are their fields in a span, and `remembered` what each instrument found for them.
     """

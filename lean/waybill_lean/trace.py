@@ -98,7 +98,7 @@ class _Origin:
         if self.aside is None:
             for processor in self.processors:
                 self._add(processor)
-        # Nobody has looked at the attributes of a span before they are set, and none is cut.
+        # No processor reads the attributes of a span before they are set, and none is cut.
         self.shares = self.length is None and not self.starting
 
     def _reason(self, tracer: Tracer) -> str | None:

@@ -104,7 +104,7 @@ _REMEMBERED = frozenset((str, int, bool))
 
 
 def remember(known: dict[Any, bytes], key: Any, encoded: bytes) -> None:
-    """Keep what was encoded; a dict that is full begins anew."""
+    """Keep what was encoded; a dict that is full is emptied first."""
     if len(known) >= _CACHE_SIZE:
         known.clear()
     known[key] = encoded

@@ -281,7 +281,7 @@ def test_the_telemetry_of_the_storefront_scores_100(page: Page, stack: Stack) ->
     choose(page)
     place(page)
     stack.trace(traced(page), "storefront", *SERVICES)
-    (score,) = requests.get(f"{stack.traces}/api/score?service=storefront", timeout=60).json()["services"]
+    (score,) = requests.get(f"{stack.traces}/api/score?service=storefront", timeout=60).json()["data"]["services"]
     assert [rule for rule in score["rules"] if rule["passed"] is False] == []
     assert score["score"] == 100
 
