@@ -33,6 +33,7 @@ def copy(tmp_path: Path) -> Iterator[Path]:
     for statement in (f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", f"DROP ROLE IF EXISTS {NAME}"):
         compose("exec", "-T", "postgres", "psql", "-qc", statement, AS_SUPERUSER)
     compose("build", "migrate")  # the image of this project again
+    compose("up", "--detach", "--wait", "otel-collector")  # it and what it depends on have the copy's files mounted
 
 
 def test_a_new_service_comes_up_with_its_database_on_the_volume_that_is_there(copy: Path) -> None:
