@@ -1,6 +1,6 @@
 """What is up of the container stack, what is not, and what to do about it.
 
-Only what is published can be asked from this machine; of the containers inside, the engine knows how they are.
+Only published ports can be reached from this machine. What the others are doing, the container engine reports.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -8,27 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from local.containers import ENDING, Container, ContainerSettings
+from local.containers import ENDING, PUBLISHED, Container, ContainerSettings
 from local.doctor import Finding, get, pinned_packages, python_version, telemetry
 from local.registry import REGISTRY, SERVICES
 from local.settings import HOST
 from waybill_explorer.client import json_of
 
 START = "start the stack with `make up`"
-PUBLISHED = {
-    **{service.variable("PORT"): ("proxy", "/readyz") for service in REGISTRY.values() if service.page},
-    "OTLP_HTTP_PORT": ("otel-collector", ""),
-    "TRACES_PORT": ("jaeger", "/api/services"),
-    "PROMETHEUS_PORT": ("prometheus", "/-/ready"),
-    "GRAFANA_PORT": ("grafana", "/api/health"),
-    "LOKI_PORT": ("loki", "/ready"),
-    "ALERTS_PORT": ("alertmanager", "/-/ready"),
-    "PAGER_PORT": ("pager", "/readyz"),
-}
-"""Variable -> the container that publishes its port, and the path that responds with 200 if it works.
-
-The Collector has no such path on that port: any response is one.
-"""
 
 
 def examine(settings: ContainerSettings, containers: Sequence[Container]) -> list[Finding]:

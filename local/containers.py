@@ -34,10 +34,20 @@ class ContainerSettings(LocalSettings):
 ENDING = frozenset({"databases", "migrate"})
 """They do their work and end; all other containers stay."""
 PAGES = {service.host: (service.page, f"{service.name}_port") for service in REGISTRY.values() if service.page}
-PUBLISHED = (
-    *(port.upper() for _title, port in PAGES.values()),
-    *("OTLP_HTTP_PORT", "TRACES_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "LOKI_PORT", "ALERTS_PORT", "PAGER_PORT"),
-)
+PUBLISHED = {
+    **{service.variable("PORT"): ("proxy", "/readyz") for service in REGISTRY.values() if service.page},
+    "OTLP_HTTP_PORT": ("otel-collector", ""),
+    "TRACES_PORT": ("jaeger", "/api/services"),
+    "PROMETHEUS_PORT": ("prometheus", "/-/ready"),
+    "GRAFANA_PORT": ("grafana", "/api/health"),
+    "LOKI_PORT": ("loki", "/ready"),
+    "ALERTS_PORT": ("alertmanager", "/-/ready"),
+    "PAGER_PORT": ("pager", "/readyz"),
+}
+"""Variable -> the container that publishes its port, and the path that responds with 200 if it works.
+
+The Collector has no such path on that port: any response is one.
+"""
 LINKS = {
     **PAGES,
     "jaeger": ("Traces", "traces_port"),
@@ -117,10 +127,10 @@ def _container(entry: dict[str, Any]) -> Container:
 
 
 def _running() -> list[str]:
-    listed = _compose("ps", "--services", "--status=running", capture_output=True)
-    if listed.returncode:
-        raise ClientError(f"{NO_COMPOSE}\n{listed.stderr.strip()}")
-    return sorted(listed.stdout.split())
+    printed = _compose("ps", "--services", "--status=running", capture_output=True)
+    if printed.returncode:
+        raise ClientError(f"{NO_COMPOSE}\n{printed.stderr.strip()}")
+    return sorted(printed.stdout.split())
 
 
 def _check_ports(settings: ContainerSettings) -> None:

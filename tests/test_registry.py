@@ -169,7 +169,7 @@ REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
     "local/doctor.py (traces)": ("local/doctor.py", replacing("for name in SERVICES\n", f"{OTHERS}\n")),
     "local/containers.py": (
         "local/containers.py",
-        replacing("if service.page}", f"if service.page and service.name != '{NAME}'}}"),
+        replacing("if service.page},\n", f"if service.page and service.name != '{NAME}'}},\n"),
     ),
     "tests/support/local_stack.py": (
         "tests/support/local_stack.py",

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from explorer.tests.jaeger_json import span, trace
 from local.cli import app
-from local.container_doctor import PUBLISHED, examine
-from local.containers import Container, ContainerSettings, listed
+from local.container_doctor import examine
+from local.containers import PUBLISHED, Container, ContainerSettings, listed
 from local.doctor import Finding, first_fix
 from local.registry import REGISTRY
 from tests.local.small_api import SmallApi
