@@ -19,7 +19,7 @@ from alembic.config import Config
 from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer
 
 from app.database import Database, write_session
 from local.registry import ALL, SERVICES
@@ -28,7 +28,7 @@ from services.order.models import Order
 from services.order.recovery import recover_notifications, recover_orders, watch_orders
 from services.payment.models import EntryKind, ProcessorEntry
 from tests.support.dependencies import dependency
-from tests.support.servers import create_database, free_port, postgresql_server, valkey_server
+from tests.support.servers import create_database, free_port, postgresql_server, quiet_server, valkey_server
 
 if TYPE_CHECKING:
     from tests.support.traced_shop import TracedShop
@@ -106,7 +106,7 @@ class RunningService:
 
     def start(self) -> None:
         """Listen again."""
-        self._server = make_server("127.0.0.1", self.port, self.app, threaded=True)
+        self._server = quiet_server(self.port, self.app)
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from explorer.tests.jaeger_json import TRACE_ID
+from tests.support.servers import quiet_server
 
 ORDER = {
     "id": "5f0c2f3e-8a52-4ad2-9d0f-0d3c1f6f7a11",
@@ -20,18 +20,11 @@ ORDER = {
 }
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Logs nothing: werkzeug's log handler keeps the stderr that it began with, which may be that of another test."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Do nothing."""
-
-
 class SmallApi:
     """Everything that `waybill` talks to, on one port.
 
     `order` and `status` are what an order is answered with, after the statuses in `failures`; `traces` are what is
-    found of the trace, poll by poll, the last of them for ever; `logs` is None for a Jaeger, which has none; `loki` is
+    found of the trace, poll by poll, the last of them forever; `logs` is None for a Jaeger, which has none; `loki` is
     what a Loki finds, None where there is none; `alerts` are those of an Alertmanager.
     """
 
@@ -59,7 +52,7 @@ class SmallApi:
     @contextmanager
     def listening(self, port: int = 0) -> Iterator[str]:
         """Answer on a port (0: any free one); gives the base URL."""
-        server: BaseWSGIServer = make_server("127.0.0.1", port, self.app, threaded=True, request_handler=QuietHandler)
+        server = quiet_server(port, self.app)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

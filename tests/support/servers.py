@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import psycopg
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from tests.support.waiting import until
 
@@ -20,6 +23,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Logs nothing: werkzeug's log handler keeps the stderr that it began with, which may be that of another test."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Do nothing."""
+
+
+def quiet_server(port: int, app: Flask) -> BaseWSGIServer:
+    """A server of `app` on a port (0: any free one), a thread for each request; the caller starts and stops it."""
+    return make_server("127.0.0.1", port, app, threaded=True, request_handler=QuietHandler)
 
 
 # `read` returns when the other end of its pipe is closed, which the end of the tests does too, even by `kill -9`. A
