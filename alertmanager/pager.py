@@ -8,6 +8,7 @@ alone. Notifications are kept in memory, the newest 200.
     GET  /               the page
     GET  /notifications  the same as JSON
     GET  /runbooks       docs/runbooks.md, each heading with the anchor that GitHub gives it
+    GET  /readyz         for the health check
 """
 
 import json
@@ -88,7 +89,7 @@ def _html(title: str, body: str) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The four routes."""
+    """The five routes."""
 
     protocol_version = "HTTP/1.1"
     timeout = 30

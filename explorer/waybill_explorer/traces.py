@@ -317,7 +317,7 @@ def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> Spa
 def _rank(span: Span, begins: int) -> int:
     """Return the place of a span among the candidates for the root: a span without a parent is it.
 
-    Until that has arrived, the first that served a call stands in for it, else the first.
+    Until it arrives, its place is taken by the first span that served a call, or else by the first span.
     """
     rank = begins or UNTIMED_ROOT
     if span.parent_span_id:

@@ -91,7 +91,7 @@ class SpanJson(TypedDict):
 class TreeJson(TypedDict):
     """A trace; `spans` are in the order in which the page shows them, each before its children.
 
-    `root` is the index of the request itself, or, until it is there (`isRooted`), of a span that stands in for it.
+    `root` is the index of the request itself, or, until it arrives (`isRooted`), of the span that takes its place.
     `missing` are parents that are named but not there; the largest of the `bottlenecks` comes first.
     """
 

@@ -38,7 +38,6 @@ ADDITION = Path(__file__).with_name("print_everything.yaml")
 CONFIGURATION = "/etc/otelcol-contrib/config.yaml"
 HOLDERS = [(signal, holder) for signal, makers in WITH_ATTRIBUTES.items() for holder in makers]
 PLAIN = [(signal, holder) for signal, holder in HOLDERS if holder not in ("link", "body", "list as body")]
-TEXTS = [(signal, place) for signal, makers in WITH_TEXT.items() for place in makers]
 OURS = "order-service"
 
 

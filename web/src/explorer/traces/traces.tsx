@@ -251,7 +251,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
   );
 }
 
-/** What the list calls a trace: no span stands in for its root while that is awaited. */
+/** What the list calls a trace; while its root is awaited, it has no name. */
 const nameOf = (trace: Summary): string => (trace.root === "awaited" ? "Still arriving" : `${trace.service} ${trace.operation}`);
 
 function outcomeOf({ errors, refusals, problem }: Summary): string {
