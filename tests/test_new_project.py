@@ -1,5 +1,6 @@
 """A project of its own is made from the files that run here, under its own names."""
 
+import ast
 import os
 import re
 import subprocess
@@ -55,6 +56,41 @@ def test_no_file_names_this_project_or_its_business(changes: dict[str, object]) 
     }.items() <= OUR_NAMES.items()
     business = {path: match[0] for path, text in files.items() if (match := OUR_BUSINESS.search(f"{path}\n{text}"))}
     assert business == {}
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=["defaults", "sqlite", "apache", "long-name"])
+def test_what_a_file_uses_of_another_is_there(changes: dict[str, object]) -> None:
+    files = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(text)
+        for path, text in render(ANSWERS | changes).items()
+        if path.endswith(".py")
+    }
+    missing = [
+        f"{module}: from {node.module} import {alias.name}"
+        for module, tree in files.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in files
+        for alias in node.names
+        # ruff removes what is imported and not used.
+        if alias.name in {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+        if f"{node.module}.{alias.name}" not in files and alias.name not in _names(files[node.module])
+    ]
+    assert missing == []
+
+
+def _names(tree: ast.Module) -> set[str]:
+    """What a module has at its top level."""
+    return {
+        name
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Attribute)
+        for name in (
+            getattr(node, "name", None),
+            getattr(node, "asname", None),
+            node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None,
+        )
+        if name
+    }
 
 
 def test_answers_decide_which_files_there_are() -> None:
