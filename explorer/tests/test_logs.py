@@ -17,6 +17,7 @@ def test_the_logs_of_a_trace_are_given_oldest_first_wherever_they_came_from(back
     backend.send(logs(service + "-b", ids | {"body": "first", "severity_number": 17}, scope="payment"))
     backend.send(spans(service, span(trace_id)))  # the spans come after their logs
     first, second = backend.get("/api/logs", trace_id=trace_id.hex())
+    assert first.pop("id") > second["id"]  # it arrived later
     assert first == {
         "timestamp": START // 1000,
         "service": service + "-b",

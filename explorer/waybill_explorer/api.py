@@ -11,13 +11,15 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
-from waybill_explorer import parameters, queries, service_map
+from waybill_explorer import log_queries, parameters, queries, service_map, trace_queries
 from waybill_explorer import series as metric
 from waybill_explorer.decode import compact_json
 from waybill_explorer.otlp_json import TooLargeToExport, trace_export
+from waybill_explorer.paging import Page
 from waybill_explorer.parameters import BadParameter
 from waybill_explorer.score import scores
 from waybill_explorer.store import Writer, reading
+from waybill_explorer.suggestions import suggestions
 from waybill_explorer.trace_tree import read_trace
 from waybill_explorer.tree_json import tree_json
 
@@ -27,10 +29,13 @@ GET /api/services                        GET /api/services/<service>/operations
 GET /api/traces?service=&operation=&tags=&minDuration=&maxDuration=&limit=&start=&end=
 GET /api/traces/<trace id>               GET /api/traces/<trace id>/otlp
 GET /api/trees?traceID=
-GET /api/summaries?text=&failed=1&refused=1&minTotal=&maxTotal=&(as /api/traces)
+GET /api/summaries?q=&cursor=&text=&failed=1&refused=1&minTotal=&maxTotal=&(as /api/traces)
+GET /api/suggestions?signal=traces|logs&q=
 GET /api/dependencies?endTs=&lookback=   GET /api/map?start=&end=
 GET /api/services/<service>/requests?start=&end=&step=
-GET /api/logs?trace_id=&service=&level=&text=&start=&end=&limit=
+GET /api/logs?q=&cursor=&trace_id=&service=&level=&text=&start=&end=&limit=
+GET /api/logs/histogram?step=&(as /api/logs) GET /api/logs/facets?(as /api/logs)
+GET /api/logs/context?id=&before=&after=&all=1
 GET /api/instruments?text=               GET /api/series?name=&service=&stat=&by=&start=&end=&step=&exemplars=0
 GET /api/heatmap?(as /api/series)
 GET /api/score?service=&start=&end=&lookback=&limit=
@@ -61,7 +66,7 @@ def read_api(writer: Writer) -> Blueprint:
     for path, reader in (READERS | stats).items():
         routes.add_url_rule(path, endpoint=path, view_func=_view(writer, reader))
     routes.add_url_rule("/healthz", view_func=healthz)
-    routes.app_errorhandler(BadParameter)(lambda error: error_response(400, str(error)))
+    routes.app_errorhandler(BadParameter)(lambda error: error_response(400, str(error), error.position))
     routes.app_errorhandler(sqlite3.Error)(
         lambda error: error_response(503, f"{writer.path} cannot be read: {error}"),
     )
@@ -111,7 +116,7 @@ def traces(db: sqlite3.Connection) -> Any:
     """Return the traces of the given ids, else those that fit the query."""
     if ids := parameters.trace_ids():
         return queries.traces_by_id(db, ids)
-    return queries.find_traces(db, parameters.trace_query())
+    return trace_queries.find_traces(db, parameters.trace_query())
 
 
 @get("/api/traces/<trace_id>")
@@ -150,7 +155,7 @@ def trees(db: sqlite3.Connection) -> Any:
 @get("/api/summaries")
 def summaries(db: sqlite3.Connection) -> Any:
     """Return one line for each trace that fits the query."""
-    return queries.find_summaries(db, parameters.summary_query())
+    return trace_queries.find_summaries(db, parameters.summary_query())
 
 
 @get("/api/dependencies")
@@ -174,8 +179,36 @@ def service_requests(db: sqlite3.Connection, service: str) -> Any:
 
 @get("/api/logs")
 def logs(db: sqlite3.Connection) -> Any:
-    """Return the log records that fit the query."""
-    return queries.find_logs(db, parameters.log_query())
+    """Return the log lines that fit the query."""
+    return log_queries.find_logs(db, parameters.log_query())
+
+
+@get("/api/logs/histogram")
+def log_histogram(db: sqlite3.Connection) -> Any:
+    """Count the log lines that fit the query over time, by level."""
+    return log_queries.log_histogram(db, *parameters.log_times())
+
+
+@get("/api/logs/facets")
+def log_facets(db: sqlite3.Connection) -> Any:
+    """Count the values of the fields and attributes of the log lines that fit the query."""
+    return log_queries.log_facets(db, parameters.log_query())
+
+
+@get("/api/logs/context")
+def log_context(db: sqlite3.Connection) -> Any:
+    """Return a log line with those before and after it, of its service or, with `all=1`, of all."""
+    number = parameters.integer("id", 0)
+    before, after = (parameters.integer(name, 20, maximum=1_000) for name in ("before", "after"))
+    of_all = bool(parameters.integer("all", 0, maximum=1))
+    found = log_queries.log_context(db, number, before, after, of_all=of_all)
+    return found or error_response(404, "log line not found")
+
+
+@get("/api/suggestions")
+def suggest(db: sqlite3.Connection) -> Any:
+    """Return what the last word of `q`, the text up to the caret, may become."""
+    return suggestions(db, parameters.signal(), parameters.text("q"))
 
 
 @get("/api/instruments")
@@ -211,8 +244,15 @@ def score(db: sqlite3.Connection) -> Any:
 
 
 def _data(data: Any) -> Response:
+    if isinstance(data, Page):
+        more = {"next": str(data.next) if data.next else None}
+        return _json(_envelope(data.items) | more)
+    return _json(_envelope(data))
+
+
+def _envelope(data: Any) -> dict[str, Any]:
     total = len(data) if isinstance(data, list) else 1
-    return _json({"data": data, "total": total, "limit": 0, "offset": 0, "errors": None})
+    return {"data": data, "total": total, "limit": 0, "offset": 0, "errors": None}
 
 
 def _json(body: Any) -> Response:
@@ -238,7 +278,8 @@ def _compressed(response: Response) -> Response:
     return response
 
 
-def error_response(code: int, message: str) -> Response:
-    """Make an answer in the shape in which Jaeger reports errors."""
-    body = {"data": None, "total": 0, "limit": 0, "offset": 0, "errors": [{"code": code, "msg": message}]}
+def error_response(code: int, message: str, position: int | None = None) -> Response:
+    """Make an answer in the shape in which Jaeger reports errors; `position` is the place in the text of a query."""
+    error = {"code": code, "msg": message} | ({} if position is None else {"position": position})
+    body = {"data": None, "total": 0, "limit": 0, "offset": 0, "errors": [error]}
     return Response(compact_json(body), code, mimetype="application/json")

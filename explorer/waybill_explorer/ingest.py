@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from waybill_explorer.texts import LOGS, TRACES, Sent, Texts, texts_of_resource
+
 MAX_ITEM = 1024 * 1024
 """Bytes of one span, log record, data point or resource: one of them cannot push all others out of the file."""
 NO_SERVICE = "OTLPResourceNoServiceName"
@@ -61,16 +63,19 @@ class StoredResource:
     service: str
     body: bytes
     digest: bytes
+    texts: tuple[Sent, ...]
 
 
 class Ingest:
     """A writing connection and the ids it knows; discarded with its connection when a transaction fails."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, max_texts: int) -> None:
         self.db = db
         self._ids: dict[Hashable, int] = {}
         tables = ("traces", "logs", "points", "exemplars")
         self._last_id: int = max(db.execute(f"SELECT ifnull(max(id), 0) FROM {t}").fetchone()[0] for t in tables)  # noqa: S608
+        self.trace_texts = Texts(db, TRACES, self._last_id, max_texts)
+        self.log_texts = Texts(db, LOGS, self._last_id, max_texts)
 
     def next_id(self) -> int:
         """Ids are arrival times in microseconds since 1970, made unique, so ids of all tables compare by age."""
@@ -115,6 +120,8 @@ class Ingest:
     def forget(self) -> None:
         """Forget the ids, after rows were deleted."""
         self._ids.clear()
+        self.trace_texts.forget()
+        self.log_texts.forget()
 
     def _remember(self, key: Hashable, number: int) -> int:
         if len(self._ids) >= CACHED:
@@ -126,7 +133,9 @@ class Ingest:
 def stored_resource(resource: Resource) -> StoredResource:
     """Return what is stored of a resource."""
     body = resource.SerializeToString(deterministic=True)
-    return StoredResource(service_of(resource), body, hashlib.blake2b(body, digest_size=16).digest())
+    service = service_of(resource)
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    return StoredResource(service, body, digest, texts_of_resource(resource, service))
 
 
 def service_of(resource: Resource) -> str:

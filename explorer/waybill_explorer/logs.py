@@ -9,6 +9,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from waybill_explorer.decode import compact_json, plain_attributes, plain_value
 from waybill_explorer.ingest import Batch, Ingest, Rejected, StoredResource, association, stored_resource, too_large
+from waybill_explorer.texts import Sent, texts_of_log
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """OpenTelemetry's severity ranges, four numbers each, from 1 (TRACE) to 24 (FATAL4)."""
@@ -16,9 +17,9 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 @dataclass
 class LogBatch:
-    """The log records of one export: each with its resource, as a row of `logs` without its id and resource."""
+    """The log records of one export: each with its resource, its row of `logs` without id and resource, its texts."""
 
-    rows: list[tuple[StoredResource, tuple[Any, ...]]] = field(default_factory=list)
+    rows: list[tuple[StoredResource, tuple[Any, ...], list[Sent]]] = field(default_factory=list)
     rejected: Rejected = field(default_factory=Rejected)
     is_dated: bool = True
 
@@ -31,12 +32,20 @@ class LogBatch:
 
     def write(self, ingest: Ingest) -> None:
         """Write the records."""
+        rows = []
+        texts: dict[int, set[Sent]] = {}
+        for resource, row, sent in self.rows:
+            number = ingest.next_id()
+            rows.append((number, ingest.resource(resource), resource.service, *row))
+            texts.setdefault(ingest.log_texts.segment(number), set()).update(resource.texts, sent)
         ingest.db.executemany(
             "INSERT INTO logs"
             " (id, resource, service, time, severity, level, body, trace_id, span_id, attributes, logger)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(ingest.next_id(), ingest.resource(resource), resource.service, *row) for resource, row in self.rows],
+            rows,
         )
+        for segment, new in texts.items():
+            ingest.log_texts.add(segment, new)
 
 
 def read_logs(request: ExportLogsServiceRequest, item_limit: int) -> LogBatch:
@@ -53,25 +62,22 @@ def read_logs(request: ExportLogsServiceRequest, item_limit: int) -> LogBatch:
                     place = "resource" if large_resource else f"scopeLogs[{s}].logRecords[{i}]"
                     batch.rejected.add(f"resourceLogs[{r}].{place}", problem)
                 else:
-                    batch.rows.append((resource, (*_row(record), logger)))
+                    batch.rows.append((resource, *_row(record, logger)))
                     batch.is_dated &= bool(record.time_unix_nano or record.observed_time_unix_nano)
     return batch
 
 
-def _row(record: LogRecord) -> tuple[Any, ...]:
+def _row(record: LogRecord, logger: str) -> tuple[tuple[Any, ...], list[Sent]]:
     at = (record.time_unix_nano or record.observed_time_unix_nano or time.time_ns()) // 1000
     body = plain_value(record.body)
     attributes = plain_attributes(record.attributes)
     if record.event_name:
         attributes["event.name"] = record.event_name
-    return (
-        at,
-        record.severity_number,
-        level_of(record.severity_number, record.severity_text),
-        body if isinstance(body, str) else ("" if body is None else compact_json(body)),
-        *association(record.trace_id, record.span_id),
-        compact_json(attributes),
-    )
+    text = body if isinstance(body, str) else ("" if body is None else compact_json(body))
+    level = level_of(record.severity_number, record.severity_text)
+    ids = association(record.trace_id, record.span_id)
+    row = (at, record.severity_number, level, text, *ids, compact_json(attributes), logger)
+    return row, texts_of_log(text, level, logger, attributes)
 
 
 def level_of(severity: int, text: str) -> str:

@@ -27,6 +27,7 @@ from waybill_explorer.ingest import (
     too_large,
 )
 from waybill_explorer.outcome import Outcome, Problem, outcomes, response_status, sent_outcome
+from waybill_explorer.texts import Sent, texts_of_span
 
 NO_NAME = "empty-span-name"
 ANY = ""
@@ -75,6 +76,8 @@ class SpanRow(NamedTuple):
     rank: int
     """Of the candidates for the root of its trace the lowest is it."""
     problem: "ProblemRow | None"
+    texts: list[Sent]
+    """What a search may look for (texts.py)."""
 
 
 class ProblemRow(NamedTuple):
@@ -120,6 +123,7 @@ class TraceRows:
     problems: list[ProblemRow] = field(default_factory=list)
     parts: dict[tuple[StoredResource, bytes], list[bytes]] = field(default_factory=dict)
     """Encoded spans by resource and scope."""
+    texts: set[Sent] = field(default_factory=set)
     matches: dict[tuple[str, str], Match] = field(default_factory=dict)
 
     def add(self, row: SpanRow) -> None:
@@ -129,6 +133,7 @@ class TraceRows:
             self.problems.append(row.problem)
         if row.start is not None:
             self.start, self.end = min(self.start, row.start), max(self.end, row.end)
+        self.texts.update(row.texts)
         service = row.resource.service
         if row.rank < self.root_rank:
             self.root_rank, self.root = row.rank, (service, row.name)
@@ -191,9 +196,12 @@ class SpanBatch:
                     traces[trace], ids[trace] = TraceRows(), row.trace_id
                 traces[trace].add(row)
         rows, chunks, matches = [], [], []
+        texts: dict[int, set[Sent]] = {}
         for trace, t in traces.items():
             rows.append((trace, ids[trace], t.start, t.end, t.spans, t.root_rank, *t.root))
             chunks += [(trace, ingest.resource(resource), data) for resource, data in t.chunks()]
+            segment = texts.setdefault(ingest.trace_texts.segment(trace), set())
+            segment.update(t.texts, *(resource.texts for resource, _ in t.parts))
             untimed = min(t.start, trace)  # the id of a trace is the time at which it arrived
             for operation, m in t.all_matches(untimed).items():
                 matches.append((ingest.operation(*operation), m.start, trace, m.longest, m.failed))
@@ -203,6 +211,8 @@ class SpanBatch:
                 _count_problems(ingest.db, trace, t.problems)
         ingest.db.executemany("INSERT INTO chunks (trace, resource, data) VALUES (?, ?, ?)", chunks)
         ingest.db.executemany(UPSERT_MATCH, matches)
+        for number, sent in texts.items():
+            ingest.trace_texts.add(number, sent)
 
 
 def _count_problems(db: sqlite3.Connection, trace: int, new: list[ProblemRow]) -> None:
@@ -267,7 +277,7 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
                 if problem := problem or too_large(len(data), item_limit):
                     batch.rejected.add(f"{place}.spans[{i}]{bad_field}", problem)
                 else:
-                    batch.rows.append(_row(span, resource, scope, data))
+                    batch.rows.append(_row(span, resource, scope, scope_spans.scope.name, data))
     batch.is_dated = all(row.start is not None for row in batch.rows)
     return batch
 
@@ -289,16 +299,12 @@ def _encoded(span: Span) -> bytes:
     return span.SerializeToString()
 
 
-def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> SpanRow:
+def _row(span: Span, resource: StoredResource, scope: bytes, scope_name: str, data: bytes) -> SpanRow:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     name = span.name or NO_NAME
-    # A span that is sent again is the same in all of this. A client and a server may share an id (Zipkin, B3), and
-    # what a faulty sender gives the same id to is kept as well.
-    identity = f"{span.kind} {start} {end} {resource.service}\0{name}".encode()
-    key = hashlib.blake2b(span.span_id + identity, digest_size=8).digest()
     begins = (start or end) // 1000
     ends = max(begins, end // 1000)
-    number = int.from_bytes(key, signed=True)
+    number = span_key(span, resource.service)
     return SpanRow(
         span.trace_id,
         number,
@@ -311,7 +317,19 @@ def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> Spa
         int(span.status.code == Status.STATUS_CODE_ERROR),
         _rank(span, begins),
         _problem_row(span, data, number, ends),
+        texts_of_span(span, name, scope_name),
     )
+
+
+def span_key(span: Span, service: str) -> int:
+    """Return what a span is known by.
+
+    One that is sent again is the same in all of this. A client and a server may share an id (Zipkin, B3), and what a
+    faulty sender gives the same id to is kept as well.
+    """
+    times = f"{span.start_time_unix_nano} {span.end_time_unix_nano}"
+    identity = f"{span.kind} {times} {service}\0{span.name or NO_NAME}".encode()
+    return int.from_bytes(hashlib.blake2b(span.span_id + identity, digest_size=8).digest(), signed=True)
 
 
 def _rank(span: Span, begins: int) -> int:

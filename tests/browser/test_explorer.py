@@ -84,6 +84,10 @@ def rows(page: Page) -> Locator:
     return page.get_by_role("region", name="Traces found").get_by_role("listitem")
 
 
+def search(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Search", exact=True)
+
+
 def waterfall(page: Page) -> Locator:
     return page.get_by_role("treegrid")
 
@@ -110,21 +114,29 @@ def test_a_new_trace_shows_up_by_itself_and_opens(page: Page, stack: Stack) -> N
     expect(page.get_by_role("heading", level=1)).to_contain_text("GET /late")
 
 
-def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, stack: Stack, declined: str) -> None:
+def test_the_query_stands_in_the_address_and_survives_a_reload(page: Page, stack: Stack, declined: str) -> None:
     page.goto(stack.traces)
-    page.get_by_label("Service").select_option("payment-service")
-    page.get_by_label("Operation").select_option("PUT /charges/<uuid:order_id>")
-    page.get_by_label("Outcome").select_option("refused")
-    page.get_by_label("Search").fill("Payment_Declined")
-    page.get_by_label("Attribute").fill("payment.outcome=declined")
-    page.get_by_label("Attribute").press("Enter")
-    expect(page).to_have_url(re.compile("tag=payment.outcome"))
-    assert all(part in page.url for part in ("service=payment-service", "outcome=refused", "q=Payment_Declined"))
+    query = 'service=payment-service operation="PUT /charges/<uuid:order_id>" payment.outcome=declined Payment_Declined'
+    search(page).fill(query)
+    expect(page).to_have_url(re.compile("payment.outcome%3Ddeclined"))
+    page.get_by_role("button", name="Refused").click()
+    expect(page).to_have_url(re.compile("status%3Arefused"))
     page.reload()
-    expect(page.get_by_label("Search")).to_have_value("Payment_Declined")
-    expect(page.get_by_label("Operation")).to_have_value("PUT /charges/<uuid:order_id>")
-    page.get_by_role("button", name="Remove the filter payment.outcome=declined").click()
+    expect(search(page)).to_have_value(f"{query} status:refused")
+    expect(page.get_by_role("button", name="Refused")).to_have_attribute("aria-pressed", "true")
     expect(rows(page).locator(f'a[href="/trace/{declined}"]')).to_have_count(1)
+    page.get_by_role("button", name="Failed").click()
+    expect(page.get_by_role("heading", name="No trace fits")).to_be_visible()
+
+
+def test_an_address_of_an_earlier_version_is_the_query_that_it_meant(page: Page, stack: Stack, declined: str) -> None:
+    page.goto(f"{stack.traces}/?service=payment-service&outcome=refused&tag=payment.outcome%3Ddeclined&min=0.001")
+    expect(search(page)).to_have_value(
+        "service=payment-service status:refused total>=0.001ms payment.outcome=declined"
+    )
+    expect(rows(page).locator(f'a[href="/trace/{declined}"]')).to_have_count(1)
+    page.goto(f"{stack.traces}/logs?level=WARN&trace={declined}")
+    expect(search(page)).to_have_value(f"level>=WARN trace={declined}")
 
 
 def test_a_duration_filter_is_of_the_whole_trace(page: Page, stack: Stack) -> None:
@@ -134,7 +146,7 @@ def test_a_duration_filter_is_of_the_whole_trace(page: Page, stack: Stack) -> No
     page.goto(f"{stack.traces}/?service={service}&min=20&max=100ms")
     expect(rows(page)).to_have_count(1)
     expect(rows(page)).to_contain_text("took 50")
-    page.get_by_label("At most").fill("")
+    search(page).fill(f"service={service} total>20ms")
     expect(rows(page)).to_have_count(2)
 
 
@@ -450,10 +462,7 @@ def test_an_instrument_is_found_by_typing_and_its_exemplars_open_traces(page: Pa
 def test_a_log_line_opens_its_trace_at_its_span(page: Page, stack: Stack, declined: str) -> None:
     until(lambda: requests.get(f"{stack.traces}/api/logs?trace_id={declined}", timeout=9).json()["total"] > 3, 15)
     page.goto(f"{stack.traces}/logs")
-    page.get_by_label("Level, and above").select_option("WARN")
-    page.get_by_label("Service").select_option("order-service")
-    page.get_by_label("Search").fill("refused")
-    page.get_by_role("textbox", name="Trace").fill(declined)
+    search(page).fill(f"level>=WARN service=order-service refused trace={declined}")
     lines = page.get_by_role("list", name=re.compile("log line")).get_by_role("listitem")
     expect(lines).to_have_count(1)
     lines.get_by_role("link").click()
@@ -552,7 +561,7 @@ def test_nothing_from_telemetry_is_ever_run(page: Page, stack: Stack) -> None:
         *views,
         f"/trace/{trace_id}?view=compare",
         f"/services/{name}",
-        f"/?q={name}",
+        f"/?q={quote(json.dumps(HOSTILE), safe='')}",
         f"/metrics?name={name}",
     ):
         page.goto(stack.traces + view)

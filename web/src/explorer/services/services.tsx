@@ -1,44 +1,48 @@
 import { useMemo } from "preact/hooks";
 import { duration, number, percent, plural } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
-import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
+import { type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
 import { Chart, type Line } from "../common/chart.tsx";
+import { useChartTime } from "../common/chart-time.ts";
+import { live } from "../common/now.ts";
 import { Panel } from "../common/panel.tsx";
-import { Ago, Failure, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
-import { address, serviceLink, traceLink, url } from "../common/router.ts";
+import { Ago, Failure, NotNow, Service } from "../common/parts.tsx";
+import { fieldTerm } from "../common/query-terms.ts";
+import { address, serviceLink, traceLink } from "../common/router.ts";
 import { layOut, NODE } from "./map-layout.ts";
 import { isNarrow } from "../common/screen.ts";
-import { lookbackOf, Since } from "../common/since.tsx";
-import { rate, shortService } from "../common/words.ts";
+import { goDuration, rate, shortService } from "../common/words.ts";
 import "./services.css";
 
 const REFRESH_MS = 5000;
+const STEPS = 90;
+const LEAST_STEP = 5;
 /** The top of the scale of errors at least: without any, a scale to 100 % says nothing. */
 const LEAST_SHARE = 0.05;
 
 /** Who calls whom, how often, with what success and how fast. */
 export function Services() {
-  const lookback = lookbackOf(url.value);
-  const asked = useQuery<ServiceMap>(address("/api/map", { lookback: String(lookback) }), live.value ? REFRESH_MS : 0);
+  const time = useChartTime(STEPS, LEAST_STEP);
+  const asked = useQuery<ServiceMap>(time && address("/api/map", time.params), live.value ? REFRESH_MS : 0);
   const map = asked.data;
   return (
     <main class="page" aria-busy={asked.isBusy}>
       <div class="page-head">
         <h1>Services</h1>
-        <Since />
-        <LiveSwitch />
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {map && !map.services.length && <NothingYet title="No requests in this time" />}
+      {map && !map.services.length && <NotNow what="requests" />}
       {map && map.services.length > 0 && (
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <MapCard map={map} />
           <section class="card table-scroll" tabIndex={0} aria-label="Services in figures">
             <RequestsTable
               first="Service"
+              hasLogs
               rows={map.services.map((one) => ({
                 ...one,
                 key: one.service,
+                query: fieldTerm("service", one.service),
                 name: (
                   <a href={serviceLink(one.service)}>
                     <Service name={one.service} />
@@ -131,8 +135,17 @@ function MapCard({ map }: { map: ServiceMap }) {
 interface Named extends Requests {
   key: string;
   name: preact.ComponentChildren;
+  /** What finds the traces of these requests. */
+  query: string;
 }
-const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] }) => (
+interface TableProps {
+  first: string;
+  rows: readonly Named[];
+  hasLogs?: boolean;
+}
+
+/** Requests in figures, each of which leads to the traces that it is of. */
+const RequestsTable = ({ first, rows, hasLogs = false }: TableProps) => (
   <table class="table figures-table">
     <thead>
       <tr>
@@ -142,35 +155,61 @@ const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] 
             {name}
           </th>
         ))}
+        {hasLogs && <th scope="col">Logs</th>}
       </tr>
     </thead>
     <tbody>
       {rows.map((row) => (
         <tr key={row.key}>
           <th scope="row">{row.name}</th>
-          <td class="number">{number(row.count)}</td>
+          <td class="number">
+            <Traces of={row.query}>{number(row.count)}</Traces>
+          </td>
           <td class="number">{rate(row.rate ?? NaN)}</td>
-          <td class={`number ${row.errors ? "bad-text" : ""}`}>{percent(row.errors)}</td>
-          <td class={`number ${row.refused ? "warn-text" : ""}`}>{percent(row.refused)}</td>
+          <td class="number">
+            <Traces of={row.errors ? `${row.query} status:error` : ""} class="bad-text">
+              {percent(row.errors)}
+            </Traces>
+          </td>
+          <td class="number">
+            <Traces of={row.refused ? `${row.query} status:refused` : ""} class="warn-text">
+              {percent(row.refused)}
+            </Traces>
+          </td>
           {[row.p50, row.p95, row.p99].map((us, i) => (
             <td key={i} class="number">
-              {us === null ? "–" : duration(us)}
+              {us === null ? "–" : <Traces of={`${row.query} duration>=${goDuration(us)}`}>{duration(us)}</Traces>}
             </td>
           ))}
+          {hasLogs && (
+            <td>
+              <a href={address("/logs", { q: row.query })}>Logs</a>
+            </td>
+          )}
         </tr>
       ))}
     </tbody>
   </table>
 );
 
+const Traces = ({ of, class: name, children }: { of: string; class?: string; children: preact.ComponentChildren }) =>
+  of ? (
+    <a class={`figure ${name ?? ""}`} href={address("/", { q: of })} title={`Traces with ${of}`}>
+      {children}
+    </a>
+  ) : (
+    <>{children}</>
+  );
+
 /** One service: rate, errors, duration over time; its operations; its slowest traces. */
 export function ServicePage({ name }: { name: string }) {
-  const lookback = lookbackOf(url.value);
-  const step = Math.max(5, Math.ceil(lookback / 90));
+  const time = useChartTime(STEPS, LEAST_STEP);
+  const step = time?.step ?? LEAST_STEP;
   const asked = useQuery<ServiceDetail>(
-    address(`/api/services/${encodeURIComponent(name)}/requests`, { lookback: String(lookback), step: String(step) }),
+    time && address(`/api/services/${encodeURIComponent(name)}/requests`, { ...time.params, step: String(step) }),
     live.value ? REFRESH_MS : 0,
   );
+  const query = fieldTerm("service", name);
   const detail = asked.data;
   const points = detail?.points ?? [];
   const range: [number, number] = points.length ? [points[0]!.time - step * 1e6, points.at(-1)!.time] : [0, 1];
@@ -200,13 +239,11 @@ export function ServicePage({ name }: { name: string }) {
         <h1>
           <Service name={name} />
         </h1>
-        <a href={address("/", { service: name })}>Its traces</a>
-        <a href={address("/logs", { service: name })}>Its logs</a>
-        <Since />
-        <LiveSwitch />
+        <a href={address("/", { q: query })}>Its traces</a>
+        <a href={address("/logs", { q: query })}>Its logs</a>
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {detail && !detail.operations.length && <NothingYet title={`No requests to ${name} in this time`} />}
+      {detail && !detail.operations.length && <NotNow what={`requests to ${name}`} />}
       {detail && detail.operations.length > 0 && (
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <div class="chart-grid">
@@ -215,6 +252,7 @@ export function ServicePage({ name }: { name: string }) {
                 label={`Rate of requests to ${name}`}
                 height={150}
                 range={range}
+                query={query}
                 lines={lines.rate}
                 format={(n) => rate(n)}
               />
@@ -224,6 +262,7 @@ export function ServicePage({ name }: { name: string }) {
                 label={`Shares of failed and of refused requests of ${name}`}
                 height={150}
                 range={range}
+                query={query}
                 lines={lines.errors}
                 least={LEAST_SHARE}
                 format={percent}
@@ -234,6 +273,7 @@ export function ServicePage({ name }: { name: string }) {
                 label={`Duration of requests to ${name}`}
                 height={150}
                 range={range}
+                query={query}
                 lines={lines.duration}
                 format={duration}
               />
@@ -247,7 +287,8 @@ export function ServicePage({ name }: { name: string }) {
                 .map((one) => ({
                   ...one,
                   key: one.operation,
-                  name: <a href={address("/", { service: name, operation: one.operation })}>{one.operation}</a>,
+                  query: `${query} ${fieldTerm("operation", one.operation)}`,
+                  name: <a href={address("/", { q: `${query} ${fieldTerm("operation", one.operation)}` })}>{one.operation}</a>,
                 }))}
             />
           </section>
