@@ -13,6 +13,7 @@ import { Empty, LostConnection } from "./common/parts.tsx";
 import { restore, url } from "./common/router.ts";
 import { ServicePage, Services } from "./services/services.tsx";
 import { TracePage } from "./trace/trace-page.tsx";
+import { Transfers } from "./transfer/transfer.tsx";
 import { Traces } from "./traces/traces.tsx";
 import "./main.css";
 
@@ -41,6 +42,7 @@ function App() {
       <div id="view" class={`view view-${view || "traces"}`}>
         <View view={view} name={name} />
       </div>
+      <Transfers />
       <KeyList />
     </>
   );

@@ -1,9 +1,9 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { duration, number, plural, time } from "../../shared/format.ts";
 import { live, POLL_MS, type Summary, useQuery } from "../common/api.ts";
 import { Chart, type Dot } from "../common/chart.tsx";
 import { useHeld } from "../common/held.ts";
-import { importFile } from "./otlp-file.ts";
+import { ExportLink, ImportButton } from "../transfer/transfer.tsx";
 import {
   Ago,
   Choice,
@@ -18,7 +18,7 @@ import {
   Service,
   Waiting,
 } from "../common/parts.tsx";
-import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
+import { address, setParams, traceLink, url } from "../common/router.ts";
 import { summariesQuery } from "./summaries-query.ts";
 import { goDuration } from "../common/words.ts";
 import "./traces.css";
@@ -48,7 +48,7 @@ export function Traces() {
         {...found}
         text={traces.length === limit ? `The newest ${plural(limit, "trace")}` : plural(traces.length, "trace")}
       />
-      <Filters />
+      <Filters limit={limit} />
       {(tags.length > 0 || of("start")) && (
         <ul class="chips" aria-label="Filters">
           {tags.map((tag) => (
@@ -80,7 +80,7 @@ export function Traces() {
   );
 }
 
-function Filters() {
+function Filters({ limit }: { limit: number }) {
   const params = url.value.searchParams;
   const of = (name: string): string => params.get(name) ?? "";
   const service = of("service");
@@ -138,49 +138,10 @@ function Filters() {
       </form>
       <div class="filter-end">
         <LiveSwitch />
-        <Import />
+        <ImportButton />
+        <ExportLink href={address("/api/export", summariesQuery(params, limit))} />
       </div>
     </search>
-  );
-}
-
-function Import() {
-  const input = useRef<HTMLInputElement>(null);
-  const [problem, setProblem] = useState("");
-  const take = async (file: File | undefined): Promise<void> => {
-    if (!file) return;
-    try {
-      navigate(traceLink(await importFile(file)));
-    } catch (error) {
-      setProblem((error as Error).message);
-    }
-  };
-  return (
-    <>
-      <button
-        type="button"
-        class="button small"
-        onClick={() => input.current?.click()}
-        title="Open a trace from a file of OTLP JSON"
-      >
-        <Icon path={ICONS.up} />
-        Import
-      </button>
-      <input
-        ref={input}
-        class="visually-hidden"
-        type="file"
-        accept="application/json,.json"
-        aria-label="A file of OTLP JSON"
-        tabIndex={-1}
-        onChange={(event) => void take(event.currentTarget.files?.[0])}
-      />
-      {problem && (
-        <p class="failure" role="alert">
-          {problem}
-        </p>
-      )}
-    </>
   );
 }
 
