@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
+from waybill_explorer.operations import OperationsJson
 from waybill_explorer.tree_json import TreeJson
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,10 +32,14 @@ def order_api() -> str:
 
 
 def tree_api() -> str:
-    """Return the types of a trace as the explorer's page gets it."""
-    schema = TypeAdapter(TreeJson).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
-    schemas = schema.pop("$defs") | {TreeJson.__name__: schema}
-    return _typescript("the explorer's tree_json.py", json.dumps({"components": {"schemas": schemas}}))
+    """Return the types of a trace, and of its operations in all traces, as the explorer's page gets them."""
+    schemas: dict[str, Any] = {}
+    for one in (TreeJson, OperationsJson):
+        schema = TypeAdapter(one).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs") | {one.__name__: schema}
+    return _typescript(
+        "the explorer's tree_json.py and operations.py", json.dumps({"components": {"schemas": schemas}})
+    )
 
 
 FILES: dict[Path, Callable[[], str]] = {

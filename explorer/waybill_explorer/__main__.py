@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from waybill_explorer import client, instructions, score_report, terminal
 from waybill_explorer.client import ClientError, TraceApi
 from waybill_explorer.settings import HOST, Settings
+from waybill_explorer.transfer.client import export_traces, import_file
 
 OPTIONS = {
     "--port": ("traces_port", int, "the page and the read API"),
@@ -22,6 +24,8 @@ OPTIONS = {
     "--data": ("waybill_data", Path, "the folder of the data"),
 }
 """Each option, the setting that it overrides, its type, and what it is."""
+SHOWN_TRACES = 10
+"""Links that are printed for an imported file."""
 
 
 def main() -> None:
@@ -32,6 +36,11 @@ def main() -> None:
         if arguments.command == "trace":
             url = arguments.url or settings.page_url
             print_trace(url, arguments.trace_id, everything=arguments.all, as_json=arguments.json)
+        elif arguments.command == "import":
+            sys.exit(import_files(TraceApi((arguments.url or settings.page_url).rstrip("/")), arguments.files))
+        elif arguments.command == "export":
+            for line in export_traces(TraceApi((arguments.url or settings.page_url).rstrip("/")), arguments.trace_ids):
+                print(line)  # noqa: T201
         elif arguments.command == "score":
             api = TraceApi((arguments.url or settings.page_url).rstrip("/"))
             sys.exit(print_score(api, arguments))
@@ -91,6 +100,22 @@ def print_score(api: TraceApi, arguments: argparse.Namespace) -> int:
     return 0 if score_report.is_enough(report, arguments.min) else 1
 
 
+def import_files(api: TraceApi, files: Sequence[Path]) -> int:
+    """Import files and print what came of each; return the exit status, 1 if anything of them was not stored."""
+    status = 0
+    console = Console(stderr=True, highlight=False, markup=False)
+    for path in files:
+        with console.status(f"{path.name} ...") as shown:
+            found = import_file(api, path, lambda done: shown.update(f"{path.name} {done:.0%}"))  # noqa: B023
+        print(f"{path.name}: {found['summary']}")  # noqa: T201
+        for trace in found["traces"][:SHOWN_TRACES]:
+            print(f"  {api.link(trace['traceID'])}")  # noqa: T201
+        for problem in found["problems"]:
+            console.print(f"  {problem}")
+        status |= bool(found["problems"])
+    return status
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="waybill-explorer",
@@ -113,6 +138,14 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     trace.add_argument("--all", action="store_true", help="print every span")
     trace.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    take = commands.add_parser(
+        "import", help="store files in a running explorer: OTLP/JSON, the Collector's file exporter, Jaeger's JSON"
+    )
+    take.add_argument("files", metavar="FILE", type=Path, nargs="+", help="plain or in gzip")
+    take.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
+    export = commands.add_parser("export", help="print traces of a running explorer with their logs as OTLP/JSON")
+    export.add_argument("trace_ids", metavar="ID", nargs="+", help="32 hex digits")
+    export.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     score = commands.add_parser("score", help="print the Instrumentation Score of each service of a running explorer")
     score.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     score.add_argument("--service", default="", help="this service alone")

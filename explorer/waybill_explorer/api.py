@@ -14,7 +14,8 @@ from werkzeug.exceptions import HTTPException
 from waybill_explorer import log_queries, parameters, queries, service_map, trace_queries
 from waybill_explorer import series as metric
 from waybill_explorer.decode import compact_json
-from waybill_explorer.otlp_json import TooLargeToExport, trace_export
+from waybill_explorer.operations import operation_durations
+from waybill_explorer.otlp_json import NotStored, TooLargeToExport, export
 from waybill_explorer.paging import Page
 from waybill_explorer.parameters import BadParameter
 from waybill_explorer.score import scores
@@ -28,6 +29,9 @@ USAGE = """The read API of waybill-explorer
 GET /api/services                        GET /api/services/<service>/operations
 GET /api/traces?service=&operation=&tags=&minDuration=&maxDuration=&limit=&start=&end=
 GET /api/traces/<trace id>               GET /api/traces/<trace id>/otlp
+GET /api/traces/<trace id>/operations?start=&end=
+GET /api/export?traceID=&(or as /api/summaries)
+POST /api/import
 GET /api/trees?traceID=
 GET /api/summaries?q=&cursor=&text=&failed=1&refused=1&minTotal=&maxTotal=&(as /api/traces)
 GET /api/suggestions?signal=traces|logs&q=
@@ -130,10 +134,19 @@ def trace(db: sqlite3.Connection, trace_id: str) -> Any:
 def otlp(db: sqlite3.Connection, trace_id: str) -> Any:
     """Return one trace with its logs as the OTLP/JSON that it was."""
     try:
-        found = trace_export(db, parameters.trace_id("traceID", trace_id))
+        pieces = export(db, [parameters.trace_id("traceID", trace_id)])
     except TooLargeToExport as error:
         return error_response(413, str(error))
-    return _json(found) if found else error_response(404, "trace not found")
+    except NotStored:
+        return error_response(404, "trace not found")
+    return Response("".join(pieces), mimetype="application/json")
+
+
+@get("/api/traces/<trace_id>/operations")
+def trace_operations(db: sqlite3.Connection, trace_id: str) -> Any:
+    """Return how long each operation and statement of a trace takes in the traces of a time; without one, in all."""
+    found = operation_durations(db, parameters.trace_id("traceID", trace_id), **parameters.times())
+    return found or error_response(404, "trace not found")
 
 
 @get("/api/trees")

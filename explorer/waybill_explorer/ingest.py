@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -169,3 +170,19 @@ def association(trace_id: bytes, span_id: bytes) -> tuple[bytes | None, bytes | 
     if not is_trace_id(trace_id):
         return None, None
     return trace_id, span_id if is_span_id(span_id) else None
+
+
+@lru_cache(maxsize=4096)
+def wire_header(number: int, length: int) -> bytes:
+    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
+    header = bytearray([number << 3 | 2])
+    while length > 0x7F:
+        header.append(length & 0x7F | 0x80)
+        length >>= 7
+    header.append(length)
+    return bytes(header)
+
+
+def encoded(number: int, data: bytes) -> bytes:
+    """Return a length-delimited protobuf field, or nothing where it is empty."""
+    return wire_header(number, len(data)) + data if data else b""

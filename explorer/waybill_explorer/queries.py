@@ -101,7 +101,7 @@ def _parts(
         "SELECT data, body FROM chunks JOIN resources ON resources.id = resource WHERE trace = ? ORDER BY chunks.id",
         (trace,),
     ):
-        yield ResourceSpans.FromString(row["data"]), _resource(row["body"])
+        yield ResourceSpans.FromString(row["data"]), resource_of(row["body"])
         if budget:
             budget.left -= len(row["data"])
             if budget.is_spent:
@@ -109,7 +109,8 @@ def _parts(
 
 
 @lru_cache(maxsize=256)
-def _resource(body: bytes) -> Resource:
+def resource_of(body: bytes) -> Resource:
+    """Read a stored resource."""
     resource = Resource()
     resource.ParseFromString(body)
     return resource

@@ -61,7 +61,7 @@ class Requests:
             "rate": count * self.weight / seconds if seconds else None,
             "errors": self.failed / count if count else 0.0,
             "refused": self.refused / count if count else 0.0,
-            **{f"p{q}": _percentile(self.durations, q) for q in (50, 95, 99)},
+            **{f"p{q}": percentile(self.durations, q) for q in (50, 95, 99)},
         }
 
 
@@ -176,5 +176,6 @@ def _outcome(db: sqlite3.Connection, trace: int, service: str) -> Outcome:
     return max(of_service, default=Outcome.OK)
 
 
-def _percentile(ordered: list[int], percent: int) -> int | None:
+def percentile(ordered: list[int], percent: int) -> int | None:
+    """Return a percentile of values in order, one of them; None of no values."""
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else None

@@ -51,7 +51,7 @@ CREATE TABLE matches (operation INTEGER, start INTEGER, trace INTEGER, longest I
 
 CREATE TABLE logs (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, service TEXT NOT NULL, severity INTEGER NOT NULL,
     level TEXT NOT NULL, body TEXT NOT NULL, trace_id BLOB, span_id BLOB, logger TEXT NOT NULL,
-    attributes TEXT NOT NULL, resource INTEGER NOT NULL);
+    attributes TEXT NOT NULL, resource INTEGER NOT NULL, rest BLOB NOT NULL);
 CREATE INDEX logs_by_time ON logs (time, level, service);
 CREATE INDEX logs_by_service ON logs (service, time, resource);
 CREATE INDEX logs_of_trace ON logs (trace_id, time) WHERE trace_id IS NOT NULL;
@@ -190,7 +190,7 @@ class Writer:
         self.retention_bytes = retention_bytes
         self.waiting_bytes = 0
         self.refused = 0
-        self._item_limit = min(MAX_ITEM, retention_bytes // 16)
+        self.item_limit = min(MAX_ITEM, retention_bytes // 16)
         self._ingest: Ingest | None = None
         self._trouble = ""
         self._closed = False
@@ -255,7 +255,7 @@ class Writer:
         while export := self._received.get():
             try:
                 if not export.stored.cancelled():
-                    export.decode(self._item_limit)
+                    export.decode(self.item_limit)
             except Exception as error:
                 if not isinstance(error, BadData | TooLarge):
                     log.exception("an export could not be decoded")

@@ -10,7 +10,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -21,10 +20,12 @@ from waybill_explorer.ingest import (
     Ingest,
     Rejected,
     StoredResource,
+    encoded,
     is_span_id,
     is_trace_id,
     stored_resource,
     too_large,
+    wire_header,
 )
 from waybill_explorer.outcome import Outcome, Problem, outcomes, response_status, sent_outcome
 from waybill_explorer.texts import Sent, texts_of_span
@@ -66,7 +67,9 @@ class SpanRow(NamedTuple):
     trace_id: bytes
     key: int
     resource: StoredResource
+    schema: bytes
     scope: bytes
+    """Both encoded as fields of ResourceSpans and ScopeSpans, without what is in them."""
     data: bytes
     name: str
     start: int | None
@@ -121,8 +124,8 @@ class TraceRows:
     root_rank: int = 2**63 - 1
     root: tuple[str, str] = ("", "")
     problems: list[ProblemRow] = field(default_factory=list)
-    parts: dict[tuple[StoredResource, bytes], list[bytes]] = field(default_factory=dict)
-    """Encoded spans by resource and scope."""
+    parts: dict[tuple[StoredResource, bytes, bytes], list[bytes]] = field(default_factory=dict)
+    """Encoded spans by resource, its schema and scope."""
     texts: set[Sent] = field(default_factory=set)
     matches: dict[tuple[str, str], Match] = field(default_factory=dict)
 
@@ -137,8 +140,8 @@ class TraceRows:
         service = row.resource.service
         if row.rank < self.root_rank:
             self.root_rank, self.root = row.rank, (service, row.name)
-        parts = self.parts.setdefault((row.resource, row.scope), [])
-        parts += (_wire_header(2, len(row.data)), row.data)
+        parts = self.parts.setdefault((row.resource, row.schema, row.scope), [])
+        parts += (wire_header(2, len(row.data)), row.data)
         start, longest = (NEVER, 0) if row.start is None else (row.start, row.end - row.start)
         match = self.matches.get((service, row.name))
         if match is None:
@@ -159,11 +162,11 @@ class TraceRows:
 
     def chunks(self) -> Iterator[tuple[StoredResource, bytes]]:
         """Yield the ScopeSpans that go into one row of `chunks`, as the bytes of a ResourceSpans."""
-        of_resource: dict[StoredResource, list[bytes]] = {}
-        for (resource, scope), parts in self.parts.items():
-            body = b"".join((_wire_header(1, len(scope)), scope, *parts))
-            of_resource.setdefault(resource, []).extend((_wire_header(2, len(body)), body))
-        for resource, bodies in of_resource.items():
+        of_resource: dict[tuple[StoredResource, bytes], list[bytes]] = {}
+        for (resource, schema, scope), parts in self.parts.items():
+            body = b"".join((scope, *parts))
+            of_resource.setdefault((resource, schema), [schema]).extend((wire_header(2, len(body)), body))
+        for (resource, _), bodies in of_resource.items():
             yield resource, b"".join(bodies)
 
 
@@ -201,7 +204,7 @@ class SpanBatch:
             rows.append((trace, ids[trace], t.start, t.end, t.spans, t.root_rank, *t.root))
             chunks += [(trace, ingest.resource(resource), data) for resource, data in t.chunks()]
             segment = texts.setdefault(ingest.trace_texts.segment(trace), set())
-            segment.update(t.texts, *(resource.texts for resource, _ in t.parts))
+            segment.update(t.texts, *(resource.texts for resource, *_ in t.parts))
             untimed = min(t.start, trace)  # the id of a trace is the time at which it arrived
             for operation, m in t.all_matches(untimed).items():
                 matches.append((ingest.operation(*operation), m.start, trace, m.longest, m.failed))
@@ -262,9 +265,10 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
     batch = SpanBatch()
     for r, resource_spans in enumerate(request.resource_spans):
         resource = stored_resource(resource_spans.resource)
+        schema = encoded(3, resource_spans.schema_url.encode())
         large_resource = too_large(len(resource.body), item_limit)
         for s, scope_spans in enumerate(resource_spans.scope_spans):
-            scope = scope_spans.scope.SerializeToString()
+            scope = encoded(1, scope_spans.scope.SerializeToString()) + encoded(3, scope_spans.schema_url.encode())
             place = f"resourceSpans[{r}].scopeSpans[{s}]"
             if problem := large_resource or too_large(len(scope), item_limit):
                 if scope_spans.spans:
@@ -272,17 +276,17 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
                     batch.rejected.add(field_name, problem, len(scope_spans.spans))
                 continue
             for i, span in enumerate(scope_spans.spans):
-                bad_field, problem = _problem(span)
+                bad_field, problem = problem_of(span)
                 data = b"" if problem else _encoded(span)
                 if problem := problem or too_large(len(data), item_limit):
                     batch.rejected.add(f"{place}.spans[{i}]{bad_field}", problem)
                 else:
-                    batch.rows.append(_row(span, resource, scope, scope_spans.scope.name, data))
+                    batch.rows.append(_row(span, resource, schema, scope, scope_spans.scope.name, data))
     batch.is_dated = all(row.start is not None for row in batch.rows)
     return batch
 
 
-def _problem(span: Span) -> tuple[str, str]:
+def problem_of(span: Span) -> tuple[str, str]:
     """Return the field of a span that is wrong and what is wrong with it, or nothing."""
     if not is_trace_id(span.trace_id):
         return ".traceId", f"{span.trace_id.hex()!r:.80} is not 16 bytes with one that is not zero"
@@ -299,7 +303,7 @@ def _encoded(span: Span) -> bytes:
     return span.SerializeToString()
 
 
-def _row(span: Span, resource: StoredResource, scope: bytes, scope_name: str, data: bytes) -> SpanRow:
+def _row(span: Span, resource: StoredResource, schema: bytes, scope: bytes, scope_name: str, data: bytes) -> SpanRow:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     name = span.name or NO_NAME
     begins = (start or end) // 1000
@@ -309,6 +313,7 @@ def _row(span: Span, resource: StoredResource, scope: bytes, scope_name: str, da
         span.trace_id,
         number,
         resource,
+        schema,
         scope,
         data,
         name,
@@ -362,14 +367,3 @@ def _exception(span: Span) -> str:
             texts = {item.key: item.value.string_value for item in event.attributes}
             return ": ".join(filter(None, (texts.get("exception.type"), texts.get("exception.message"))))
     return ""
-
-
-@lru_cache(maxsize=4096)
-def _wire_header(number: int, length: int) -> bytes:
-    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
-    header = bytearray([number << 3 | 2])
-    while length > 0x7F:
-        header.append(length & 0x7F | 0x80)
-        length >>= 7
-    header.append(length)
-    return bytes(header)

@@ -28,6 +28,9 @@ VIEWS: tuple[str, ...] = (
     "/trace/{}",
     "/trace/{}?view=log",
     "/trace/{}?view=compare",
+    "/trace/{}?view=flame",
+    "/trace/{}?view=operations",
+    "/trace/{}?find=charge&errors=1&zoom=1000-20000",
     "/services",
     "/services/order-service",
 )
@@ -339,7 +342,7 @@ def test_an_exported_trace_can_be_imported_and_is_the_same(
 
     other = f"http://127.0.0.1:{alone.traces_port}"
     page.goto(other)
-    page.get_by_label("A file of OTLP JSON").set_input_files(file)
+    page.get_by_label("Files to import").set_input_files(file)
     expect(page).to_have_url(f"{other}/trace/{declined}")
     expect(waterfall(page)).to_contain_text("the order is refused")
 
@@ -363,8 +366,11 @@ def test_a_file_that_is_no_trace_is_refused_with_a_reason(page: Page, stack: Sta
     file = tmp_path / "notes.json"
     file.write_text('{"resourceSpans": []}')
     page.goto(stack.traces)
-    page.get_by_label("A file of OTLP JSON").set_input_files(file)
-    expect(page.get_by_role("alert")).to_contain_text("notes.json has no OTLP/JSON spans")
+    page.get_by_label("Files to import").set_input_files(file)
+    refusal = page.get_by_role("alert")
+    expect(refusal).to_contain_text("the file has no spans, log records or data points")
+    refusal.get_by_role("button", name="Close the report on notes.json").click()
+    expect(refusal).to_have_count(0)
 
 
 def test_of_ten_thousand_spans_only_those_in_sight_are_in_the_document(page: Page, stack: Stack) -> None:
@@ -531,7 +537,9 @@ def test_every_view_is_accessible_and_fits(
     found = {}
     for view in VIEWS:
         page.goto(stack.traces + view.format(declined))
-        expect(page.locator(".chart, .row.span, .trace-log, .compare-table, .map, .log-list").first).to_be_visible()
+        expect(
+            page.locator(".chart, .row.span, .trace-log, .compare-table, .map, .log-list, .frame, .operations").first
+        ).to_be_visible()
         found[view] = accessibility_problems(page)
         assert page.evaluate("document.documentElement.scrollWidth") == width, view
     page.goto(f"{stack.traces}/trace/{declined}")

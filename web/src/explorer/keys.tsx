@@ -33,6 +33,8 @@ const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])
       ["→ ←", "unfold and fold, go in and out"],
       ["Enter", "open the details of a span"],
       ["z", "zoom to the span, and back"],
+      ["+ - 0", "zoom in, zoom out, the whole trace; Shift → ← moves"],
+      ["n N", "next and previous match"],
       ["Esc", "close the details, leave the zoom"],
     ],
   ],

@@ -15,6 +15,7 @@ import { address, restore, url } from "./common/router.ts";
 import { TimeControl } from "./common/time-control.tsx";
 import { ServicePage, Services } from "./services/services.tsx";
 import { TracePage } from "./trace/trace-page.tsx";
+import { Transfers } from "./transfer/transfer.tsx";
 import { Traces } from "./traces/traces.tsx";
 import "./main.css";
 
@@ -44,6 +45,7 @@ function App() {
       <div id="view" class={`view view-${view || "traces"}`}>
         <View view={view} name={name} />
       </div>
+      <Transfers />
       <KeyList />
     </>
   );

@@ -1,16 +1,16 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { duration, number, plural, time } from "../../shared/format.ts";
 import { POLL_MS, type Summary } from "../common/api.ts";
 import { type Area, Chart, type Dot } from "../common/chart.tsx";
 import { useHeld } from "../common/held.ts";
 import { betweenParams, live, nowUs, range } from "../common/now.ts";
 import { usePages } from "../common/pages.ts";
-import { importFile } from "./otlp-file.ts";
-import { Ago, Failure, Found, Icon, ICONS, NoneFits, NothingYet, Older, Service, Time, Waiting } from "../common/parts.tsx";
+import { Ago, Failure, Found, NoneFits, NothingYet, Older, Service, Time, Waiting } from "../common/parts.tsx";
 import { QueryBox, queryOf } from "../common/query-box.tsx";
 import { NO_OLD_FILTERS, withoutBounds, withTerm } from "../common/query-terms.ts";
-import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
-import { betweenLabel, boundsOf, timeParams } from "../common/time-range.ts";
+import { address, setParams, traceLink, url } from "../common/router.ts";
+import { betweenLabel, boundsOf, resolved, timeParams } from "../common/time-range.ts";
+import { ExportLink, ImportButton } from "../transfer/transfer.tsx";
 import { goDuration } from "../common/words.ts";
 import "./traces.css";
 
@@ -56,7 +56,10 @@ export function Traces() {
         starts={STARTS}
         examples={EXAMPLES}
       >
-        <Import />
+        <ImportButton />
+        <ExportLink
+          href={resolved(address("/api/export", { q, ...timeParams(range.value), limit: String(traces.length) }), nowUs())}
+        />
       </QueryBox>
       {found.error && found.error.position === null && <Failure error={found.error} />}
       {found.data &&
@@ -72,46 +75,6 @@ export function Traces() {
         </div>
       )}
     </main>
-  );
-}
-
-function Import() {
-  const input = useRef<HTMLInputElement>(null);
-  const [problem, setProblem] = useState("");
-  const take = async (file: File | undefined): Promise<void> => {
-    if (!file) return;
-    try {
-      navigate(traceLink(await importFile(file)));
-    } catch (error) {
-      setProblem((error as Error).message);
-    }
-  };
-  return (
-    <>
-      <button
-        type="button"
-        class="button small"
-        onClick={() => input.current?.click()}
-        title="Open a trace from a file of OTLP JSON"
-      >
-        <Icon path={ICONS.up} />
-        Import
-      </button>
-      <input
-        ref={input}
-        class="visually-hidden"
-        type="file"
-        accept="application/json,.json"
-        aria-label="A file of OTLP JSON"
-        tabIndex={-1}
-        onChange={(event) => void take(event.currentTarget.files?.[0])}
-      />
-      {problem && (
-        <p class="failure" role="alert">
-          {problem}
-        </p>
-      )}
-    </>
   );
 }
 
