@@ -154,6 +154,7 @@ def test_an_approved_order_is_described_on_its_span_and_nothing_is_an_error(trac
     order = traced_shop.approved.json()
     assert step(spans, "process_order").attributes == {
         "order.id": order["id"],
+        "order.customer_id": order["customer_id"],
         "order.status": "CONFIRMED",
         "order.region": "eu",
         "order.line_count": 1,
