@@ -164,7 +164,8 @@ def case(lab: Lab, seed: int) -> Case:
         for kind, fields in variant.fault.items()
     }
     for fields in fault.values():
-        chosen |= {name: value for name, value in fields.items() if isinstance(value, (str, float, int))}
+        for name, value in fields.items():
+            chosen.setdefault(name, value)
     questions = tuple(
         Question.model_validate(_fill(question.model_dump() | dict(variant.question.get(question.key, {})), chosen))
         for question in lab.questions

@@ -1,6 +1,7 @@
 """The kinds of faults, and what each wants of the processes. A fault is what it is in life, never a flag in code."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from labs.link import KINDS, TCP_KINDS
 from local.ports import free_port
 from local.processes import process_table
 from local.registry import REGISTRY, SERVICES
-from local.settings import HOST, LocalSettings
+from local.settings import HOST, ROOT, LocalSettings
 from local.wanted import WantedProcess
 from waybill_explorer.client import ClientError
 
@@ -218,8 +219,9 @@ def processes(settings: LocalSettings, faults: Iterable[Fault]) -> dict[str, Wan
 def _changes(settings: LocalSettings, fault: Fault) -> Mapping[str, dict[str, Any]]:
     match fault:
         case Release():
-            # -m puts the working directory first otherwise, which is the repository.
-            environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(fault.folder)}
+            # The repository is the working directory: -m puts it first, and gunicorn does unless it is there.
+            path = os.pathsep.join([str(fault.folder), str(ROOT)])
+            environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path}
             return {REGISTRY[fault.service].host: {"environment": environment}}
         case Setting():
             return {REGISTRY[fault.service].host: {"environment": {fault.name: fault.value}}}

@@ -75,7 +75,7 @@ def bring(settings: LocalSettings, plan: Plan | None) -> None:
     if not is_running(settings.waybill_data):
         raise ClientError(NOT_RUNNING)
     before = current(settings)
-    with _exclusive(settings):
+    with exclusive(settings):
         try:
             _put(settings, plan)
         except ClientError:
@@ -83,7 +83,7 @@ def bring(settings: LocalSettings, plan: Plan | None) -> None:
             _clean_up(settings, plan, before)
             raise
     _clean_up(settings, before, plan)
-    announce.announce(settings, _texts(before, plan))
+    announce.announce(settings, texts(before, plan))
 
 
 def clear(settings: LocalSettings) -> None:
@@ -97,7 +97,7 @@ def clear(settings: LocalSettings) -> None:
 
 
 @contextmanager
-def _exclusive(settings: LocalSettings) -> Iterator[None]:
+def exclusive(settings: LocalSettings) -> Iterator[None]:
     """Let one command at a time change the plan. Raise a ClientError if another one does."""
     folder = faults.folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,11 +143,17 @@ def _wait(settings: LocalSettings, identity: str) -> None:
         state = wanted.state(settings.waybill_data)
         if state and state.id == identity:
             if state.given_up:
-                lines = (f"{name} cannot start:\n{last}" for name, last in state.given_up.items())
-                raise ClientError("\n".join(lines))
+                lines = (f"{name} cannot start: {_reason(last)}" for name, last in state.given_up.items())
+                raise ClientError(" ".join(lines))
             if not state.waiting:
                 return
         time.sleep(POLL_SECONDS)
+
+
+def _reason(last_words: str) -> str:
+    """Return what is no JSON log record in the last words of a process: the error, and the name of its log."""
+    lines = [line.strip(" |") for line in last_words.splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith("{"))
 
 
 def _clean_up(settings: LocalSettings, before: Plan | None, after: Plan | None) -> None:
@@ -162,7 +168,7 @@ def _clean_up(settings: LocalSettings, before: Plan | None, after: Plan | None) 
             faults.rule_file(settings, fault.service).unlink(missing_ok=True)
 
 
-def _texts(before: Plan | None, after: Plan | None) -> Iterable[tuple[str, str]]:
+def texts(before: Plan | None, after: Plan | None) -> Iterable[tuple[str, str]]:
     """Yield what the deploy log says of a change: (name of what was deployed, text)."""
     old, new = (set(plan.faults) if plan else set() for plan in (before, after))
     for fault in sorted(old ^ new, key=lambda fault: fault.key):

@@ -68,13 +68,10 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
     _compare_with_the_record(settings, attempt)
 
     say(f"{name}: answering")
-    for key, value in lab.rehearsal.items():
-        given = _until(partial(engine.answer, settings, attempt, key, value), f"no verdict on {key}")
-        _require(not given.right, f"the wrong answer {value!r} to {key} is accepted")
-        _require(bool(given.reason), f"the wrong answer {value!r} to {key} gets no reason")
-    row["wrong"] = attempt.score()
-    _require(attempt.score() == 0, f"wrong answers give {attempt.score()} points")
+    row["wrong"] = 0
     for question in case.questions:
+        if value := lab.rehearsal.get(question.key):
+            _wrong_answer(settings, attempt, question.key, value)
 
         def right(question: definitions.Question = question) -> attempts.Answer:
             value = solution.answer(Grader(settings, attempt), question)
@@ -98,6 +95,14 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
     _require(wanted.read(settings.waybill_data) is None, "the wanted state is still there")
     _require(not [*faults.folder(settings).glob("undo-*")], "a change of data was not undone")
     _require(evidence.captures_per_order() <= 1, "a card was charged twice for an order")
+
+
+def _wrong_answer(settings: LocalSettings, attempt: Attempt, key: str, value: str) -> None:
+    before = attempt.score()
+    given = _until(partial(engine.answer, settings, attempt, key, value), f"no verdict on {key}")
+    _require(not given.right, f"the wrong answer {value!r} to {key} is accepted")
+    _require(bool(given.reason), f"the wrong answer {value!r} to {key} gets no reason")
+    _require(attempt.score() == before, f"the wrong answer {value!r} to {key} changes the score")
 
 
 def _refuses_without_a_start(settings: LocalSettings) -> None:
