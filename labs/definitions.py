@@ -125,6 +125,8 @@ class Case(_Table):
     fault: Mapping[str, Mapping[str, Any]]
     questions: tuple[Question, ...]
     fix: str
+    """The command that repairs it."""
+    proof: Fix | None
 
     def question(self, key: str) -> Question:
         """Return a question. Raise a ClientError that names the keys."""
@@ -170,7 +172,9 @@ def case(lab: Lab, seed: int) -> Case:
         Question.model_validate(_fill(question.model_dump() | dict(variant.question.get(question.key, {})), chosen))
         for question in lab.questions
     )
-    return Case(lab=lab, seed=seed, values=chosen, fault=fault, questions=questions, fix=_fill(variant.fix, chosen))
+    proof = Fix.model_validate(_fill(lab.fix.model_dump(), chosen)) if lab.fix else None
+    fix = str(_fill(variant.fix, chosen))
+    return Case(lab=lab, seed=seed, values=chosen, fault=fault, questions=questions, fix=fix, proof=proof)
 
 
 def _choose(rng: random.Random, value: Any) -> Any:

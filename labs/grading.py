@@ -206,7 +206,7 @@ class Grader:
 
     def fix(self) -> Verdict:
         """Place probe orders and judge whether the trouble is gone. Raise a ClientError if no order can be placed."""
-        wanted = self.case.lab.fix
+        wanted = self.case.proof
         if wanted is None:
             return RIGHT
         now = plan.current(self.settings)

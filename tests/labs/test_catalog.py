@@ -106,7 +106,7 @@ def type_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", patches())
-def test_a_patch_applies_and_is_typed_and_keeps_the_rules_of_the_code(name: str, tmp_path: Path, type_cache: Path) -> None:
+def test_a_patch_applies_and_is_typed(name: str, tmp_path: Path, type_cache: Path) -> None:
     settings = LocalSettings(waybill_data=tmp_path)
     release = releases.build(settings, "order", patches()[name])
 
