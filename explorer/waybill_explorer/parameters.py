@@ -2,12 +2,14 @@
 
 import re
 import time
+from dataclasses import replace
 
 from flask import request
 from pydantic_core import from_json
 
 from waybill_explorer import queries
 from waybill_explorer import series as metric
+from waybill_explorer.difference import Box, DifferenceQuery
 from waybill_explorer.logs import LEVELS
 from waybill_explorer.score.query import MAX_TRACES, ScoreQuery
 from waybill_explorer.score.rules import LOOKBACK
@@ -15,6 +17,8 @@ from waybill_explorer.score.rules import LOOKBACK
 MAX_LIMIT = 1500
 MAX_STEPS = 11_000
 MAX_SCORED_TRACES = 10_000
+MAX_COMPARED_TRACES = 100_000
+SELECTIONS = ("slow", "failed", "refused")
 MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
 UNITS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
@@ -153,6 +157,41 @@ def summary_query() -> queries.TraceQuery:
     query.failed, query.refused = (bool(integer(name, 0, maximum=1)) for name in ("failed", "refused"))
     query.min_total, query.max_total = duration("minTotal", 0), duration("maxTotal", MAX_TIME)
     return query
+
+
+def difference_query() -> DifferenceQuery:
+    """Return which traces to select and what to compare them with; the search's parameters are for both."""
+    chosen = replace(summary_query(), limit=MAX_COMPARED_TRACES)
+    select, ids = text("select"), [trace_id("ids", given) for given in text("ids").split(",") if given]
+    if select and select not in SELECTIONS:
+        raise BadParameter("select", f"one of {', '.join(SELECTIONS)}")
+    if not (select or ids or text("box")):
+        raise BadParameter("select", f"name the traces by select ({', '.join(SELECTIONS)}), ids or box")
+    noun = text("noun")
+    if noun and not re.fullmatch(r"[\w -]{1,40}", noun):
+        raise BadParameter("noun", f"{noun!r:.80} is not up to 40 letters, digits and spaces")
+    return DifferenceQuery(chosen, chosen, select, _box(), frozenset(ids), noun)
+
+
+def groups_query() -> tuple[queries.TraceQuery, queries.TraceQuery]:
+    """Return what the two groups of traces have to fit that are compared: `a` and `b`, beside what the search says."""
+    search = replace(summary_query(), limit=MAX_COMPARED_TRACES)
+    return _also(search, "a"), _also(search, "b")
+
+
+def _also(search: queries.TraceQuery, name: str) -> queries.TraceQuery:
+    """Return a search that has to fit the query in a parameter too."""
+    return replace(search, text=text(name) or search.text)
+
+
+def _box() -> Box | None:
+    """Return the `box`: start, end, shortest and longest duration, in microseconds."""
+    given = text("box")
+    if not given:
+        return None
+    if not re.fullmatch(r"\d{1,19}(,\d{1,19}){3}", given, re.ASCII):
+        raise BadParameter("box", f"{given!r:.80} is not start,end,low,high in microseconds")
+    return Box(*(int(number) for number in given.split(",")))
 
 
 def log_query() -> queries.LogQuery:

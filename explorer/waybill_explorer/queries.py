@@ -113,11 +113,14 @@ def find_traces(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
 
 def find_summaries(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
     """Return the newest traces that fit, each as one line of a list, newest first."""
+    return [_summary(db, trace) for trace in find_ids(db, query)]
+
+
+def find_ids(db: sqlite3.Connection, query: TraceQuery) -> list[int]:
+    """Return the rows of the traces that fit, the newest first, up to the query's limit."""
     if query.tags or query.max_duration < TIME_MAX:
-        found = [trace for trace, _ in _find(db, query)]
-    else:
-        found = _take(_candidates(db, query), query.limit)
-    return [_summary(db, trace) for trace in found]
+        return [trace for trace, _ in _find(db, query)]
+    return _take(_candidates(db, query), query.limit)
 
 
 def _find(db: sqlite3.Connection, query: TraceQuery) -> list[tuple[int, Json]]:
