@@ -141,3 +141,16 @@ def test_a_message_that_is_sent_to_a_queue_is_a_call_of_it(shop: Shop) -> None:
     values = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
     shop.send(shop.root, shop.calls("send orders", kind=PRODUCER, attributes=values))
     assert shop.dependencies()["orders"]["kind"] == "messaging"
+
+
+def test_a_call_that_is_a_step_of_a_refused_request_was_refused_and_did_not_fail(shop: Shop) -> None:
+    shop.root.attributes.extend(attributes({"http.response.status_code": 402}))
+    shop.send(
+        shop.root,
+        shop.calls("authorize_card", attributes={"service.peer.name": "card-processor"}, status=ERROR),
+        shop.calls("authorize_card", attributes={"service.peer.name": "card-processor"}),
+    )
+
+    card = shop.dependencies()["card-processor"]
+
+    assert (card["errors"], card["refused"]) == (0, 0.5)

@@ -11,12 +11,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from explorer.tests.conftest import SECOND, START, Backend, any_value, span, spans
 from waybill_explorer import difference
-from waybill_explorer.difference import Counts, DifferenceQuery, certain_difference, chance, stand_out
+from waybill_explorer.difference import Counts, DifferenceQuery, add_durations, certain_difference, chance, stand_out
 from waybill_explorer.encoded import EncodedSpans, decoded
 from waybill_explorer.queries import TraceQuery
 from waybill_explorer.query_text import attribute_term
 from waybill_explorer.store import reading
-from waybill_explorer.words import percent
+from waybill_explorer.words import duration_text, percent
 
 US = START // 1000
 ERROR = Status(code=Status.STATUS_CODE_ERROR, message="it broke")
@@ -117,6 +117,26 @@ def test_versions_statements_exceptions_operations_and_services_are_found(backen
     assert version["sentence"] == f"100 % of the failed ones have service.version=2 in {service}; 25 % of the others"
 
 
+def test_where_slow_requests_take_longer_is_named_by_the_innermost_operation(backend: Backend, service: str) -> None:
+    for n, root, inner in requests_of(backend, service, 200):
+        inner.end_time_unix_nano = inner.start_time_unix_nano + (10 + n % 7) * 1_000_000
+        if n % 10 == 0:
+            slow_down(root)
+            called = span(root.trace_id, "PUT /charges", inner.span_id, at=inner.start_time_unix_nano, ms=1_900 + n)
+            inner.end_time_unix_nano += 2 * SECOND
+        else:
+            called = span(root.trace_id, "PUT /charges", inner.span_id, at=inner.start_time_unix_nano, ms=5)
+        backend.send(spans(f"{service}-payment", called))
+
+    (row,) = found(backend, service, select="slow")["rows"]
+
+    assert row["sentence"] == (
+        f"100 % of the slow ones took 1.9 s or more in PUT /charges of {service}-payment; 0 % of the others"
+    )
+    assert row["query"] == f'service={service}-payment operation="PUT /charges" duration>=1900000us'
+    assert [(one["kind"], one["key"]) for one in row["alike"]] == [("duration", "charge")]
+
+
 def test_a_slow_operation_is_no_cause_of_slow_requests(backend: Backend, service: str) -> None:
     for n, root, _ in requests_of(backend, service, 200):
         if n % 4 == 0:
@@ -199,7 +219,7 @@ def test_facts_beyond_the_limit_that_occur_once_are_dropped(monkeypatch: pytest.
     monkeypatch.setattr(difference, "MAX_ITEMS", 1000)
     counts = Counts()
     for n in range(1000):
-        counts.add({"shop": {"", "GET /", *(f"only-{n}-{i}" for i in range(20))}})
+        counts.add({"shop": {"", "GET /", *(f"only-{n}-{i}" for i in range(20))}}, {})
 
     assert counts.count(("shop", "GET /")) == 1000
     assert len(counts.of_service["shop"]) <= 1000 + 100 * 20
@@ -224,7 +244,9 @@ def test_nothing_is_reported_of_groups_that_were_drawn_from_one() -> None:
         sides = Counts(), Counts()
         for n in range(400):
             items = {f"{key}={chance.randrange(2 + key % 7)}" for key in range(60)}
-            sides[n % 8 > 0].add({"shop": items})
+            longest = {("shop", f"operation {key}"): chance.randrange(1000) for key in range(20)}
+            sides[n % 8 > 0].add({"shop": items}, longest)
+        add_durations(*sides)
         reported += len(stand_out(*sides)[1])
     assert reported <= 1
 
@@ -271,3 +293,11 @@ def test_a_share_is_never_rounded_to_none_or_all(share: float, text: str) -> Non
 )
 def test_a_term_is_quoted_where_the_query_language_needs_it(key: str, value: str, term: str) -> None:
     assert attribute_term(key, value) == term
+
+
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [(0, "0 µs"), (999, "999 µs"), (4_250, "4.25 ms"), (1_240_000, "1.24 s"), (7_200_000_000, "7,200 s")],
+)
+def test_a_duration_has_three_figures(us: int, text: str) -> None:
+    assert duration_text(us) == text

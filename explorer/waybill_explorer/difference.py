@@ -1,7 +1,8 @@
 """What is different about some traces: what they have more often than the others of the same time.
 
 A *fact* of a trace is an attribute of a span, an event or a resource, with its service; an operation; a service; or
-that something failed or was refused in it. Each trace counts once, however often it has a fact. A fact is reported if
+that something failed or was refused in it; or that an operation took long: longer than all but as many of the traces
+read as are selected. Each trace counts once, however often it has a fact. A fact is reported if
 
 - at least MIN_SUPPORT of the selected traces have it,
 - the share of the selected ones is at least MIN_DIFFERENCE above that of the others, and
@@ -35,7 +36,7 @@ from waybill_explorer.queries import TraceQuery
 from waybill_explorer.query_text import attribute_term, quoted
 from waybill_explorer.titles import one_line
 from waybill_explorer.traces import NO_NAME
-from waybill_explorer.words import percent
+from waybill_explorer.words import duration_text, percent
 
 SAMPLE = 2_000
 """Traces read of each side."""
@@ -55,8 +56,16 @@ MAX_ITEMS = 400_000
 """Facts that are counted; beyond it those seen once are dropped, which could not be reported."""
 SERVICE_NAME = "service.name"
 
-Item = bytes | str
-"""A fact inside a service: an encoded attribute, or the name of an operation, "" for the service itself."""
+
+class Long(NamedTuple):
+    """That an operation took a number of microseconds or more."""
+
+    operation: str
+    limit: int
+
+
+Item = bytes | str | Long
+"""A fact inside a service: an encoded attribute, an operation or how long it took, or "" for the service itself."""
 Fact = tuple[str, Item]
 """A service and an item. Facts of the whole trace have no service: "failed" and "refused"."""
 SERVICE = ""
@@ -92,7 +101,9 @@ class DifferenceQuery:
 
 
 class FactJson(TypedDict):
-    """What traces have in common: `kind` is `attribute`, `operation`, `service` or `outcome`.
+    """What traces have in common: `kind` is `attribute`, `operation`, `duration`, `service` or `outcome`.
+
+    Of a duration, `key` is the operation and `value` how long it took at least.
 
     `query` finds it in the query language; it is empty where the value is too long for that.
     """
@@ -151,10 +162,14 @@ class Counts:
 
     read: int = 0
     of_service: dict[str, Counter[Item]] = field(default_factory=lambda: defaultdict(Counter))
+    longest: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    """The longest span (µs) of each operation of a service in each trace that has one."""
 
-    def add(self, facts: Mapping[str, Iterable[Item]]) -> None:
+    def add(self, facts: Mapping[str, Iterable[Item]], longest: Mapping[tuple[str, str], int]) -> None:
         """Count the facts of one trace."""
         self.read += 1
+        for operation, duration in longest.items():
+            self.longest[operation].append(duration)
         for service, items in facts.items():
             self.of_service[service].update(items)
         if self.read % 100 == 0 and sum(map(len, self.of_service.values())) > MAX_ITEMS:
@@ -184,6 +199,7 @@ def difference(db: sqlite3.Connection, query: DifferenceQuery) -> DifferenceJson
     ids = {one.id for one in selected}
     others = [known[t] for t in queries.find_ids(db, query.against) if t in known and t not in ids]
     counts = _count(db, selected, others, deadline)
+    add_durations(*counts)
     tested, evidence = stand_out(*counts)
     asked = _asked_for(query)
     noun = query.noun or {"": "selected ones"}.get(query.select, f"{query.select} ones")
@@ -250,7 +266,7 @@ def _count(
     for pair in zip_longest(_sample(selected), _sample(others)):
         for one, side in zip(pair, counts, strict=True):
             if one is not None:
-                side.add(_facts(db, one, resources))
+                side.add(*_facts(db, one, resources))
         if time.monotonic() > deadline:
             break
     return counts
@@ -263,8 +279,13 @@ def _sample(traces: Sequence[Candidate]) -> list[Candidate]:
 
 def _facts(
     db: sqlite3.Connection, trace: Candidate, resources: dict[int, tuple[str, frozenset[bytes]]]
-) -> dict[str, set[Item]]:
+) -> tuple[dict[str, set[Item]], dict[tuple[str, str], int]]:
+    """Return what a trace has, by service, and how long the longest span of each operation took (µs).
+
+    The root is left out of the durations: that slow traces took long is no finding.
+    """
     facts: dict[str, set[Item]] = defaultdict(set)
+    longest: dict[tuple[str, str], int] = {}
     for resource, data in db.execute("SELECT resource, data FROM chunks WHERE trace = ?", (trace.id,)):
         if resource not in resources:
             resources[resource] = _resource(db, resource)
@@ -274,13 +295,33 @@ def _facts(
         items.update(attributes)
         for scope_spans in EncodedSpans.FromString(data).scope_spans:
             for span in scope_spans.spans:
-                items.add(span.name or NO_NAME)
+                name = span.name or NO_NAME
+                items.add(name)
+                duration = (span.end_time_unix_nano - span.start_time_unix_nano) // 1000
+                if duration > longest.get((service, name), 0):
+                    longest[service, name] = duration
                 items.update(span.attributes)
                 for event in span.events:
                     items.update(event.attributes)
     if trace.errors or trace.refusals:
         facts[WHOLE_TRACE].add("failed" if trace.errors else "refused")
-    return facts
+    longest.pop(trace.root, None)
+    return facts, longest
+
+
+def add_durations(selected: Counts, others: Counts) -> None:
+    """Count in both groups the traces in which an operation was long, for each operation that took different times.
+
+    The limit is one for both, so that it does not depend on which traces are selected.
+    """
+    for operation in {*selected.longest, *others.longest}:
+        sides = selected.longest[operation], others.longest[operation]
+        ordered = sorted((*sides[0], *sides[1]), reverse=True)
+        limit = ordered[min(selected.read, len(ordered)) - 1]
+        if limit > ordered[-1]:
+            service, name = operation
+            for counts, durations in zip((selected, others), sides, strict=True):
+                counts.of_service[service][Long(name, limit)] = sum(duration >= limit for duration in durations)
 
 
 def _resource(db: sqlite3.Connection, resource: int) -> tuple[str, frozenset[bytes]]:
@@ -349,8 +390,10 @@ def _wilson(count: int, total: int) -> tuple[float, float]:
 
 
 def _simplicity(fact: Fact) -> tuple[int, int, str, str]:
-    """Sort attributes before operations and services, short ones first."""
+    """Sort attributes before operations and services, short ones first; durations of inner operations before outer."""
     service, item = fact
+    if isinstance(item, Long):
+        return 3, item.limit, service, item.operation
     if isinstance(item, bytes):
         return 0, len(item), service, item.hex()
     return 1 if item else 2, len(item), service, item
@@ -400,6 +443,10 @@ def fact_json(fact: Fact) -> FactJson:
         status = "error" if item == "failed" else "refused"
         return {"kind": "outcome", "service": "", "key": "outcome", "value": str(item), "query": f"status:{status}"}
     of_service = f"service={quoted(service)}"
+    if isinstance(item, Long):
+        query = f"{of_service} operation={quoted(item.operation)} duration>={item.limit}us"
+        value = duration_text(item.limit)
+        return {"kind": "duration", "service": service, "key": item.operation, "value": value, "query": query}
     if item == SERVICE:
         return {"kind": "service", "service": service, "key": "service", "value": service, "query": of_service}
     if isinstance(item, str):
@@ -418,6 +465,8 @@ def phrase(fact: FactJson) -> str:
         return "have a span that failed" if value == "failed" else "were refused"
     if kind == "service":
         return f"call {value}"
+    if kind == "duration":
+        return f"took {value} or more in {one_line(fact['key'])} of {fact['service']}"
     if kind == "operation":
         return f"have {value} in {fact['service']}"
     if fact["key"] in ("db.query.text", "db.statement"):

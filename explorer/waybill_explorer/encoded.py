@@ -17,7 +17,13 @@ _PACKAGE = "waybill_explorer.encoded"
 _FIELDS: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
     "ResourceSpans": (("scope_spans", 2, "ScopeSpans", True),),
     "ScopeSpans": (("spans", 2, "Span", True),),
-    "Span": (("name", 5, "string", False), ("attributes", 9, "bytes", True), ("events", 11, "Event", True)),
+    "Span": (
+        ("name", 5, "string", False),
+        ("start_time_unix_nano", 7, "fixed64", False),
+        ("end_time_unix_nano", 8, "fixed64", False),
+        ("attributes", 9, "bytes", True),
+        ("events", 11, "Event", True),
+    ),
     "Event": (("attributes", 3, "bytes", True),),
     "Resource": (("attributes", 1, "bytes", True),),
 }
@@ -26,7 +32,7 @@ _FIELDS: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
 
 def _messages() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="waybill_explorer/encoded.proto", package=_PACKAGE, syntax="proto3")
-    scalars = {"string": _Field.TYPE_STRING, "bytes": _Field.TYPE_BYTES}
+    scalars = {"string": _Field.TYPE_STRING, "bytes": _Field.TYPE_BYTES, "fixed64": _Field.TYPE_FIXED64}
     for message, fields in _FIELDS.items():
         declared = file.message_type.add(name=message)
         for name, number, kind, is_repeated in fields:

@@ -10,7 +10,7 @@ Beyond MAX_TRACES traces an even sample is read; rates are scaled up to all of t
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,7 +130,7 @@ class _Outgoing:
                 total.merge(requests)
             found.append(
                 {
-                    "id": f"{dependency.system} {dependency.name} {':'.join(dependency.address)}".strip(),
+                    "id": " ".join(filter(None, (dependency.system, dependency.name, *dependency.address))),
                     **{key: getattr(dependency, key) for key in ("kind", "system", "name")},
                     "query": f"kind:client {attribute_term(dependency.key, dependency.value)}",
                     "address": ":".join(filter(None, dependency.address)),
@@ -195,10 +195,19 @@ def read_spans(db: sqlite3.Connection, traces: Iterable[int]) -> Iterator[Spans]
         yield Spans(members, services_of, _outcomes([span for _, span in members]))
 
 
-def _outcomes(spans: Iterable[Span]) -> Callable[[Span], Outcome]:
+def _outcomes(spans: Sequence[Span]) -> Callable[[Span], Outcome]:
+    """Return a function that says what came of a span. A span without an error may explain one: a response with 402."""
     errors = [span for span in spans if span.status.code == Status.STATUS_CODE_ERROR]
-    problems = [Problem(one.span_id, one.parent_span_id, sent_outcome(one), one.end_time_unix_nano) for one in errors]
-    known = dict(zip(map(id, errors), outcomes(problems), strict=True))
+    ids = {span.span_id for span in errors}
+    parents = {span.parent_span_id for span in errors}
+    explaining = (span for span in spans if span.span_id in parents or span.parent_span_id in ids) if errors else ()
+    unsuccessful = [
+        (span, outcome)
+        for span in {id(one): one for one in (*errors, *explaining)}.values()
+        if (outcome := sent_outcome(span)) is not Outcome.OK
+    ]
+    problems = [Problem(one.span_id, one.parent_span_id, own, one.end_time_unix_nano) for one, own in unsuccessful]
+    known = dict(zip((id(span) for span, _ in unsuccessful), outcomes(problems), strict=True))
     return lambda span: known.get(id(span)) or sent_outcome(span)
 
 
