@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from waybill_explorer import client, instructions, score_report, terminal
+from waybill_explorer import client, comparison_report, instructions, score_report, terminal
 from waybill_explorer.client import ClientError, TraceApi
 from waybill_explorer.settings import HOST, Settings
 from waybill_explorer.transfer.client import export_traces, import_file
@@ -44,6 +44,8 @@ def main() -> None:
         elif arguments.command == "score":
             api = TraceApi((arguments.url or settings.page_url).rstrip("/"))
             sys.exit(print_score(api, arguments))
+        elif arguments.command == "compare":
+            print_comparison(TraceApi((arguments.url or settings.page_url).rstrip("/")), arguments)
         else:
             serve(settings)
     except ClientError as error:
@@ -116,6 +118,15 @@ def import_files(api: TraceApi, files: Sequence[Path]) -> int:
     return status
 
 
+def print_comparison(api: TraceApi, arguments: argparse.Namespace) -> None:
+    """Print two traces, or two groups of traces, side by side or as JSON. Raise ClientError."""
+    compared = comparison_report.fetch(api, arguments.a, arguments.b, arguments.since)
+    if arguments.json:
+        print(json.dumps(compared, indent=2, ensure_ascii=False))  # noqa: T201
+    else:
+        comparison_report.print_report(Console(highlight=False), compared, arguments.a, arguments.b, api)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="waybill-explorer",
@@ -155,6 +166,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--min", type=float, metavar="SCORE", help="exit with status 1 if a service scores less")
     score.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    compare = commands.add_parser("compare", help="print two traces, or two groups of traces, side by side")
+    compare.add_argument("a", metavar="A", help="a trace id, or a query such as service.version=0.1")
+    compare.add_argument("b", metavar="B", help="another trace id, or another query")
+    compare.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
+    compare.add_argument("--since", default="1h", metavar="DURATION", help="how far back queries look: 10m, 2h, 7d")
+    compare.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return parser
 
 

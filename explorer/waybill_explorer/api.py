@@ -11,9 +11,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from waybill_explorer import difference as differences
 from waybill_explorer import log_queries, parameters, queries, service_map, trace_queries
 from waybill_explorer import series as metric
+from waybill_explorer.comparison import compare_traces
 from waybill_explorer.decode import compact_json
+from waybill_explorer.groups import compare_groups
 from waybill_explorer.operations import operation_durations
 from waybill_explorer.otlp_json import NotStored, TooLargeToExport, export
 from waybill_explorer.paging import Page
@@ -23,6 +26,7 @@ from waybill_explorer.store import Writer, reading
 from waybill_explorer.suggestions import suggestions
 from waybill_explorer.trace_tree import read_trace
 from waybill_explorer.tree_json import tree_json
+from waybill_explorer.versions import versions as known_versions
 
 USAGE = """The read API of waybill-explorer
 
@@ -35,6 +39,10 @@ POST /api/import
 GET /api/trees?traceID=
 GET /api/summaries?q=&cursor=&text=&failed=1&refused=1&minTotal=&maxTotal=&(as /api/traces)
 GET /api/suggestions?signal=traces|logs&q=
+GET /api/difference?select=slow|failed|refused&ids=&box=<start>,<end>,<low>,<high>&(as /api/summaries)
+GET /api/comparison?a=<query>&b=<query>&(as /api/summaries)
+GET /api/comparison?traceID=<here>&traceID=<there>
+GET /api/versions
 GET /api/dependencies?endTs=&lookback=   GET /api/map?start=&end=
 GET /api/services/<service>/requests?start=&end=&step=
 GET /api/logs?q=&cursor=&trace_id=&service=&level=&text=&start=&end=&limit=
@@ -169,6 +177,36 @@ def trees(db: sqlite3.Connection) -> Any:
 def summaries(db: sqlite3.Connection) -> Any:
     """Return one line for each trace that fits the query."""
     return trace_queries.find_summaries(db, parameters.summary_query())
+
+
+@get("/api/difference")
+def difference(db: sqlite3.Connection) -> Any:
+    """Return what some traces have more often than the others."""
+    with _without_garbage_collection():
+        return differences.difference(db, parameters.difference_query())
+
+
+@get("/api/comparison")
+def comparison(db: sqlite3.Connection) -> Any:
+    """Compare two traces, or two groups of traces."""
+    ids = parameters.trace_ids()
+    if not ids:
+        return compare_groups(db, *parameters.groups_query())
+    if len(ids) != 2:
+        raise BadParameter("traceID", f"two are compared, not {len(ids)}")
+    found = {trace["traceID"]: trace for trace in queries.traces_by_id(db, ids)}
+    traces = [found.get(one.hex()) for one in ids]
+    missing = [one.hex() for one, trace in zip(ids, traces, strict=True) if not trace]
+    if missing:
+        return error_response(404, f"trace {missing[0]} not found")
+    with _without_garbage_collection():
+        return _compressed(_data(compare_traces(*(read_trace(trace) for trace in traces if trace))))
+
+
+@get("/api/versions")
+def versions(db: sqlite3.Connection) -> Any:
+    """Return the versions of the services and when they first appeared."""
+    return known_versions(db)
 
 
 @get("/api/dependencies")

@@ -112,12 +112,23 @@ class TraceApi:
 
     def score(self, **params: Any) -> dict[str, Any]:
         """Return what `/api/score` gives. Raise ClientError where there is none, as from a Jaeger."""
-        response = self.get("/api/score", **params)
+        return self._answer("/api/score", "a score", **params)
+
+    def comparison(self, **params: Any) -> dict[str, Any]:
+        """Return what `/api/comparison` gives of two groups of traces. Raise ClientError."""
+        return self._answer("/api/comparison", "a comparison", **params)
+
+    def difference(self, **params: Any) -> dict[str, Any]:
+        """Return what `/api/difference` gives. Raise ClientError."""
+        return self._answer("/api/difference", "what is different", **params)
+
+    def _answer(self, path: str, what: str, **params: Any) -> dict[str, Any]:
+        response = self.get(path, **params)
         body = json_of(response)
         if isinstance(body, dict) and body.get("errors"):
             raise ClientError(f"{response.url}: {body['errors'][0]['msg']}")
         if not response.ok or not isinstance(body, dict) or not isinstance(body.get("data"), dict):
-            raise ClientError(f"{response.url} answers {response.status_code}, not a score: is it an explorer?")
+            raise ClientError(f"{response.url} answers {response.status_code}, not {what}: is it an explorer?")
         return dict(body["data"])
 
     def find(self, trace_id: str) -> Fetched:

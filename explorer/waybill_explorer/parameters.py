@@ -2,18 +2,20 @@
 
 import re
 import time
+from dataclasses import replace
 
 from flask import request
 from pydantic_core import from_json
 
 from waybill_explorer import queries, query_language
 from waybill_explorer import series as metric
+from waybill_explorer.difference import Box, DifferenceQuery
 from waybill_explorer.durations import microseconds
 from waybill_explorer.log_queries import LogQuery
 from waybill_explorer.log_search import check_for_logs
 from waybill_explorer.logs import LEVELS
 from waybill_explorer.paging import Cursor, cursor_of
-from waybill_explorer.query_language import LEVEL_ALIASES, Node, QueryError
+from waybill_explorer.query_language import LEVEL_ALIASES, All, Node, QueryError
 from waybill_explorer.score.query import MAX_TRACES, ScoreQuery
 from waybill_explorer.score.rules import LOOKBACK
 from waybill_explorer.texts import LOGS, TRACES
@@ -23,6 +25,8 @@ SIGNALS = {"traces": TRACES, "logs": LOGS}
 MAX_LIMIT = 1500
 MAX_STEPS = 11_000
 MAX_SCORED_TRACES = 10_000
+MAX_COMPARED_TRACES = 100_000
+SELECTIONS = ("slow", "failed", "refused")
 MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
 
@@ -136,14 +140,14 @@ def tags() -> dict[str, str]:
     return found
 
 
-def query(*, of_logs: bool = False) -> Node:
-    """Return what `q` asks for, in the query language."""
+def query(name: str = "q", *, of_logs: bool = False) -> Node:
+    """Return what a parameter asks for, in the query language."""
     try:
-        node = query_language.parse(text("q"))
+        node = query_language.parse(text(name))
         if of_logs:
             check_for_logs(node)
     except QueryError as error:
-        raise BadParameter("q", str(error), error.position) from None
+        raise BadParameter(name, str(error), error.position) from None
     return node
 
 
@@ -184,6 +188,41 @@ def summary_query() -> TraceQuery:
     found.min_total, found.max_total = duration("minTotal", 0), duration("maxTotal", MAX_TIME)
     found.query, found.cursor = query(), cursor()
     return found
+
+
+def difference_query() -> DifferenceQuery:
+    """Return which traces to select and what to compare them with; the search's parameters are for both."""
+    chosen = replace(summary_query(), limit=MAX_COMPARED_TRACES)
+    select, ids = text("select"), [trace_id("ids", given) for given in text("ids").split(",") if given]
+    if select and select not in SELECTIONS:
+        raise BadParameter("select", f"one of {', '.join(SELECTIONS)}")
+    if not (select or ids or text("box")):
+        raise BadParameter("select", f"name the traces by select ({', '.join(SELECTIONS)}), ids or box")
+    noun = text("noun")
+    if noun and not re.fullmatch(r"[\w -]{1,40}", noun):
+        raise BadParameter("noun", f"{noun!r:.80} is not up to 40 letters, digits and spaces")
+    return DifferenceQuery(chosen, chosen, select, _box(), frozenset(ids), noun)
+
+
+def groups_query() -> tuple[TraceQuery, TraceQuery]:
+    """Return what the two groups of traces have to fit that are compared: `a` and `b`, beside what the search says."""
+    search = replace(summary_query(), limit=MAX_COMPARED_TRACES)
+    return _also(search, "a"), _also(search, "b")
+
+
+def _also(search: TraceQuery, name: str) -> TraceQuery:
+    """Return a search that has to fit the query in a parameter too."""
+    return replace(search, query=All((search.query, query(name))))
+
+
+def _box() -> Box | None:
+    """Return the `box`: start, end, shortest and longest duration, in microseconds."""
+    given = text("box")
+    if not given:
+        return None
+    if not re.fullmatch(r"\d{1,19}(,\d{1,19}){3}", given, re.ASCII):
+        raise BadParameter("box", f"{given!r:.80} is not start,end,low,high in microseconds")
+    return Box(*(int(number) for number in given.split(",")))
 
 
 def log_query() -> LogQuery:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from waybill_explorer.jaeger import Json, has_tag
@@ -82,6 +83,13 @@ def find_summaries(db: sqlite3.Connection, query: TraceQuery) -> Page:
         if len(found) == query.limit:
             break
     return Page(found, candidates.rest())
+
+
+def find_ids(db: sqlite3.Connection, query: TraceQuery) -> list[int]:
+    """Return the rows of the traces that fit, the newest first, up to the query's limit."""
+    candidates = Candidates(db, query)
+    fitting = (t for t in candidates if not query.needs_spans or _fits(trace_body(db, t, Budget()), query))
+    return list(islice(fitting, query.limit))
 
 
 class Candidates:
