@@ -14,11 +14,11 @@ from rich.text import Text
 from local import client, container_doctor, containers, doctor, first_order, load, load_view
 from local.client import TraceApi
 from local.console import Commands, errors, out, print_json
-from local.options import Api, Everything, Json, Loki, Traces, pairs, seconds, service_name
+from local.options import QUERY, Api, Everything, Json, Loki, Query, Since, Traces, pairs, seconds, service_name
 from local.orders import place
 from local.registry import SERVICES
 from local.settings import HOST, ROOT, LocalSettings, read_settings
-from waybill_explorer import score_report, terminal
+from waybill_explorer import score_report, terminal, terminal_search
 from waybill_explorer.client import as_json as trace_as_json
 from waybill_explorer.client import valid_trace_id
 
@@ -107,6 +107,66 @@ def score(
     else:
         score_report.print_report(out, report, backend.link)
     raise typer.Exit(0 if score_report.is_enough(report, minimum) else 1)
+
+
+@app.command(context_settings=QUERY)
+def traces(
+    query: Query = None,
+    since: Since = "1h",
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print the newest traces that fit a query.
+
+    Examples: `waybill traces "service:order duration>500ms"` · `waybill traces "status:error -declined" --since 10m`
+    """
+    search = terminal_search.Search(" ".join(query or []), since, limit)
+    terminal_search.traces(out, TraceApi(traces), search, as_json=as_json)
+
+
+@app.command(context_settings=QUERY)
+def logs(
+    query: Query = None,
+    since: Since = "1h",
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print the newest log lines that fit a query.
+
+    Examples: `waybill logs "level>=warn declined" --since 2h` · `waybill logs "service=order-service -exists:trace"`
+    """
+    search = terminal_search.Search(" ".join(query or []), since, limit)
+    terminal_search.logs(out, TraceApi(traces), search, as_json=as_json)
+
+
+@app.command("errors", context_settings=QUERY)
+def errors_command(
+    query: Query = None,
+    since: Since = "1h",
+    limit: Annotated[int, typer.Option(min=1, help="How many kinds of errors.")] = 20,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Count the failures of each service and print what they say.
+
+    Examples: `waybill errors --since 15m` · `waybill errors "order.region=ap"`
+    """
+    search = terminal_search.Search(" ".join(query or []), since, limit)
+    terminal_search.errors(out, TraceApi(traces), search, as_json=as_json)
+
+
+@app.command(context_settings=QUERY)
+def tail(query: Query = None, as_json: Json = False, *, traces: Traces) -> None:
+    """Print log lines as they arrive, until Ctrl-C.
+
+    Example: `waybill tail "level>=warn service:payment"`
+    """
+    terminal_search.tail(out, TraceApi(traces), " ".join(query or []), as_json=as_json)
 
 
 @app.command("load")

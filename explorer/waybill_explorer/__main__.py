@@ -4,7 +4,8 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from waybill_explorer import client, comparison_report, instructions, score_report, terminal
-from waybill_explorer.client import ClientError, TraceApi
+from waybill_explorer import client, comparison_report, instructions, score_report, terminal, terminal_search
+from waybill_explorer.client import ClientError, TraceApi, WrongQuery
 from waybill_explorer.settings import HOST, Settings
 from waybill_explorer.transfer.client import export_traces, import_file
 
@@ -28,6 +29,39 @@ SHOWN_TRACES = 10
 """Links that are printed for an imported file."""
 
 
+@dataclass(frozen=True)
+class SearchCommand:
+    """A command that searches: what prints it, what it is for, and examples of its query and options."""
+
+    show: Callable[..., None]
+    help: str
+    examples: tuple[str, ...]
+    limit: int = 20
+
+
+SEARCHES = {
+    "traces": SearchCommand(
+        terminal_search.traces,
+        "print the newest traces that fit a query",
+        ("'service:order duration>500ms'", "'status:error -declined' --since 10m --json"),
+    ),
+    "logs": SearchCommand(
+        terminal_search.logs,
+        "print the newest log lines that fit a query",
+        ("'level>=warn declined' --since 2h", "'service=order-service -exists:trace'"),
+        limit=100,
+    ),
+    "errors": SearchCommand(
+        terminal_search.errors,
+        "count the failures of each service and print what they say",
+        ("--since 15m", "'order.region=ap' --since 15m"),
+    ),
+    "tail": SearchCommand(
+        terminal_search.tail, "print log lines as they arrive, until Ctrl-C", ("", "'level>=warn service:payment'")
+    ),
+}
+
+
 def main() -> None:
     """Run the command that the arguments name; without one, serve until Ctrl-C."""
     arguments = _parser().parse_args()
@@ -37,17 +71,21 @@ def main() -> None:
             url = arguments.url or settings.page_url
             print_trace(url, arguments.trace_id, everything=arguments.all, as_json=arguments.json)
         elif arguments.command == "import":
-            sys.exit(import_files(TraceApi((arguments.url or settings.page_url).rstrip("/")), arguments.files))
+            sys.exit(import_files(_api(arguments, settings), arguments.files))
         elif arguments.command == "export":
-            for line in export_traces(TraceApi((arguments.url or settings.page_url).rstrip("/")), arguments.trace_ids):
+            for line in export_traces(_api(arguments, settings), arguments.trace_ids):
                 print(line)  # noqa: T201
         elif arguments.command == "score":
-            api = TraceApi((arguments.url or settings.page_url).rstrip("/"))
-            sys.exit(print_score(api, arguments))
+            sys.exit(print_score(_api(arguments, settings), arguments))
         elif arguments.command == "compare":
-            print_comparison(TraceApi((arguments.url or settings.page_url).rstrip("/")), arguments)
+            print_comparison(_api(arguments, settings), arguments)
+        elif arguments.command in SEARCHES:
+            print_found(_api(arguments, settings), arguments)
         else:
             serve(settings)
+    except WrongQuery as error:
+        terminal_search.print_wrong_query(Console(stderr=True, highlight=False), "waybill-explorer: ", error)
+        sys.exit(error.exit_status)
     except ClientError as error:
         sys.exit(f"waybill-explorer: {error}")
 
@@ -92,6 +130,16 @@ def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> 
         terminal.print_trace(Console(highlight=False), fetched, api.link(trace_id), everything=everything)
 
 
+def print_found(api: TraceApi, arguments: argparse.Namespace) -> None:
+    """Print what a search finds. Raise ClientError."""
+    console, query = Console(highlight=False), " ".join(arguments.query)
+    if arguments.command == "tail":
+        terminal_search.tail(console, api, query, as_json=arguments.json)
+    else:
+        search = terminal_search.Search(query, arguments.since, arguments.limit)
+        SEARCHES[arguments.command].show(console, api, search, as_json=arguments.json)
+
+
 def print_score(api: TraceApi, arguments: argparse.Namespace) -> int:
     """Print the score of each service, as a report or as JSON; return the exit status."""
     report = score_report.fetch(api, service=arguments.service, since=arguments.since, limit=arguments.limit)
@@ -100,6 +148,10 @@ def print_score(api: TraceApi, arguments: argparse.Namespace) -> int:
     else:
         score_report.print_report(Console(highlight=False), report, api.link)
     return 0 if score_report.is_enough(report, arguments.min) else 1
+
+
+def _api(arguments: argparse.Namespace, settings: Settings) -> TraceApi:
+    return TraceApi((arguments.url or settings.page_url).rstrip("/"))
 
 
 def import_files(api: TraceApi, files: Sequence[Path]) -> int:
@@ -172,7 +224,25 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     compare.add_argument("--since", default="1h", metavar="DURATION", help="how far back queries look: 10m, 2h, 7d")
     compare.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    for name, one in SEARCHES.items():
+        _add_search(commands, name, one)
     return parser
+
+
+def _add_search(commands: Any, name: str, search: SearchCommand) -> None:
+    one = commands.add_parser(
+        name,
+        help=search.help,
+        description=f"{search.help[0].upper()}{search.help[1:]}.",
+        epilog="Examples:\n" + "\n".join(f"  waybill-explorer {name} {each}" for each in search.examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_argument("query", nargs="*", metavar="QUERY", help="in quotes; the README explains the language")
+    one.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
+    if name != "tail":
+        one.add_argument("--since", default="1h", metavar="DURATION", help="how far back: 10m, 2h, 7d (default: 1h)")
+        one.add_argument("--limit", type=int, default=search.limit, metavar="N", help="how many (default: %(default)s)")
+    one.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ GET /api/comparison?traceID=<here>&traceID=<there>
 GET /api/versions
 GET /api/dependencies?endTs=&lookback=   GET /api/map?start=&end=
 GET /api/services/<service>/requests?start=&end=&step=
-GET /api/logs?q=&cursor=&trace_id=&service=&level=&text=&start=&end=&limit=
+GET /api/logs?q=&cursor=&after=&trace_id=&service=&level=&text=&start=&end=&limit=
 GET /api/logs/histogram?step=&(as /api/logs) GET /api/logs/facets?(as /api/logs)
 GET /api/logs/context?id=&before=&after=&all=1
 GET /api/instruments?text=               GET /api/series?name=&service=&stat=&by=&start=&end=&step=&exemplars=0

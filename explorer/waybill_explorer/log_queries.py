@@ -95,6 +95,8 @@ class LogQuery:
     limit: int = 100
     query: Node = EVERYTHING
     cursor: Cursor | None = None
+    after: int = 0
+    """The id of a line: only those that arrived after it."""
 
     @property
     def node(self) -> Node:
@@ -116,10 +118,13 @@ class _Rows:
             "severity >= ?": LEVELS.index(query.level) * 4 + 1 if query.level else None,
             "time >= ?": query.start,
             "time <= ?": query.end,
+            "logs.id > ?": query.after,
         }
         used = {condition: value for condition, value in conditions.items() if value}
         self.where = " AND ".join([*used, f"({self.search.sql.condition})"])
         self.parameters = (*used.values(), *self.search.sql.parameters)
+        # What arrived last is found by its id: no other index has it.
+        self._table = "logs NOT INDEXED" if query.after else "logs"
 
     def ordered(self, cursor: Cursor | None, *, oldest_first: bool) -> sqlite3.Cursor:
         sign, order = (">", "ASC") if oldest_first else ("<", "DESC")
@@ -127,7 +132,7 @@ class _Rows:
         if cursor:
             where += f" AND (time, logs.id) {sign} (?, ?)"
             parameters += (cursor.time, cursor.number)
-        sql = f"SELECT time, logs.id FROM logs WHERE {where} ORDER BY time {order}, logs.id {order}"  # noqa: S608
+        sql = f"SELECT time, logs.id FROM {self._table} WHERE {where} ORDER BY time {order}, logs.id {order}"  # noqa: S608
         return self._db.execute(sql, parameters)
 
     def fitting(self, number: int) -> sqlite3.Row | None:

@@ -241,6 +241,7 @@ def log_query() -> LogQuery:
         limit=integer("limit", 1000 if of_trace else 100, minimum=1, maximum=queries.MAX_LOGS),
         query=query(of_logs=True),
         cursor=cursor(),
+        after=integer("after", 0),
     )
 
 

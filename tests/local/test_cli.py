@@ -495,4 +495,4 @@ def test_a_score_is_printed_with_its_evidence_and_a_minimum_makes_the_exit_statu
 def test_a_jaeger_has_no_score() -> None:
     printed = waybill("score")
     assert printed.exit_code == 1
-    assert "not a score: is it an explorer?" in printed.stderr
+    assert "no answer of its read API: is it an explorer?" in printed.stderr
