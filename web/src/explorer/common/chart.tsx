@@ -216,8 +216,22 @@ function options(host: HTMLElement, current: { current: Current }): uPlot.Option
       })),
     ],
     hooks: {
-      drawClear: [(u) => drawCells(u, current.current.cells ?? [])],
-      draw: [(u) => drawDots(u, current.current.dots ?? [])],
+      // The grid is seen through the cells of a heat map, and not through bars.
+      drawClear: [
+        (u) =>
+          drawCells(
+            u,
+            (current.current.cells ?? []).filter((cell) => !cell.color),
+          ),
+      ],
+      draw: [
+        (u) =>
+          drawCells(
+            u,
+            (current.current.cells ?? []).filter((cell) => cell.color),
+          ),
+        (u) => drawDots(u, current.current.dots ?? []),
+      ],
       ready: [(u) => addPointer(u, current, host)],
       setSelect: [
         (u) => {
@@ -387,15 +401,20 @@ function nearest(u: uPlot, dots: readonly Dot[], event: MouseEvent): Dot | undef
   return best;
 }
 
+const HINT = "click: its traces and logs";
+
 function textAt(u: uPlot, { lines = [], cells = [], format }: Props, event: MouseEvent): string {
   if (cells.length) {
     const { x, y } = place(u, event);
     const [at, value] = [u.posToVal(x, "x") * 1e6, u.posToVal(y, "y")];
-    return cells.find((c) => c.from <= at && at < c.to && c.low <= value && value < c.high)?.label ?? "";
+    const cell = cells.find((c) => c.from <= at && at < c.to && c.low <= value && value < c.high);
+    return cell ? `${cell.label}\n${HINT}` : "";
   }
   const index = u.cursor.idx;
   if (index == null || !lines.length) return "";
   const values = lines.map((line, i) => ({ line, value: u.data[i + 1]?.[index] })).filter(({ value }) => value != null);
   if (!values.length) return "";
-  return [time(u.data[0][index]! * 1e6, 0), ...values.map(({ line, value }) => `${line.label}  ${format(value!)}`)].join("\n");
+  return [time(u.data[0][index]! * 1e6, 0), ...values.map(({ line, value }) => `${line.label}  ${format(value!)}`), HINT].join(
+    "\n",
+  );
 }

@@ -44,7 +44,7 @@ export function MomentMenu({ onClose, x, ...moment }: Moment & { x: number; onCl
       role="dialog"
       aria-label={label}
       ref={root}
-      style={{ left: `clamp(0px, calc(${x}px - 7rem), calc(100% - 14rem))` }}
+      style={{ left: `clamp(0px, calc(${x}px - 8.5rem), calc(100% - 17rem))` }}
     >
       <b class="number">{label}</b>
       <span class="moment-choices">

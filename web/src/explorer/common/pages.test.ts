@@ -15,7 +15,7 @@ test("what arrives is put before what was loaded, and what was known is as it is
   expect(result!.next).toBe("older");
 });
 
-test("without anything known in the newest page there may be a gap, and the list begins anew", () => {
+test("without anything known in the newest page there may be a gap, and the list begins again", () => {
   expect(joined(loaded(item("a")), [item("c")], keyOf)).toBeNull();
   expect(joined(loaded(item("a")), [], keyOf)!.items.size).toBe(1);
 });

@@ -1,5 +1,5 @@
 // A list that comes in pages, the newest first: the first page is live, older ones are added on demand, until the end.
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, getAnswer, type Query, useQuery } from "./api.ts";
 
 export interface Pages<T> extends Query<T[]> {
@@ -42,12 +42,20 @@ export function usePages<T>(path: string, every: number, keyOf: (item: T) => str
     }
   };
   const isOfPath = older.path === path;
+  const isLoading = isOfPath && older.isLoading;
+  const found = items ? [...items.values()] : (first.data ?? []);
+  // A page is searched for a limited time: that it has nothing does not mean that older ones have nothing.
+  const isToGoOn = !found.length && next !== null && !isLoading && !(isOfPath && older.error);
+  useEffect(() => {
+    if (isToGoOn) void showOlder();
+  }, [isToGoOn, path, next]);
   return {
     ...first,
     error: first.error ?? (isOfPath ? older.error : undefined),
-    items: items ? [...items.values()] : (first.data ?? []),
+    isBusy: first.isBusy || (!found.length && next !== null && !(isOfPath && older.error)),
+    items: found,
     hasOlder: next !== null,
-    isLoadingOlder: isOfPath && older.isLoading,
+    isLoadingOlder: isLoading,
     showOlder: () => void showOlder(),
   };
 }

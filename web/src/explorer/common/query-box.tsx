@@ -259,7 +259,7 @@ function Problem({ query, error }: { query: string; error: ApiError }) {
   const at = Math.min(error.position!, letters.length);
   return (
     <div class="failure query-problem" role="alert" id={PROBLEM}>
-      <p>{error.message}</p>
+      <p>{error.message.replace(/^.*?: position (\d+): /, "Character $1: ")}</p>
       <pre aria-hidden="true">
         {letters.slice(0, at).join("")}
         <mark>{letters[at] ?? " "}</mark>

@@ -32,7 +32,7 @@ test("an attribute whose key is a field's name, or no plain word, has it in quot
 });
 
 describe("a term of a query", () => {
-  test("is added once, and taken away", () => {
+  test("is added once, and removed", () => {
     const ok = "status:ok";
     expect(withTerm("", ok)).toBe("status:ok");
     expect(withTerm('service:shop "not this"', ok)).toBe('service:shop "not this" status:ok');
@@ -49,7 +49,7 @@ describe("a term of a query", () => {
     expect(hasTerm("a and status:ok", "status:ok")).toBe(true);
   });
 
-  test("of a size is taken away by its field", () => {
+  test("of a size is removed by its field", () => {
     expect(withoutBounds("total>=1s a total<2s subtotal>1", "total")).toBe("a subtotal>1");
   });
 

@@ -146,6 +146,7 @@ setTimeout(() => (zoneName.value = Intl.DateTimeFormat().resolvedOptions().timeZ
 
 function Zone() {
   const local = zoneName.value || offset();
+  if (/^(Etc\/)?UTC$/.test(local) && !isUtc.value) return <span class="zone muted">UTC</span>;
   const [shown, other] = isUtc.value ? ["UTC", local] : [local, "UTC"];
   const name = `Times are in ${shown}${isUtc.value ? "" : ` (${offset()})`}. Change to ${other}`;
   return (

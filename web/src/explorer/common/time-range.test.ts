@@ -51,7 +51,7 @@ test("the range before is as long and ends where this one starts; there is none 
 });
 
 test("a request counts back from the moment when it is sent", () => {
-  expect(resolved("/api/logs?q=a&last=5m&limit=3", 10 * MINUTE)).toBe(`/api/logs?q=a&start=${5 * MINUTE}&limit=3`);
+  expect(resolved("/api/logs?q=a&last=5m&limit=3", 10 * MINUTE + 1)).toBe(`/api/logs?q=a&start=${5 * MINUTE}&limit=3`);
   expect(resolved("/api/logs?q=last=5m", 10 * MINUTE)).toBe("/api/logs?q=last=5m");
   expect(timeParams(of("last=all"))).toEqual({ last: null });
   expect(timeParams(of("start=5&end=9"))).toEqual({ start: "5", end: "9" });
@@ -64,5 +64,6 @@ test("a range says its length or its times, and the day once", () => {
   expect(rangeLabel(of("last=90s")).replaceAll("\u202f", " ")).toBe("Last 1 min 30 s");
   expect(betweenLabel(start, start + 2 * MINUTE)).toBe("12 Nov 2025 10:04:00 – 10:06:00");
   expect(betweenLabel(start, start + 1440 * MINUTE)).toBe("12 Nov 2025 10:04:00 – 13 Nov 2025 10:04:00");
+  expect(betweenLabel(start, start + 5e6)).toBe("12 Nov 2025 10:04:00 – 10:04:05");
   expect(betweenLabel(start, start + 0.5e6)).toBe("12 Nov 2025 10:04:00.000 – 10:04:00.500");
 });

@@ -15,6 +15,7 @@ export const LENGTHS = [
 ] as const;
 
 const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const SECOND = 1e6;
 const LAST = /([?&])last=(\w+)/;
 /** As far as the read API takes times. */
 const MOST = 2 ** 62;
@@ -63,9 +64,12 @@ export const timeParams = (range: TimeRange): Params =>
     ? { start: String(Math.round(range.start)), end: String(Math.round(range.end)) }
     : { last: range.last === ALL ? null : range.last };
 
-/** A request in which `last=15m` is the time that it is at `now` (µs): its address stays the same meanwhile. */
+/** A request in which `last=15m` is the time that it is at `now` (µs), in whole seconds: its address stays the same meanwhile. */
 export const resolved = (path: string, now: number): string =>
-  path.replace(LAST, (_, before: string, last: string) => `${before}start=${Math.round(now - (lengthOf(last) ?? now))}`);
+  path.replace(LAST, (_, before: string, last: string) => {
+    const start = now - (lengthOf(last) ?? now);
+    return `${before}start=${Math.floor(start / SECOND) * SECOND}`;
+  });
 
 /** `Last 15 minutes`, or from when until when. */
 export function rangeLabel(range: TimeRange): string {
@@ -77,7 +81,7 @@ export function rangeLabel(range: TimeRange): string {
 
 /** `10:04:00 – 10:06:00`; the day is said once where both are on it, and fractions of seconds where they tell. */
 export function betweenLabel(start: number, end: number): string {
-  const digits = end - start < 10e6 ? 3 : 0;
+  const digits = end - start < 10 * SECOND && (start % SECOND || end % SECOND) ? 3 : 0;
   const [from, to] = [time(start, digits), time(end, digits)];
   const [day] = from.split(/\d\d:/);
   return `${from} – ${day && to.startsWith(day) ? to.slice(day.length) : to}`;

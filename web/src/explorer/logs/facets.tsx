@@ -9,7 +9,9 @@ import { timeParams } from "../common/time-range.ts";
 import type { Facet, LogFacets } from "./log-api.ts";
 import "./facets.css";
 
-const REFRESH_MS = 5000;
+const REFRESH_MS = 10_000;
+/** What has more values than this tells lines apart, such as an id: its values are folded. */
+const MOST_OPEN = 20;
 
 /** What the lines are of, with counts: each value is a filter. */
 export function FacetList({ query }: { query: string }) {
@@ -36,9 +38,11 @@ export const termOf = (key: string, value: string): string =>
   key === "service" || key === "level" || key === "logger" ? fieldTerm(key, value) : attributeTerm(key, value);
 
 const FacetValues = ({ facet: { field: key, values, distinct }, query }: { facet: Facet; query: string }) => (
-  <section aria-label={key}>
-    <h2>{key}</h2>
-    <ul>
+  <details open={distinct <= MOST_OPEN}>
+    <summary>
+      <h2>{key}</h2>
+    </summary>
+    <ul aria-label={key}>
       {values.map(({ value, count }) => {
         const term = termOf(key, value);
         const isOn = hasTerm(query, term);
@@ -70,5 +74,5 @@ const FacetValues = ({ facet: { field: key, values, distinct }, query }: { facet
         {number(values.length)} of {plural(distinct, "value")}
       </p>
     )}
-  </section>
+  </details>
 );

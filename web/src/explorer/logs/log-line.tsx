@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type Log, useQuery } from "../common/api.ts";
 import { CopyButton, Failure, Service, Time } from "../common/parts.tsx";
 import { attributeTerm, fieldTerm, withTerm } from "../common/query-terms.ts";
@@ -117,13 +117,18 @@ function Context({ log }: { log: Log }) {
   const [isOfAll, setOfAll] = useState(false);
   const path = address("/api/logs/context", { id: String(log.id), before: AROUND, after: AROUND, all: isOfAll ? "1" : "" });
   const asked = useQuery<Log[]>(path);
+  const list = useRef<HTMLOListElement>(null);
+  useEffect(() => {
+    const here = list.current?.querySelector<HTMLElement>("[aria-current]");
+    if (here) list.current!.scrollTop = here.offsetTop - (list.current!.clientHeight - here.offsetHeight) / 2;
+  }, [asked.data]);
   return (
     <section class="log-context" aria-label="Lines around it" aria-busy={asked.isBusy}>
       <label class="toggle">
         <input type="checkbox" checked={isOfAll} onChange={(event) => setOfAll(event.currentTarget.checked)} /> of all services
       </label>
       {asked.error && <Failure error={asked.error} />}
-      <ol>
+      <ol ref={list} tabIndex={0} aria-label="Lines, oldest first">
         {asked.data?.map((other) => (
           <li key={other.id} class={levelClass(other.level)} aria-current={other.id === log.id || undefined}>
             <span class="log-main">

@@ -42,6 +42,7 @@ export function Metrics() {
         <h1>Metrics</h1>
       </div>
       {asked.error && <Failure error={asked.error} />}
+      {!asked.data && !asked.error && <p class="loading">Loading …</p>}
       {asked.data && !all.length && <NothingYet title="No metrics yet" />}
       {all.length > 0 && (
         <div class="metrics-body">

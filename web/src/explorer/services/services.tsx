@@ -31,6 +31,7 @@ export function Services() {
         <h1>Services</h1>
       </div>
       {asked.error && <Failure error={asked.error} />}
+      {!map && !asked.error && <p class="loading">Loading …</p>}
       {map && !map.services.length && <NotNow what="requests" />}
       {map && map.services.length > 0 && (
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
@@ -198,7 +199,7 @@ const Traces = ({ of, class: name, children }: { of: string; class?: string; chi
       {children}
     </a>
   ) : (
-    <>{children}</>
+    <span>{children}</span>
   );
 
 /** One service: rate, errors, duration over time; its operations; its slowest traces. */
@@ -243,6 +244,7 @@ export function ServicePage({ name }: { name: string }) {
         <a href={address("/logs", { q: query })}>Its logs</a>
       </div>
       {asked.error && <Failure error={asked.error} />}
+      {!detail && !asked.error && <p class="loading">Loading …</p>}
       {detail && !detail.operations.length && <NotNow what={`requests to ${name}`} />}
       {detail && detail.operations.length > 0 && (
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
