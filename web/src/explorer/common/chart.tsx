@@ -3,6 +3,7 @@ import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { time } from "../../shared/format.ts";
 import { resolveColor, theme } from "../../shared/theme.ts";
+import { drawMarks, type Mark } from "./chart-marks.ts";
 import { navigate } from "./router.ts";
 import "./chart.css";
 
@@ -46,6 +47,7 @@ interface Props {
   lines?: readonly Line[];
   dots?: readonly Dot[];
   cells?: readonly Cell[];
+  marks?: readonly Mark[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
   /** How high the scale reaches at least. */
@@ -98,7 +100,7 @@ export function Chart(props: Props) {
     };
   }, [theme.value, looks, props.height, !!props.isLogarithmic, !!props.onBrush]);
 
-  useEffect(() => plot.current?.setData(dataOf(props)), [props.lines, props.dots, props.cells, ...props.range]);
+  useEffect(() => plot.current?.setData(dataOf(props)), [props.lines, props.dots, props.cells, props.marks, ...props.range]);
 
   return <div class="chart" ref={element} role="img" aria-label={props.label} style={{ height: `${props.height}px` }} />;
 }
@@ -176,7 +178,7 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
       })),
     ],
     hooks: {
-      drawClear: [(u) => drawCells(u, current.current.cells ?? [])],
+      drawClear: [(u) => drawCells(u, current.current.cells ?? []), (u) => drawMarks(u, current.current.marks ?? [], colorOf)],
       draw: [(u) => drawDots(u, current.current.dots ?? [])],
       ready: [(u) => addPointer(u, current)],
       setSelect: [

@@ -23,9 +23,10 @@ export interface DifferenceRow {
   alike: FactJson[];
 }
 /**
- * What traces have in common: `kind` is `attribute`, `operation`, `service` or `outcome`.
+ * What traces have in common: `kind` is `attribute`, `operation`, `duration`, `service` or `outcome`.
  *
- * `query` finds it in the query language; it is empty where the value is too long for that.
+ * Of a duration, `key` is the operation and `value` how long it took at least. `query` finds it in
+ * the query language; it is empty where the value is too long for that.
  */
 export interface FactJson {
   kind: string;

@@ -19,8 +19,10 @@ import {
   Waiting,
 } from "../common/parts.tsx";
 import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
+import { boxParam } from "../difference/box.ts";
+import { WhatIsDifferent } from "../difference/difference.tsx";
+import { PickToCompare, Picked } from "../compare/pick.tsx";
 import { summariesQuery } from "./summaries-query.ts";
-import { goDuration } from "../common/words.ts";
 import "./traces.css";
 
 const FILTERS = ["q", "service", "operation", "min", "max", "outcome", "tag", "start", "end"];
@@ -68,6 +70,8 @@ export function Traces() {
       {traces.length > 0 && (
         <div class={`results ${found.isBusy ? "stale" : ""}`}>
           <Scatter traces={traces} />
+          <WhatIsDifferent query={summariesQuery(params, limit)} />
+          <Picked traces={traces} />
           <TraceList key={found.path} traces={traces} />
           {traces.length === limit && limit < MOST && (
             <button type="button" class="button more" onClick={() => setParams({ limit: String(limit * 3) })}>
@@ -235,17 +239,7 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
         dots={dots}
         format={duration}
         isLogarithmic
-        onBrush={({ from, to, low, high }) =>
-          setParams(
-            {
-              start: String(Math.round(from)),
-              end: String(Math.round(to)),
-              min: low > FLOOR ? goDuration(low) : null,
-              max: goDuration(high),
-            },
-            false,
-          )
-        }
+        onBrush={(area) => setParams({ box: boxParam(area, FLOOR), diff: null }, false)}
       />
     </section>
   );
@@ -280,6 +274,7 @@ function TraceList({ traces }: { traces: readonly Summary[] }) {
         {shown.slice(0, isWhole ? undefined : SCREENFUL).map((trace) => (
           <li key={trace.traceID}>
             <TraceRow trace={trace} longest={longest} />
+            <PickToCompare trace={trace} />
           </li>
         ))}
       </ol>
