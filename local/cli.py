@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from local import client, container_doctor, containers, doctor, first_order, load, load_view
+from local import client, container_doctor, containers, doctor, first_order, load, load_view, slow_orders
 from local.client import TraceApi
 from local.console import Commands, errors, out, print_json
 from local.options import QUERY, Api, Everything, Json, Loki, Query, Since, Traces, pairs, seconds, service_name
 from local.orders import place
 from local.registry import SERVICES
 from local.settings import HOST, ROOT, LocalSettings, read_settings
-from waybill_explorer import score_report, terminal, terminal_search
+from waybill_explorer import comparison_report, score_report, terminal, terminal_search
 from waybill_explorer.client import as_json as trace_as_json
 from waybill_explorer.client import valid_trace_id
 
@@ -80,6 +80,27 @@ def trace(
         print_json({"trace_id": trace_id, **trace_as_json(fetched)})
     else:
         terminal.print_trace(out, fetched, backend.link(trace_id), everything=everything)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A trace id, or a query such as `service.version=0.1`.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another trace id, or another query.")],
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back queries look: 10m, 2h, 7d.")] = "1h",
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print two traces, or two groups of traces, side by side.
+
+    Example: `waybill compare "service.version=0.1" "service.version=0.2" --since 1h`
+    """
+    backend = TraceApi(traces)
+    compared = comparison_report.fetch(backend, a, b, since)
+    if as_json:
+        print_json(compared)
+    else:
+        comparison_report.print_report(out, compared, a, b, backend)
 
 
 @app.command()
@@ -191,6 +212,8 @@ def load_command(
 ) -> None:
     """Send orders at a fixed rate and print a summary. Exit status 1 if any order failed permanently.
 
+    At the end it says what the traces of the slowest tenth have in common, if anything is clearly different.
+
     A failed request is retried under the same Idempotency-Key, so no order is placed twice. Latency counts from the
     moment an order was due, so a stalled server cannot hide behind orders that were never sent.
 
@@ -207,11 +230,13 @@ def load_command(
         seed=random.getrandbits(32) if seed is None else seed,
     )
     report = load_view.run(plan, errors)
-    link = TraceApi(traces).link("")
+    backend = TraceApi(traces)
+    with errors.status("Looking at the traces of the slow orders"):
+        common = slow_orders.in_common(backend, report)
     if as_json:
-        print_json(report.as_json(link))
+        print_json(report.as_json(backend.link(""), common))
     else:
-        load_view.print_report(out, report, link)
+        load_view.print_report(out, report, backend.link(""), common)
     raise typer.Exit(1 if report.failed else 0)
 
 

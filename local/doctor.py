@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local import wanted
+from local import data_folder, wanted
 from local.ports import Listener, free_port, listeners
 from local.registry import REGISTRY, SERVICES, Service
 from local.settings import HOST, ROOT, LocalSettings
@@ -42,7 +42,8 @@ class Finding:
 
 
 def examine(settings: LocalSettings) -> list[Finding]:
-    """Check everything at the same time. Never raise for what is not running."""
+    """Check everything at the same time, on the ports of the running stack. Never raise for what is not running."""
+    settings, moved = _as_running(settings)
     foreign = {
         port: listener
         for port, listener in listeners(settings.ports().values()).items()
@@ -77,7 +78,20 @@ def examine(settings: LocalSettings) -> list[Finding]:
         ),
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
-        return [finding for finding in pool.map(lambda check: check(), checks) if finding]
+        return [*moved, *(finding for finding in pool.map(lambda check: check(), checks) if finding)]
+
+
+def _as_running(settings: LocalSettings) -> tuple[LocalSettings, list[Finding]]:
+    """Return the settings with the ports of the stack that runs on their data, and what this shell has different."""
+    given, running = settings.ports(), data_folder.running_ports(settings.waybill_data)
+    moved = {variable: port for variable, port in running.items() if given.get(variable, port) != port}
+    if not moved:
+        return settings, []
+    there = " ".join(f"{variable}={port}" for variable, port in moved.items())
+    here = " ".join(f"{variable}={given[variable]}" for variable in moved)
+    fix = f"set the ports of the running stack in this shell: `export {there}`"
+    finding = Finding("note", "ports", f"the stack runs with {there}; this shell has {here}", fix)
+    return settings.model_copy(update={variable.lower(): port for variable, port in moved.items()}), [finding]
 
 
 def first_fix(findings: Iterable[Finding]) -> str:

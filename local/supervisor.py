@@ -121,6 +121,7 @@ class Supervisor:
 
     def _start(self) -> None:
         began = time.monotonic()
+        self._record(data_folder.PORTS, {name: port for spec in self.specs for name, port in spec.ports.items()})
         self.group.keep_guard()
         self.children = [
             Child(spec, self.data / "logs", self._log_viewer(spec.name, spec.color)) for spec in self.specs
@@ -324,10 +325,14 @@ class Supervisor:
         return {child.spec.name: child.process.pid for child in self.children if child.process}
 
     def _write_pids(self) -> None:
-        """Keep processes.json (name -> pid) true for `waybill doctor`; its readers never see half of it."""
-        path = self.data / "processes.json"
+        """Keep processes.json (name -> pid) true for `waybill doctor`."""
+        self._record("processes.json", self._pids())
+
+    def _record(self, name: str, content: Mapping[str, int]) -> None:
+        """Write a file of the data folder; its readers never see half of it."""
+        path = self.data / name
         try:
-            path.with_suffix(".tmp").write_text(json.dumps(self._pids(), indent=2) + "\n")
+            path.with_suffix(".tmp").write_text(json.dumps(content, indent=2) + "\n")
             path.with_suffix(".tmp").replace(path)
         except OSError as error:
             self._say((f"{path} could not be written: {error.strerror}", "yellow"))
@@ -346,7 +351,8 @@ class Supervisor:
         for child in self.children:
             child.close()
         with suppress(OSError):
-            (self.data / "processes.json").unlink(missing_ok=True)
+            for name in ("processes.json", data_folder.PORTS):
+                (self.data / name).unlink(missing_ok=True)
         self._say("Stopped")
 
     def _stop_wave(self, wave: Sequence[Child]) -> None:

@@ -26,7 +26,7 @@ RESERVE: Row = ("inventory", "INTERNAL", "reserve_stock")
 RELEASES: Row = ("inventory", "SERVER", "PUT /reservations/<uuid:order_id>/release")
 RELEASE_STOCK: Row = ("inventory", "INTERNAL", "release_stock")
 CHARGES: Row = ("payment", "SERVER", "PUT /charges/<uuid:order_id>")
-AUTHORIZE: Row = ("payment", "INTERNAL", "authorize_card")
+AUTHORIZE: Row = ("payment", "CLIENT", "authorize_card")
 NOTIFICATIONS: Row = ("notification", "SERVER", "PUT /notifications/<uuid:order_id>/<string:template>")
 DELIVER: Row = ("notification", "INTERNAL", "deliver")
 

@@ -102,9 +102,8 @@ class DifferenceQuery:
 class FactJson(TypedDict):
     """What traces have in common: `kind` is `attribute`, `operation`, `duration`, `service` or `outcome`.
 
-    Of a duration, `key` is the operation and `value` how long it took at least.
-
-    `query` finds it in the query language; it is empty where the value is too long for that.
+    Of a duration, `key` is the operation and `value` how long it took at least. `query` finds it in
+    the query language; it is empty where the value is too long for that.
     """
 
     kind: str

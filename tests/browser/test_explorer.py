@@ -34,7 +34,7 @@ VIEWS: tuple[str, ...] = (
     "/services",
     "/services/order-service",
 )
-VIEWS += ("/metrics?name=orders.processing_time", "/logs")
+VIEWS += ("/metrics?name=orders.processing_time", "/logs", "/?diff=refused", "/compare?a=approved&b=declined")
 
 
 def place(stack: Stack, token: str = "tok_approve") -> str:
@@ -164,10 +164,61 @@ def test_a_part_of_the_scatter_can_be_chosen(page: Page, stack: Stack) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2, steps=5)
     page.mouse.up()
+    different = page.get_by_role("region", name="What is different?")
+    expect(different).to_contain_text("1 selected one, 1 other. Too few traces to compare")
+    different.get_by_role("button", name="Show only these").click()
     expect(rows(page)).to_have_count(1)
     expect(rows(page)).to_contain_text("took 1000")
     page.go_back()
     expect(rows(page)).to_have_count(2)
+
+
+def test_what_is_different_about_slow_traces_is_named_with_both_shares(page: Page, stack: Stack) -> None:
+    service = f"different-{secrets.token_hex(3)}"
+    members = [
+        span("GET /", ms=900 if n < 4 else 20, attributes=attributes({"order.region": "ap" if n < 4 else "eu"}))
+        for n in range(40)
+    ]
+    for one in members:
+        send(stack, service, [one])
+    page.goto(f"{stack.traces}/?service={service}")
+    expect(rows(page)).to_have_count(40)
+    different = page.get_by_role("region", name="What is different?")
+
+    different.get_by_role("button", name="Slow ones").click()
+
+    row = different.get_by_role("listitem").first
+    expect(row).to_contain_text(f"100 % of the slow ones have order.region=ap in {service}; 0 % of the others")
+    expect(row.get_by_role("link", name="order.region=ap")).to_have_attribute(
+        "href", re.compile("q=.*order.region%3Dap")
+    )
+    assert accessibility_problems(page) == []
+    page.reload()
+    expect(row).to_be_visible()
+    different.get_by_role("button", name="Close what is different").click()
+    expect(row).to_be_hidden()
+
+
+def test_two_traces_are_picked_in_the_list_and_compared(page: Page, stack: Stack) -> None:
+    service = f"picked-{secrets.token_hex(3)}"
+    ids = [send(stack, service, [span(name, ms=ms)]) for name, ms in (("GET /a", 10), ("GET /b", 70))]
+    page.goto(f"{stack.traces}/?service={service}")
+    rows(page).filter(has_text="GET /a").get_by_role("button", name="Compare").click(force=True)
+    expect(page.locator(".picked")).to_contain_text("GET /a")
+    rows(page).filter(has_text="GET /b").get_by_role("link", name="Compare the picked trace").click()
+    expect(page).to_have_url(f"{stack.traces}/trace/{ids[1]}?view=compare&with={ids[0]}")
+    expect(page.locator(".compare-table")).to_contain_text("absent")
+
+
+def test_two_groups_of_traces_are_compared(page: Page, stack: Stack) -> None:
+    mark = secrets.token_hex(3)
+    for version, ms in (("old", 20), ("new", 300)):
+        send(stack, f"grouped-{version}-{mark}", [span("GET /x", ms=ms)])
+    page.goto(f"{stack.traces}/compare?a=grouped-old-{mark}&b=grouped-new-{mark}")
+    groups = page.get_by_role("region", name="Both groups")
+    expect(groups.get_by_role("row", name=f"A grouped-old-{mark}")).to_contain_text("20.0\u202fms")
+    expect(groups.get_by_role("row", name=f"B grouped-new-{mark}")).to_contain_text("300\u202fms")
+    assert accessibility_problems(page) == []
 
 
 def test_a_dot_of_the_scatter_opens_its_trace(page: Page, stack: Stack) -> None:
@@ -323,9 +374,13 @@ def test_two_traces_of_an_operation_are_compared(page: Page, stack: Stack) -> No
         root = span("GET /x", ms=ms + 10)
         ids.append(send(stack, service, [root, span("slow step", parent=root["spanId"], at=2, ms=ms)]))
     page.goto(f"{stack.traces}/trace/{ids[1]}")
-    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("navigation", name="Views of this trace").get_by_role("link", name="Compare").click()
     expect(page.locator(".verdict")).to_contain_text(f"Grew most: {service} slow step, +380\u202fms")
     expect(page.get_by_role("row", name="slow step")).to_contain_text("400\u202fms")
+    other = send(stack, f"{service}-other", [span("GET /elsewhere", ms=5)])
+    page.get_by_label("or paste an id").fill(f"{stack.traces}/trace/{other}")
+    page.get_by_label("or paste an id").press("Enter")
+    expect(page.locator(".compare-table")).to_contain_text("GET /elsewhere")
 
 
 def test_an_exported_trace_can_be_imported_and_is_the_same(
@@ -431,6 +486,8 @@ def test_the_map_shows_who_calls_whom_and_a_service_opens_its_slowest_traces(pag
     page.goto(f"{stack.traces}/services")
     services = page.get_by_role("region", name="Map of services")
     expect(services).to_contain_text("order-service calls payment-service")
+    for dependency in ("order sqlite database", "127.0.0.1", "card-processor"):
+        expect(services.get_by_role("link", name=dependency)).to_contain_text("P95")
     services.get_by_role("link", name="payment-service").click()
     expect(page).to_have_url(f"{stack.traces}/services/payment-service")
     for chart in ("Rate", "Errors", "Duration"):
@@ -539,7 +596,9 @@ def test_every_view_is_accessible_and_fits(
     for view in VIEWS:
         page.goto(stack.traces + view.format(declined))
         expect(
-            page.locator(".chart, .row.span, .trace-log, .compare-table, .map, .log-list, .frame, .operations").first
+            page.locator(
+                ".chart, .row.span, .trace-log, .compare-table, .map, .log-list, .frame, .operations, .groups-table"
+            ).first
         ).to_be_visible()
         found[view] = accessibility_problems(page)
         assert page.evaluate("document.documentElement.scrollWidth") == width, view

@@ -11,6 +11,7 @@ export const VIEWS = [
   ["/services", "Services"],
   ["/metrics", "Metrics"],
   ["/logs", "Logs"],
+  ["/compare", "Compare"],
 ] as const;
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
@@ -18,7 +19,7 @@ const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])
     "Everywhere",
     [
       ["/", "search"],
-      ["1 2 3 4", "traces, services, metrics, logs"],
+      ["1 2 3 4 5", "traces, services, metrics, logs, compare"],
       ["p", "pause, or follow what arrives"],
       ["t", "choose the time"],
       ["[ ]", "the time before, the time after"],

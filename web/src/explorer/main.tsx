@@ -5,6 +5,7 @@ import "./common/components.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
+import { Groups } from "./compare/groups.tsx";
 import { config, readConfig } from "./common/config.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs/logs.tsx";
@@ -66,6 +67,7 @@ function View({ view, name }: { view: string; name: string | undefined }) {
   if (view === "services") return name ? <ServicePage key={name} name={name} /> : <Services />;
   if (view === "metrics") return <Metrics />;
   if (view === "logs") return <Logs />;
+  if (view === "compare") return <Groups />;
   if (view === "") return <Traces />;
   return (
     <main class="page">

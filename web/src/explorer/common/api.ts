@@ -60,9 +60,21 @@ export interface Requests {
   p95: number | null;
   p99: number | null;
 }
+/** What services call that sends no spans: `kind` is database, cache, messaging, rpc, http or other. */
+export interface Dependency extends Requests {
+  id: string;
+  kind: string;
+  system: string;
+  name: string;
+  address: string;
+  /** Finds its calls. */
+  query: string;
+  callers: (Requests & { service: string })[];
+}
 export interface ServiceMap {
   services: (Requests & { service: string })[];
   calls: (Requests & { parent: string; child: string })[];
+  dependencies: Dependency[];
 }
 export interface ServiceDetail {
   operations: (Requests & { operation: string })[];

@@ -3,6 +3,7 @@ import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { isUtc, time } from "../../shared/format.ts";
 import { resolveColor, theme } from "../../shared/theme.ts";
+import { drawMarks, type Mark } from "./chart-marks.ts";
 import { type Step, stepsOf } from "./chart-steps.ts";
 import { ChartTable, MomentMenu } from "./moment-links.tsx";
 import { showBetween } from "./now.ts";
@@ -56,6 +57,7 @@ interface Props {
   lines?: readonly Line[];
   dots?: readonly Dot[];
   cells?: readonly Cell[];
+  marks?: readonly Mark[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
   /** How high the scale reaches at least. */
@@ -125,7 +127,7 @@ export function Chart(props: Props) {
     };
   }, [theme.value, isUtc.value, looks, props.height, !!props.isLogarithmic, !!props.onBrush]);
 
-  useEffect(() => plot.current?.setData(dataOf(props)), [props.lines, props.dots, props.cells, ...props.range]);
+  useEffect(() => plot.current?.setData(dataOf(props)), [props.lines, props.dots, props.cells, props.marks, ...props.range]);
 
   return (
     <div class="chart-box">
@@ -223,6 +225,7 @@ function options(host: HTMLElement, current: { current: Current }): uPlot.Option
             u,
             (current.current.cells ?? []).filter((cell) => !cell.color),
           ),
+        (u) => drawMarks(u, current.current.marks ?? [], colorOf),
       ],
       draw: [
         (u) =>

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { number } from "../../shared/format.ts";
 import { namesOf, type Step } from "./chart-steps.ts";
 import type { Cell, Line } from "./chart.tsx";
-import { betweenParams, showBetween } from "./now.ts";
+import { showBetween } from "./now.ts";
 import { useDismiss } from "./popover.tsx";
 import { address } from "./router.ts";
 import { betweenLabel } from "./time-range.ts";

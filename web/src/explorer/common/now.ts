@@ -1,8 +1,8 @@
 // Which time the views are of, and whether they follow what arrives.
 import { computed, effect, signal } from "@preact/signals";
 import { isUtc } from "../../shared/format.ts";
-import { type Params, setParams, url } from "./router.ts";
-import { ALL, neighbor, rangeOf } from "./time-range.ts";
+import { setParams, url } from "./router.ts";
+import { ALL, betweenParams, neighbor, rangeOf } from "./time-range.ts";
 
 /** What a view shows when its address names no time: charts over all times would cost much and tell little. */
 const USUAL: Record<string, string> = { services: "15m", metrics: "15m" };
@@ -23,14 +23,6 @@ export function toggleLive(): void {
   isWanted.value = !isLive;
   if (!isLive && isFixed.value) setParams({ start: null, end: null }, false);
 }
-
-/** The time between two moments (µs) as an address has it. */
-export const betweenParams = (start: number, end: number): Params => ({
-  start: String(Math.floor(start)),
-  end: String(Math.ceil(end)),
-  last: null,
-  since: null,
-});
 
 export const showBetween = (start: number, end: number): void => setParams(betweenParams(start, end), false);
 

@@ -64,6 +64,14 @@ export const timeParams = (range: TimeRange): Params =>
     ? { start: String(Math.round(range.start)), end: String(Math.round(range.end)) }
     : { last: range.last === ALL ? null : range.last };
 
+/** The time between two moments (µs) as an address has it. */
+export const betweenParams = (start: number, end: number): Params => ({
+  start: String(Math.floor(start)),
+  end: String(Math.ceil(end)),
+  last: null,
+  since: null,
+});
+
 /** A request in which `last=15m` is the time that it is at `now` (µs), in whole seconds: its address stays the same meanwhile. */
 export const resolved = (path: string, now: number): string =>
   path.replace(LAST, (_, before: string, last: string) => {

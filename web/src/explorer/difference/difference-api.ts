@@ -25,9 +25,8 @@ export interface DifferenceRow {
 /**
  * What traces have in common: `kind` is `attribute`, `operation`, `duration`, `service` or `outcome`.
  *
- * Of a duration, `key` is the operation and `value` how long it took at least.
- *
- * `query` finds it in the query language; it is empty where the value is too long for that.
+ * Of a duration, `key` is the operation and `value` how long it took at least. `query` finds it in
+ * the query language; it is empty where the value is too long for that.
  */
 export interface FactJson {
   kind: string;

@@ -9,6 +9,7 @@ import { Choice, Empty, Failure, Field, NothingYet } from "../common/parts.tsx";
 import { fieldTerm } from "../common/query-terms.ts";
 import { address, setParams, traceLink, url } from "../common/router.ts";
 import { measured, rate } from "../common/words.ts";
+import { useVersionMarks, useVersions, VersionNotes } from "../compare/versions.tsx";
 import "./metrics.css";
 
 const REFRESH_MS = 5000;
@@ -89,8 +90,9 @@ const kindOf = (one: Instrument): string =>
 function InstrumentView({ instrument }: { instrument: Instrument }) {
   const params = url.value.searchParams;
   const by = params.get("by") ?? "";
+  useVersions();
   const service = params.get("service") ?? "";
-  const keys = [...new Set(["service.name", ...instrument.attributes])];
+  const keys = [...new Set(["service.name", "service.version", "service.instance.id", ...instrument.attributes])];
   return (
     <article class="instrument">
       <header class="card instrument-head">
@@ -157,6 +159,8 @@ const rangeOf = (series: readonly Series[]): [number, number] => {
   return points.length > 1 ? [2 * points[0]![0] - points[1]![0], points.at(-1)![0]] : [0, 1];
 };
 
+const useMarks = (series: readonly Series[]) => useVersionMarks(rangeOf(series), url.value.searchParams.get("service") ?? "");
+
 const exemplarDots = (series: readonly Series[], unit: string, place: (value: number) => number): Dot[] =>
   series.flatMap((one) =>
     one.exemplars
@@ -179,6 +183,7 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
     datas,
   );
   const dots = useMemo(() => exemplarDots(datas[1] ?? [], instrument.unit, (value) => value), [datas[1]]);
+  const marks = useMarks(datas[1] ?? []);
   return (
     <Panel
       title="Percentiles"
@@ -192,9 +197,11 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
         range={rangeOf(datas[1] ?? [])}
         query={serviceQuery()}
         lines={lines}
+        marks={marks}
         dots={dots}
         format={(value) => measured(value, instrument.unit)}
       />
+      <VersionNotes marks={marks} />
       <Exemplars dots={dots} />
     </Panel>
   );
@@ -228,6 +235,7 @@ function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
   const unit = instrument.unit;
   const lines = useMemo(() => linesOf(all, by), [asked.data]);
   const dots = useMemo(() => (stat === "p95" ? exemplarDots(all, unit, (value) => value) : []), [asked.data]);
+  const marks = useMarks(all);
   const format = (value: number): string =>
     stat !== "rate" ? measured(value, unit) : isCounted(instrument) ? rate(value) : `${measured(value, unit)}/s`;
   return (
@@ -239,9 +247,11 @@ function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
         range={rangeOf(all)}
         query={serviceQuery()}
         lines={lines}
+        marks={marks}
         dots={dots}
         format={format}
       />
+      {(stat !== "rate" || !isHistogram(instrument)) && <VersionNotes marks={marks} />}
       {all.length > MOST_LINES && (
         <p class="muted card-note">
           The {MOST_LINES} largest of {all.length}.

@@ -9,9 +9,9 @@ import { Panel } from "../common/panel.tsx";
 import { Ago, Failure, NotNow, Service } from "../common/parts.tsx";
 import { fieldTerm } from "../common/query-terms.ts";
 import { address, serviceLink, traceLink } from "../common/router.ts";
-import { layOut, NODE } from "./map-layout.ts";
-import { isNarrow } from "../common/screen.ts";
 import { goDuration, rate, shortService } from "../common/words.ts";
+import { useVersionMarks, useVersions, VersionNotes } from "../compare/versions.tsx";
+import { kindOf, MapCard } from "./map-card.tsx";
 import "./services.css";
 
 const REFRESH_MS = 5000;
@@ -52,84 +52,25 @@ export function Services() {
               }))}
             />
           </section>
+          {map.dependencies.length > 0 && (
+            <section class="card table-scroll" tabIndex={0} aria-label="Dependencies in figures">
+              <RequestsTable
+                first="Dependency"
+                rows={map.dependencies.map((one) => ({
+                  ...one,
+                  key: one.id,
+                  name: (
+                    <>
+                      <a href={address("/", { q: one.query })}>{one.name}</a> <span class="muted">{kindOf(one)}</span>
+                    </>
+                  ),
+                }))}
+              />
+            </section>
+          )}
         </div>
       )}
     </main>
-  );
-}
-
-function MapCard({ map }: { map: ServiceMap }) {
-  const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
-  const places = new Map(nodes.map((node) => [node.service, node]));
-  return (
-    <section class="card map-card" aria-label="Map of services">
-      <div class="map" style={{ width: `${width}px`, height: `${height}px` }}>
-        <svg width={width} height={height} aria-hidden="true">
-          <defs>
-            <marker
-              id="arrow"
-              viewBox="0 0 8 8"
-              refX="7"
-              refY="4"
-              markerWidth="10"
-              markerHeight="10"
-              markerUnits="userSpaceOnUse"
-              orient="auto-start-reverse"
-            >
-              <path d="M0 0.5 8 4 0 7.5z" />
-            </marker>
-          </defs>
-          {edges.map(({ call, path }) => (
-            <path
-              key={`${call.parent} ${call.child}`}
-              class={`edge ${call.errors > 0 ? "failing" : ""}`}
-              d={path}
-              marker-end="url(#arrow)"
-              style={{ strokeWidth: `${1.25 + Math.min(3, Math.log10(1 + call.count))}px` }}
-            />
-          ))}
-        </svg>
-        {edges.map(({ call, label }) => (
-          <span key={`${call.parent} ${call.child}`} class="edge-label" style={{ left: `${label[0]}px`, top: `${label[1]}px` }}>
-            <span class="visually-hidden">
-              {call.parent} calls {call.child}:{" "}
-            </span>
-            {rate(call.rate ?? NaN)}
-            <span class={call.errors ? "bad-text" : ""}> · {percent(call.errors)}</span>
-            {call.refused > 0 && <span class="warn-text"> · {percent(call.refused)} refused</span>} · {duration(call.p95 ?? 0)}
-          </span>
-        ))}
-        {map.services.map((one) => {
-          const place = places.get(one.service)!;
-          return (
-            <a
-              key={one.service}
-              class={`map-node ${one.errors > 0 ? "failing" : ""}`}
-              href={serviceLink(one.service)}
-              style={{
-                left: `${place.x}px`,
-                top: `${place.y}px`,
-                width: `${NODE.width}px`,
-                height: `${NODE.height}px`,
-                "--service": serviceColor(one.service),
-              }}
-            >
-              <b>{one.service}</b>
-              <span class="map-figures">
-                <span>{rate(one.rate ?? NaN)}</span>
-                <span>P95 {duration(one.p95 ?? 0)}</span>
-                <span class={one.errors ? "bad-text" : ""}>{percent(one.errors)} errors</span>
-                {one.refused > 0 && <span class="warn-text">{percent(one.refused)} refused</span>}
-              </span>
-            </a>
-          );
-        })}
-      </div>
-      <p class="muted map-key">
-        Requests, share of errors (failures), refusals and P95: inside a box of all that reached the service, beside an arrow of
-        those calls.
-      </p>
-    </section>
   );
 }
 
@@ -214,6 +155,8 @@ export function ServicePage({ name }: { name: string }) {
   const detail = asked.data;
   const points = detail?.points ?? [];
   const range: [number, number] = points.length ? [points[0]!.time - step * 1e6, points.at(-1)!.time] : [0, 1];
+  useVersions();
+  const marks = useVersionMarks(range, name);
   const line = (label: string, color: string, value: (one: Requests) => number | null): Line => ({
     label,
     color,
@@ -255,6 +198,7 @@ export function ServicePage({ name }: { name: string }) {
                 height={150}
                 range={range}
                 query={query}
+                marks={marks}
                 lines={lines.rate}
                 format={(n) => rate(n)}
               />
@@ -265,6 +209,7 @@ export function ServicePage({ name }: { name: string }) {
                 height={150}
                 range={range}
                 query={query}
+                marks={marks}
                 lines={lines.errors}
                 least={LEAST_SHARE}
                 format={percent}
@@ -276,11 +221,13 @@ export function ServicePage({ name }: { name: string }) {
                 height={150}
                 range={range}
                 query={query}
+                marks={marks}
                 lines={lines.duration}
                 format={duration}
               />
             </Panel>
           </div>
+          <VersionNotes marks={marks} />
           <section class="card table-scroll" tabIndex={0} aria-label="Operations">
             <RequestsTable
               first="Operation"

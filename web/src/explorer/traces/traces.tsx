@@ -3,15 +3,16 @@ import { duration, number, plural, time } from "../../shared/format.ts";
 import { POLL_MS, type Summary } from "../common/api.ts";
 import { type Area, Chart, type Dot } from "../common/chart.tsx";
 import { useHeld } from "../common/held.ts";
-import { betweenParams, live, nowUs, range } from "../common/now.ts";
+import { live, nowUs, range } from "../common/now.ts";
 import { usePages } from "../common/pages.ts";
 import { Ago, Failure, Found, NoneFits, NothingYet, Older, Service, Time, Waiting } from "../common/parts.tsx";
 import { QueryBox, queryOf } from "../common/query-box.tsx";
-import { NO_OLD_FILTERS, withoutBounds, withTerm } from "../common/query-terms.ts";
 import { address, setParams, traceLink, url } from "../common/router.ts";
-import { betweenLabel, boundsOf, resolved, timeParams } from "../common/time-range.ts";
+import { betweenLabel, betweenParams, boundsOf, resolved, timeParams } from "../common/time-range.ts";
 import { ExportLink, ImportButton } from "../transfer/transfer.tsx";
-import { goDuration } from "../common/words.ts";
+import { boxParam } from "../difference/box.ts";
+import { WhatIsDifferent } from "../difference/difference.tsx";
+import { PickToCompare, Picked } from "../compare/pick.tsx";
 import "./traces.css";
 
 const PAGE = "100";
@@ -70,6 +71,8 @@ export function Traces() {
       {traces.length > 0 && (
         <div class={`results ${found.isBusy ? "stale" : ""}`}>
           <Scatter traces={traces} isCut={found.hasOlder} />
+          <WhatIsDifferent query={{ q, ...timeParams(range.value) }} />
+          <Picked traces={traces} />
           <TraceList key={found.path} traces={traces} />
           <Older pages={found} what="traces" />
         </div>
@@ -105,7 +108,7 @@ function Scatter({ traces, isCut }: { traces: readonly Summary[]; isCut: boolean
         <span class="eyebrow">Duration over time</span>
         <span class="muted">
           {isCut && `the newest ${number(traces.length)}, ${betweenLabel(first, last)} · `}
-          drag to zoom in, click a dot to open it
+          drag along it for a shorter time, or a box to compare its traces; click a dot to open it
         </span>
         <span class="chart-key key">
           <i class="key-ok" /> ok <i class="key-refused" /> refused <i class="key-bad" /> failed
@@ -124,14 +127,10 @@ function Scatter({ traces, isCut }: { traces: readonly Summary[]; isCut: boolean
   );
 }
 
-/** Show the traces of a part of the scatter. */
-function choose({ from, to, low, high, isFullHeight }: Area): void {
-  let q = queryOf(url.value);
-  if (!isFullHeight) {
-    q = withTerm(withoutBounds(q, "total"), `total<=${goDuration(high)}`);
-    if (low > FLOOR) q = withTerm(q, `total>=${goDuration(low)}`);
-  }
-  setParams({ ...NO_OLD_FILTERS, q, ...betweenParams(from, to) }, false);
+/** Show a shorter time, or say what is different about the traces in a box. */
+function choose(area: Area): void {
+  if (area.isFullHeight) setParams(betweenParams(area.from, area.to), false);
+  else setParams({ box: boxParam(area, FLOOR), diff: null }, false);
 }
 
 /** What the list calls a trace; while its root is awaited, it has no name. */
@@ -163,6 +162,7 @@ function TraceList({ traces }: { traces: readonly Summary[] }) {
         {shown.slice(0, isWhole ? undefined : SCREENFUL).map((trace) => (
           <li key={trace.traceID}>
             <TraceRow trace={trace} longest={longest} />
+            <PickToCompare trace={trace} />
           </li>
         ))}
       </ol>
