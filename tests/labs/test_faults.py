@@ -18,7 +18,7 @@ from local.settings import LocalSettings
 from local.wanted import Wanted, read, write
 from waybill_explorer.client import ClientError
 
-GIVEAWAY = re.compile(r"fault|\blab|chaos|inject", re.IGNORECASE)
+GIVEAWAY = re.compile(r"fault|\blabs?\b|chaos|inject", re.IGNORECASE)
 """What no telemetry may say."""
 
 
