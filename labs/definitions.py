@@ -42,6 +42,8 @@ class Question(_Table):
     tolerance: float = 0.0
     """How far a number may be off, as a share of it if `relative`."""
     relative: bool = False
+    operation: str = "POST /orders"
+    """The requests to order-service in whose traces the model solution looks for spans."""
     predicate: str = ""
     """What a span has to show; for two spans, the first of them."""
     other: Mapping[str, Any] = {}
