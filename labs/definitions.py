@@ -22,7 +22,7 @@ Value = str | float | int
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class Question(_Table):
@@ -42,6 +42,8 @@ class Question(_Table):
     tolerance: float = 0.0
     """How far a number may be off, as a share of it if `relative`."""
     relative: bool = False
+    operation: str = "POST /orders"
+    """The requests to order-service in whose traces the model solution looks for spans."""
     predicate: str = ""
     """What a span has to show; for two spans, the first of them."""
     other: Mapping[str, Any] = {}
@@ -58,7 +60,7 @@ class Variant(_Table):
     fault: Mapping[str, Mapping[str, Any]] = {}
     """Kind -> its fields."""
     values: Mapping[str, Any] = {}
-    """More values for `{name}` in texts and arguments."""
+    """More values for `{name}` in texts and arguments. With `pages`, a back office reads pages of so many orders."""
     question: Mapping[str, Mapping[str, Any]] = {}
     """Key -> fields of the question that are others in this variant."""
     fix: str = ""
@@ -78,6 +80,12 @@ class Fix(_Table):
     gone: str
     """The predicate that holds for no span of the probe orders any more, or `joined`: all is in one trace again."""
     arguments: Mapping[str, Any] = {}
+    noise: float = 0.0
+    """The share of the probes that may show it all the same: one slow call of a busy machine is not the trouble."""
+    quantity: int = 1
+    """Pieces that each probe order has."""
+    get: str = ""
+    """A path of order-service that the probes read instead of placing orders."""
     off: bool = True
     """Whether the fault itself has to be off; the code of a release can be corrected instead."""
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from labs import attempts, data, definitions, faults, plan, releases
 from labs.attempts import Answer, Attempt
-from labs.definitions import Case, Lab
+from labs.definitions import Case
 from labs.faults import Fault, Release
 from labs.grading import Grader
 from labs.plan import Plan
-from local.settings import LocalSettings
+from local.settings import HOST, LocalSettings
 from local.wanted import WantedProcess
 from waybill_explorer.client import ClientError
 
 LONGEST = 4
 """A lab ends by itself after so many times its minutes: long enough for a slow machine and a pause."""
-LOAD = "load"
+LOAD, READER = "load", "back-office"
 MAX_SEED = 1_000_000
 
 
@@ -37,7 +37,7 @@ def start(settings: LocalSettings, name: str, seed: int | None = None, minutes: 
         settings,
         Plan(
             faults=_faults(settings, case),
-            more={LOAD: _load(lab)} if lab.load else {},
+            more=_traffic(settings, case),
             attempt=attempt.id,
             ends_at=time.time() + minutes * 60,
             says=f"the lab {name} is on",
@@ -71,10 +71,17 @@ def _fault(settings: LocalSettings, case: Case, kind: str, fields: Mapping[str, 
     raise ClientError(f"{case.lab.name}: there is no kind of fault {kind!r}.")
 
 
-def _load(lab: Lab) -> WantedProcess:
-    assert lab.load is not None  # noqa: S101 - the caller has looked
-    options = ("--rate", f"{lab.load.rate:g}", "--duration", "24h", "--tokens", lab.load.tokens)
-    return WantedProcess(command=(sys.executable, "-m", "local.cli", "load", *options))
+def _traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
+    """Return the processes that stand for customers and for a back office."""
+    load = case.lab.load
+    if load is None:
+        return {}
+    options = ("--rate", f"{load.rate:g}", "--duration", "24h", "--tokens", load.tokens)
+    found = {LOAD: WantedProcess(command=(sys.executable, "-m", "local.cli", "load", *options))}
+    if pages := case.values.get("pages"):
+        url = f"http://{HOST}:{settings.port('order')}/orders?limit={pages}"
+        found[READER] = WantedProcess(command=(sys.executable, "-m", "labs.reader", url))
+    return found
 
 
 def answer(settings: LocalSettings, attempt: Attempt, key: str, value: str) -> Answer:

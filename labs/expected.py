@@ -46,13 +46,19 @@ def median_ms(evidence: Evidence, service: str, name: str) -> float:
     return median(_some([span.duration / 1000 for span in spans]))
 
 
-def repetitions(evidence: Evidence, operation: str, statement: str, tags: Mapping[str, str]) -> float:
-    """Return the largest number of equal statements in one request of order-service with such tags."""
+def repetitions(evidence: Evidence, operation: str, statement: str) -> float:
+    """Return the largest number of equal statements, which begin so, in one request to order-service."""
     counts = [
         sum(str(span.tags.get("db.query.text", "")).startswith(statement) for span in trace.spans)
-        for trace in evidence.traces("order-service", operation, tags)
+        for trace in evidence.traces("order-service", operation)
     ]
     return float(max(_some(counts)))
+
+
+def percentile_ms(evidence: Evidence, percent: float) -> float:
+    """Return a percentile of the durations of the orders, in ms."""
+    durations = sorted(_some([trace.root.duration / 1000 for trace in evidence.orders()]))
+    return durations[min(len(durations) - 1, int(len(durations) * percent / 100))]
 
 
 def versions(evidence: Evidence, service: str) -> set[str]:
@@ -94,6 +100,7 @@ NUMBERS: dict[str, Number] = {
     "median_gap_ms": median_gap_ms,
     "median_ms": median_ms,
     "repetitions": repetitions,
+    "percentile_ms": percentile_ms,
 }
 WORDS: dict[str, Words] = {"versions": versions, "waiting_statement": waiting_statement}
 OWN_NUMBERS: dict[str, Callable[[Fetched], float]] = {

@@ -4,6 +4,7 @@ No service has code for it. Telemetry shows only what it would show of a real on
 `deployments`) says that something was deployed. `waybill up` starts without faults, and each ends by itself.
 """
 
+import re
 import time
 from collections import Counter
 from itertools import count
@@ -72,7 +73,11 @@ def on_release(
     """
     settings = _settings()
     _check(settings)
-    _switch_on(settings, releases.build(settings, faults.service_of(service), _patch(patch)), minutes)
+    name, text = faults.service_of(service), _patch(patch)
+    touched = set(re.findall(r"^\+\+\+ b/services/(\w+)/", text, re.MULTILINE))
+    if touched and name not in touched:
+        raise ClientError(f"{patch} changes {', '.join(sorted(touched))}, not {name}: name that service.")
+    _switch_on(settings, releases.build(settings, name, text), minutes)
 
 
 @on.command("link")

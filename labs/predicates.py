@@ -56,6 +56,16 @@ def runs(span: Span, service: str, name: str) -> bool:
     return span.service == service and span.name == name
 
 
+def without_child(span: Span, name: str, child: str) -> bool:
+    """Tell a SERVER span whose name begins so and that has no span of the name `child` anywhere below it."""
+    return span.kind == "server" and span.name.startswith(name) and child not in {one.name for one in below(span)}
+
+
+def slow_server(span: Span, name: str, ms: float) -> bool:
+    """Tell a SERVER span whose name begins so and that took `ms` or longer."""
+    return span.kind == "server" and span.name.startswith(name) and span.duration >= ms * 1000
+
+
 def childless(span: Span, name: str) -> bool:
     """Tell a span of this name that has no CLIENT span below it."""
     return span.name == name and not any(child.kind == "client" for child in span.children)
@@ -76,6 +86,8 @@ PREDICATES: dict[str, SpanPredicate] = {
     "waits_for_lock": waits_for_lock,
     "runs": runs,
     "childless": childless,
+    "without_child": without_child,
+    "slow_server": slow_server,
     "repeated": repeated,
 }
 

@@ -66,7 +66,7 @@ def _spans(grader: Grader, question: Question) -> list[tuple[Trace, Span]]:
         fetched = grader.evidence.fetched(grader.attempt.answers["order"].value)
         traces = [fetched.trace] if fetched else []
     else:
-        traces = grader.evidence.orders() or []
+        traces = grader.evidence.traces("order-service", question.operation)
     arguments = dict(question.arguments)
     found = [(trace, span) for trace in traces for span in predicates.matching(trace, question.predicate, arguments)]
     if not found:

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from typer.testing import CliRunner
 
 from labs import announce, data, faults, plan
-from labs.faults import Fault, Link, Neighbor, Release
+from labs.faults import Data, Fault, Link, Neighbor, Release
 from labs.plan import Plan
 from local.cli import app
 from local.data_folder import locked
@@ -18,7 +18,7 @@ from local.settings import LocalSettings
 from local.wanted import Wanted, read, write
 from waybill_explorer.client import ClientError
 
-GIVEAWAY = re.compile(r"fault|\blab|chaos|inject", re.IGNORECASE)
+GIVEAWAY = re.compile(r"fault|\blabs?\b|chaos|inject", re.IGNORECASE)
 """What no telemetry may say."""
 
 
@@ -123,7 +123,15 @@ def test_a_patch_that_does_not_exist_is_named_with_those_that_do(settings: Local
     with locked(settings.waybill_data):
         status, output = run("fault", "on", "release", "order", "no-such.patch")
     assert status == 1
-    assert "no patch 'no-such.patch': name a file, or one of lost-thread" in output
+    assert "no patch 'no-such.patch': name a file, or one of " in output
+    assert "lost-thread" in output
+
+
+def test_a_patch_of_another_service_is_refused(settings: LocalSettings) -> None:
+    with locked(settings.waybill_data):
+        status, output = run("fault", "on", "release", "payment", "lost-thread")
+    assert status == 1
+    assert "lost-thread changes order, not payment" in output
 
 
 def test_status_and_off_say_so_when_nothing_is_on(settings: LocalSettings) -> None:
@@ -209,7 +217,7 @@ def test_the_deploy_log_tells_of_each_change_and_gives_nothing_away(settings: Lo
         link(),
         faults.new_setting("payment", "THREADS=2"),
         Neighbor(name="stock-report", seconds=1, every=4, port=18090),
-        data.Data(service="order", change="DROP INDEX x", file=tmp_path / "undo-1.json"),
+        Data(service="order", change="DROP INDEX x", file=tmp_path / "undo-1.json"),
     ]
     began = [body for _, body in plan.texts(None, a_plan(*all_kinds))]
     ended = [body for _, body in plan.texts(a_plan(*all_kinds), None)]

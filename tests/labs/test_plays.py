@@ -3,12 +3,11 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.local_stack import LocalStack, local_stack
+from tests.support.local_stack import UP, LocalStack, local_stack
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("labs-on-a-stack")]
 
@@ -22,7 +21,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 def waybill(running: LocalStack, *arguments: str) -> tuple[int, str]:
     """Run a command on the stack and return its exit status and output."""
-    command = [Path(running.supervisor.args[0]), *arguments]  # type: ignore[index]
+    command = [UP[0], *arguments]
     result = subprocess.run(command, env=dict(running.environment), capture_output=True, text=True)
     return result.returncode, result.stdout + result.stderr
 
