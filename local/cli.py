@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -297,6 +298,11 @@ def reset() -> None:
     from local import supervisor
 
     supervisor.reset(read_settings(LocalSettings))
+
+
+# The labs are a folder that can be removed; no other code knows them.
+if (ROOT / "labs" / "cli.py").exists():
+    import_module("labs.cli").add_to(app)
 
 
 if __name__ == "__main__":
