@@ -5,7 +5,7 @@ import type { Cell, Line } from "./chart.tsx";
 import { showBetween } from "./now.ts";
 import { useDismiss } from "./popover.tsx";
 import { address } from "./router.ts";
-import { betweenLabel } from "./time-range.ts";
+import { betweenLabel, betweenParams } from "./time-range.ts";
 import "./moment-links.css";
 
 interface Moment {
