@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { duration, percent, plural } from "../../shared/format.ts";
+import { duration, number, percent, plural } from "../../shared/format.ts";
 import { Empty, Service } from "../common/parts.tsx";
 import { setParams, url, withParams } from "../common/router.ts";
 import { serviceColor } from "../common/service-color.ts";
@@ -21,6 +21,8 @@ export function FlameView({ trace }: { trace: Trace }) {
   const current = pointed ?? focus ?? top[0]!;
   const whole = top.reduce((sum, frame) => sum + frame.value, 0);
   const levels = cells.reduce((most, cell) => Math.max(most, cell.level + 1), 0);
+  /** Frames that stand for several exist in this picture alone. */
+  const original = (frame: Frame): Frame | null => findFrame(top, frame.first.spanID);
   const toFrame = (frame: Frame | null): void => setParams({ frame: frame?.first.spanID ?? null }, false);
   useEffect(() => setPointed(null), [focus]);
   if (!whole) {
@@ -32,7 +34,7 @@ export function FlameView({ trace }: { trace: Trace }) {
   }
   const walk = (event: KeyboardEvent): void => {
     const next = neighbor(cells, current, event.key);
-    if (next) picture.current?.querySelector<HTMLElement>(`[data-span="${next.first.spanID}"]`)?.focus();
+    if (next) picture.current?.querySelector<HTMLElement>(`[data-frame="${next.level} ${next.frame.first.spanID}"]`)?.focus();
     else if (event.key === "Escape" && focus) toFrame(focus.parent);
     else return;
     event.preventDefault();
@@ -41,13 +43,13 @@ export function FlameView({ trace }: { trace: Trace }) {
   return (
     <section class="card flame-card" aria-label="Flame view">
       <p class="flame-facts">
-        <Service name={current.first.service} /> <b class="flame-name">{current.first.title}</b>
+        <Service name={current.first.service} /> <b class="flame-name">{nameOf(current)}</b>
         <span>
           {duration(current.value)}, {percent(current.value / whole)}
         </span>
         <span>self {duration(current.self)}</span>
         <span>{plural(current.count, "span")}</span>
-        <a href={withParams(url.value, selecting(operationOf(current.first)))}>Show in the waterfall</a>
+        {current.merged === 1 && <a href={withParams(url.value, selecting(operationOf(current.first)))}>Show in the waterfall</a>}
         {focus && (
           <button type="button" class="button small" onClick={() => toFrame(null)}>
             Whole trace
@@ -66,14 +68,14 @@ export function FlameView({ trace }: { trace: Trace }) {
         >
           {cells.map(({ frame, level, left: from, width }) => (
             <button
-              key={frame.first.spanID}
+              key={`${level} ${frame.first.spanID}`}
               type="button"
-              class={`frame ${frame.failed ? "failed" : ""}`}
-              data-span={frame.first.spanID}
+              class={`frame ${frame.failed ? "failed" : ""} ${frame.merged > 1 ? "others" : ""}`}
+              data-frame={`${level} ${frame.first.spanID}`}
               tabIndex={frame === tabbed ? 0 : -1}
-              aria-label={`${frame.first.service} ${frame.first.title}: ${duration(frame.value)}, ${percent(frame.value / whole)}, ${plural(frame.count, "span")}`}
+              aria-label={`${frame.first.service} ${nameOf(frame)}: ${duration(frame.value)}, ${percent(frame.value / whole)}, ${plural(frame.count, "span")}`}
               aria-pressed={frame === focus}
-              title={frame.first.title}
+              title={nameOf(frame)}
               style={{
                 left: `${from * 100}%`,
                 width: `${width * 100}%`,
@@ -82,9 +84,9 @@ export function FlameView({ trace }: { trace: Trace }) {
               }}
               onPointerEnter={() => setPointed(frame)}
               onFocus={() => setPointed(frame)}
-              onClick={() => toFrame(frame === focus ? frame.parent : frame)}
+              onClick={() => frame === original(frame) && toFrame(frame === focus ? frame.parent : frame)}
             >
-              {width > 0.02 && frame.first.title}
+              {width > 0.02 && nameOf(frame)}
             </button>
           ))}
         </div>
@@ -97,16 +99,20 @@ export function FlameView({ trace }: { trace: Trace }) {
   );
 }
 
-/** The frame that an arrow leads to. */
-function neighbor(cells: readonly Cell[], from: Frame, key: string): Frame | undefined {
+const nameOf = ({ first, merged }: Frame): string => (merged > 1 ? `${number(merged)} different ones` : first.title);
+
+/** The cell that an arrow leads to. */
+function neighbor(cells: readonly Cell[], from: Frame, key: string): Cell | undefined {
   const at = cells.find(({ frame }) => frame === from);
   if (!at) return undefined;
-  const drawn = new Set(cells.map(({ frame }) => frame));
-  if (key === "ArrowUp") return from.parent ?? undefined;
-  if (key === "ArrowDown") return from.children.find((child) => drawn.has(child));
+  const middle = at.left + at.width / 2;
+  if (key === "ArrowUp")
+    return cells.find((one) => one.level === at.level - 1 && one.left <= middle && one.left + one.width >= middle);
+  if (key === "ArrowDown")
+    return cells.find((one) => one.level === at.level + 1 && one.left >= at.left - 1e-9 && one.left < at.left + at.width);
   const beside = cells.filter(({ level }) => level === at.level).sort((a, b) => a.left - b.left);
   const place = beside.indexOf(at);
-  if (key === "ArrowLeft") return beside[place - 1]?.frame;
-  if (key === "ArrowRight") return beside[place + 1]?.frame;
+  if (key === "ArrowLeft") return beside[place - 1];
+  if (key === "ArrowRight") return beside[place + 1];
   return undefined;
 }

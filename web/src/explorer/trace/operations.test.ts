@@ -45,10 +45,17 @@ test("a flame is as wide as the self times below it, equal calls together", () =
   expect([alone.left, alone.width, alone.level]).toEqual([0, 1, 1]);
 });
 
-test("a flame of ten thousand different steps draws only those that can be seen", () => {
-  const steps = Array.from({ length: 10_000 }, (_, i) => span(`s${i}`, i, 1, { parent: 0, title: `step ${i}` }));
-  const { cells, left } = cellsOf(framesOf(traceOf(span("root", 0, 10_000, { selfTime: 0 }), ...steps).roots), null);
-  expect([cells.length, left]).toEqual([1, 10_000]);
+test("in a flame ten thousand different steps are one frame, and what is equal below them is another", () => {
+  const calls = Array.from({ length: 10_000 }, (_, i) => span(`s${i}`, i, 1, { parent: 0, title: `call ${i}`, selfTime: 0 }));
+  const queries = calls.map((_, i) => span(`q${i}`, i, 1, { parent: i + 1, title: "SELECT" }));
+  const trace = traceOf(span("root", 0, 10_000, { selfTime: 0 }), ...calls, ...queries);
+  const { cells, left } = cellsOf(framesOf(trace.roots), null);
+  expect(cells.map(({ frame, level, width }) => [level, frame.merged, frame.count, width])).toEqual([
+    [0, 1, 1, 1],
+    [1, 10_000, 10_000, 1],
+    [2, 1, 10_000, 1],
+  ]);
+  expect(left).toBe(0);
 });
 
 test("the minimap of many spans has no more shapes than cells", () => {

@@ -29,9 +29,15 @@ export function Waterfall({ trace, notes, selected }: Props) {
   const params = url.value.searchParams;
   const scroller = useRef<HTMLDivElement>(null);
   const awaited = useRef("");
-  const [areNotesShown, showNotes] = useState(true);
+  const areNotesShown = params.get("notes") !== "0";
   const [areFiltersShown, showFilters] = useState(() => passes(filterOf(params)) !== null);
-  const [activeKey, setActive] = useState(selected?.spanID ?? trace.root.spanID);
+  const [activeKey, setActiveKey] = useState(selected?.spanID ?? trace.root.spanID);
+  // Keys may come faster than the page is drawn: each goes on from where the one before it led.
+  const latest = useRef(activeKey);
+  const setActive = (key: string): void => {
+    latest.current = key;
+    setActiveKey(key);
+  };
   const shownNotes = areNotesShown ? notes : null;
 
   const filter = JSON.stringify(filterOf(params));
@@ -76,7 +82,7 @@ export function Waterfall({ trace, notes, selected }: Props) {
   const foldAll = (base: "all" | "none"): void => setParams({ fold: base, flip: null });
   const step = (by: 1 | -1, text = found.text): void => {
     const spans = found.search(text);
-    const current = spans.findIndex((span) => span.spanID === activeKey);
+    const current = spans.findIndex((span) => span.spanID === latest.current);
     const next = spans.at(current < 0 ? (by > 0 ? 0 : -1) : (current + by) % spans.length);
     if (next) bringUp(next);
   };
@@ -102,6 +108,7 @@ export function Waterfall({ trace, notes, selected }: Props) {
   }, []);
 
   const onKeyDown = (event: KeyboardEvent): void => {
+    const at = places.get(latest.current) ?? 0;
     const row = rows[at];
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key } = event;
@@ -154,7 +161,11 @@ export function Waterfall({ trace, notes, selected }: Props) {
           Filter
         </button>
         <label class="toggle">
-          <input type="checkbox" checked={areNotesShown} onChange={(event) => showNotes(event.currentTarget.checked)} />
+          <input
+            type="checkbox"
+            checked={areNotesShown}
+            onChange={(event) => setParams({ notes: event.currentTarget.checked ? null : "0" })}
+          />
           Log lines
         </label>
         <button
