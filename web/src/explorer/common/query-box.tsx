@@ -120,8 +120,8 @@ export function QueryBox({ signal, placeholder, error, starts = [], toggles = []
     } else if (event.key === "Enter") {
       close();
       commit(event.currentTarget instanceof HTMLInputElement ? event.currentTarget.value : text);
-    } else if (event.key === "Escape" && isOpen) {
-      event.stopPropagation(); // the page's own Escape leaves the box
+    } else if (event.key === "Escape" && active >= 0) {
+      event.stopPropagation(); // the page's own Escape leaves the box, and with it the list
       close();
     }
   };

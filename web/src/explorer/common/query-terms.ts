@@ -19,7 +19,7 @@ export const attributeTerm = (key: string, value: string): string => `${keyed(ke
 const keyed = (key: string): string =>
   /^[\p{L}_][\w.\-/$@#]*$/u.test(key) && !FIELDS.includes(key.toLowerCase()) ? key : `"${key.replace(/["\\]/g, "\\$&")}"`;
 
-/** The terms of a query that hold together, as they are written; null where an `or` is between them. */
+/** The terms of a query that hold together, as they are written; null if there is an `or` between them. */
 function termsOf(query: string): string[] | null {
   const terms: string[] = [];
   let current = "";

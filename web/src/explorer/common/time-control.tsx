@@ -115,7 +115,7 @@ function Between({ onDone }: { onDone: () => void }) {
   );
 }
 
-/** A range that counts back from now begins at a fraction of a second, which says nothing. */
+/** A range that counts back from now begins at a fraction of a second: whole ones are easier to read. */
 const whole = (us: number): number => (range.value.kind === "between" ? us : Math.floor(us / 1e6) * 1e6);
 
 interface MomentProps {
