@@ -38,6 +38,7 @@ class SmallApi:
         self.loki: list[dict[str, Any]] | None = None
         self.alerts: list[dict[str, Any]] = []
         self.score: dict[str, Any] | None = None
+        self.summaries: tuple[dict[str, Any], int] = {"data": [], "errors": None, "next": None}, 200
         self.orders: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
         self.queries: list[dict[str, str]] = []
@@ -111,6 +112,11 @@ class SmallApi:
         @app.get("/api/score")
         def score() -> Any:
             return {"data": self.score, "errors": None} if self.score else "<!doctype html><title>Jaeger UI</title>"
+
+        @app.get("/api/summaries")
+        def summaries() -> tuple[dict[str, Any], int]:
+            self.queries.append(request.args.to_dict())
+            return self.summaries
 
         @app.get("/api/traces")
         def search() -> dict[str, Any]:
