@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from waybill_explorer.log_queries import LogFacets, LogHistogram, LogJson
+from waybill_explorer.suggestions import Suggestions
 from waybill_explorer.tree_json import TreeJson
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,9 +38,18 @@ def tree_api() -> str:
     return _typescript("the explorer's tree_json.py", json.dumps({"components": {"schemas": schemas}}))
 
 
+def search_api() -> str:
+    """Return the types of what the explorer's searches give."""
+    given = (LogJson, LogHistogram, LogFacets, Suggestions)
+    adapters = [(kind.__name__, "serialization", TypeAdapter(kind)) for kind in given]
+    _, document = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    return _typescript("the explorer's searches", json.dumps({"components": {"schemas": document["$defs"]}}))
+
+
 FILES: dict[Path, Callable[[], str]] = {
     WEB / "storefront" / "order-api.ts": order_api,
     WEB / "explorer" / "trace" / "tree-api.ts": tree_api,
+    WEB / "explorer" / "common" / "search-api.ts": search_api,
 }
 
 
