@@ -13,7 +13,9 @@ from pydantic import TypeAdapter
 from waybill_explorer.comparison import TracesComparedJson
 from waybill_explorer.difference import DifferenceJson
 from waybill_explorer.groups import GroupsComparedJson
+from waybill_explorer.log_queries import LogFacets, LogHistogram, LogJson
 from waybill_explorer.operations import OperationsJson
+from waybill_explorer.suggestions import Suggestions
 from waybill_explorer.tree_json import TreeJson
 from waybill_explorer.versions import VersionJson
 
@@ -60,11 +62,17 @@ def _explorer_types(source: str, *types: Any) -> str:
     return _typescript(f"the explorer's {source}", json.dumps({"components": {"schemas": schemas}}))
 
 
+def search_api() -> str:
+    """Return the types of what the explorer's searches give."""
+    return _explorer_types("searches", LogJson, LogHistogram, LogFacets, Suggestions)
+
+
 FILES: dict[Path, Callable[[], str]] = {
     WEB / "storefront" / "order-api.ts": order_api,
     WEB / "explorer" / "trace" / "tree-api.ts": tree_api,
     WEB / "explorer" / "difference" / "difference-api.ts": difference_api,
     WEB / "explorer" / "compare" / "comparison-api.ts": comparison_api,
+    WEB / "explorer" / "common" / "search-api.ts": search_api,
 }
 
 

@@ -1,15 +1,20 @@
 """`waybill-explorer traces`, `logs`, `errors` and `tail`: the query language on the command line."""
 
+import io
 import json
 import secrets
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from rich.console import Console
+
+from waybill_explorer import terminal_search
+from waybill_explorer.client import TraceApi
 
 from .conftest import Backend, logs, span, spans, start
 
@@ -117,7 +122,17 @@ def test_tail_prints_what_is_there_and_then_what_arrives_each_line_once(backend:
                 logs(name, {"body": body, "time_unix_nano": time.time_ns() if body == "now" else now - 60 * 10**9})
             )
             bodies.append(json.loads(process.stdout.readline())["body"])
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a shell starts what runs in the background without Ctrl-C
         assert process.stdout.read() == ""
     assert bodies == ["before", "now", "late"]
-    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_tail_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_api: TraceApi, _query: str) -> Iterator[dict[str, Any]]:
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(terminal_search, "arriving", interrupted)
+    console = Console(file=io.StringIO())
+    terminal_search.tail(console, TraceApi("http://127.0.0.1:1"), "", as_json=False)
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]

@@ -79,6 +79,8 @@ def main() -> None:
             sys.exit(print_score(_api(arguments, settings), arguments))
         elif arguments.command == "compare":
             print_comparison(_api(arguments, settings), arguments)
+        elif arguments.command == "mcp":
+            serve_mcp(_api(arguments, settings))
         elif arguments.command in SEARCHES:
             print_found(_api(arguments, settings), arguments)
         else:
@@ -128,6 +130,17 @@ def print_trace(url: str, trace_id: str, *, everything: bool, as_json: bool) -> 
         print(json.dumps({"trace_id": trace_id, **client.as_json(fetched)}, indent=2, ensure_ascii=False))  # noqa: T201
     else:
         terminal.print_trace(Console(highlight=False), fetched, api.link(trace_id), everything=everything)
+
+
+def serve_mcp(api: TraceApi) -> None:
+    """Serve coding assistants on stdin and stdout until they close it. Raise ClientError without the extra."""
+    try:
+        from waybill_explorer.mcp_server import mcp_server
+    except ModuleNotFoundError as error:
+        if error.name != "mcp":
+            raise
+        raise ClientError("`mcp` is not installed: install waybill-explorer[mcp]") from error
+    mcp_server(api).run()
 
 
 def print_found(api: TraceApi, arguments: argparse.Namespace) -> None:
@@ -224,6 +237,8 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     compare.add_argument("--since", default="1h", metavar="DURATION", help="how far back queries look: 10m, 2h, 7d")
     compare.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    assistants = commands.add_parser("mcp", help="serve coding assistants on stdio (Model Context Protocol)")
+    assistants.add_argument("--url", help="base URL of the read API (default: TRACES_PORT on this machine)")
     for name, one in SEARCHES.items():
         _add_search(commands, name, one)
     return parser

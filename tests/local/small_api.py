@@ -40,6 +40,7 @@ class SmallApi:
         self.alerts: list[dict[str, Any]] = []
         self.score: dict[str, Any] | None = None
         self.differences: list[dict[str, Any]] = []
+        self.summaries: tuple[dict[str, Any], int] = {"data": [], "errors": None, "next": None}, 200
         self.orders: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
         self.queries: list[dict[str, str]] = []
@@ -123,6 +124,11 @@ class SmallApi:
                 "data": self.differences.pop(0) if len(self.differences) > 1 else self.differences[0],
                 "errors": None,
             }
+
+        @app.get("/api/summaries")
+        def summaries() -> tuple[dict[str, Any], int]:
+            self.queries.append(request.args.to_dict())
+            return self.summaries
 
         @app.get("/api/traces")
         def search() -> dict[str, Any]:
