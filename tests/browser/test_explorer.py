@@ -31,6 +31,8 @@ VIEWS: tuple[str, ...] = (
     "/services",
     "/services/order-service",
 )
+DRAWN = ".chart, .row.span, .trace-log, .compare-table, .map, .log-list, .groups-table"
+"""What a view is of; of each there is one of these."""
 VIEWS += ("/metrics?name=orders.processing_time", "/logs", "/?diff=refused", "/compare?a=approved&b=declined")
 
 
@@ -176,7 +178,8 @@ def test_what_is_different_about_slow_traces_is_named_with_both_shares(page: Pag
 
     row = different.get_by_role("listitem").first
     expect(row).to_contain_text(f"100 % of the slow ones have order.region=ap in {service}; 0 % of the others")
-    expect(row.get_by_role("link", name="order.region=ap")).to_have_attribute("href", re.compile("q=.*order.region%3Dap"))
+    fact = row.get_by_role("link", name="order.region=ap")
+    expect(fact).to_have_attribute("href", re.compile("q=.*order.region%3Dap"))
     assert accessibility_problems(page) == []
     page.reload()
     expect(row).to_be_visible()
@@ -577,7 +580,7 @@ def test_every_view_is_accessible_and_fits(
     found = {}
     for view in VIEWS:
         page.goto(stack.traces + view.format(declined))
-        expect(page.locator(".chart, .row.span, .trace-log, .compare-table, .map, .log-list, .groups-table").first).to_be_visible()
+        expect(page.locator(DRAWN).first).to_be_visible()
         found[view] = accessibility_problems(page)
         assert page.evaluate("document.documentElement.scrollWidth") == width, view
     page.goto(f"{stack.traces}/trace/{declined}")
