@@ -37,11 +37,7 @@ export function WhatIsDifferent({ query }: { query: Params }) {
           </button>
         ))}
         {box ? (
-          <button
-            type="button"
-            class="button small"
-            onClick={() => setParams({ ...boxFilters(box), box: null }, false)}
-          >
+          <button type="button" class="button small" onClick={() => setParams({ ...boxFilters(box), box: null }, false)}>
             Show only these
           </button>
         ) : (
