@@ -290,7 +290,10 @@ def twenty_megabytes() -> bytes:
     return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [one(n) for n in range(1000)]}]}]}).encode()
 
 
-def test_twenty_megabytes_are_imported_in_parts_that_the_receiver_takes_with_progress(backend: Backend) -> None:
+def test_twenty_megabytes_are_imported_in_parts_that_the_receiver_takes_with_progress(
+    launch: Callable[..., Backend],
+) -> None:
+    backend = launch()
     url = f"http://127.0.0.1:{backend.traces_port}/api/import"
     with requests.post(
         url, twenty_megabytes(), headers={"Accept": "application/x-ndjson"}, timeout=120, stream=True
@@ -306,7 +309,10 @@ def test_twenty_megabytes_are_imported_in_parts_that_the_receiver_takes_with_pro
     assert len(backend.get("/api/traces/" + "c0ffee17" * 4)[0]["spans"]) > 700  # an answer is made of 16 MiB
 
 
-def test_many_lines_are_imported_with_progress_by_place_in_the_file(backend: Backend, service: str) -> None:
+def test_many_lines_are_imported_with_progress_by_place_in_the_file(
+    launch: Callable[..., Backend], service: str
+) -> None:
+    backend = launch()  # one of its own: the others read a sample of so many traces
     body = lines(*(of_spans(service, *(a_span(new_id()) for _ in range(100))) for _ in range(60)))
     headers = {"Accept": "application/x-ndjson"}
     found = [json.loads(line) for line in send(backend, body, **headers).iter_lines()]

@@ -1,13 +1,11 @@
 """The explorer, as a person uses it: traces, one trace, services, metrics, logs, on a real stack's telemetry."""
 
-import json
 import re
 import secrets
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -400,23 +398,8 @@ def test_an_exported_trace_can_be_imported_and_is_the_same(
     expect(page).to_have_url(f"{other}/trace/{declined}")
     expect(waterfall(page)).to_contain_text("the order is refused")
 
-    def stored(base: str, path: str) -> Any:
-        data = requests.get(f"{base}{path}", timeout=60).json()["data"]
-        for one in data:
-            one.pop("id", None)  # each explorer gives a log line an id of its own
-        return data
-
-    for path in (f"/api/traces/{declined}", f"/api/logs?trace_id={declined}"):
-        assert stored(other, path) == stored(stack.traces, path)
-    exported = json.loads(file.read_text())
-    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=60).json()
-    assert _spans(again) == _spans(exported)
-
-
-def _spans(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """All that is exported of the spans, to the nanosecond."""
-    spans = [s for part in body["resourceSpans"] for scope in part["scopeSpans"] for s in scope["spans"]]
-    return sorted(spans, key=lambda one: str(one["spanId"]))
+    again = requests.get(f"{other}/api/traces/{declined}/otlp", timeout=60).text
+    assert again == file.read_text()
 
 
 def test_a_file_that_is_no_trace_is_refused_with_a_reason(page: Page, stack: Stack, tmp_path: Path) -> None:
