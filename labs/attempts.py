@@ -76,7 +76,10 @@ def current(settings: LocalSettings) -> Attempt:
         raise ClientError(NONE)
     if not plan.is_running(settings.waybill_data):
         raise ClientError("the local stack was stopped, and with it the lab: start both again.")
-    return Attempt.model_validate_json(_file(settings, found.attempt).read_text())
+    try:
+        return Attempt.model_validate_json(_file(settings, found.attempt).read_text())
+    except FileNotFoundError:
+        raise ClientError("the lab is still starting: its command returns when it is ready.") from None
 
 
 def save(settings: LocalSettings, attempt: Attempt) -> None:

@@ -275,7 +275,7 @@ def _status(attempt: Attempt, reason: str, *, as_json: bool) -> None:
         out.print(f"  {part:<9} {earned:3.0f} of {possible:3.0f}   {marks}")
     if reason:
         out.print(Text(f"  not fixed: {reason}", "yellow"), soft_wrap=True)
-    hints = f", less {attempt.hints} hints" if attempt.hints else ""
+    hints = f", less {HINT_COST * attempt.hints} for hints" if attempt.hints else ""
     out.print(Text(f"{attempt.score()} points{hints}", "bold"))
 
 

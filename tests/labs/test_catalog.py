@@ -153,3 +153,8 @@ def test_the_services_and_the_kit_have_no_code_for_faults() -> None:
     files = [*(ROOT / "app").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
     assert len(files) > 50
     assert [str(file) for file in files if re.search(r"\blabs\b|chaos|inject_fault", file.read_text())] == []
+
+
+def test_the_page_of_the_labs_lists_each_of_them_with_its_minutes() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \|", (ROOT / "labs" / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((name, str(lab.minutes)) for name, lab in definitions.labs().items())
