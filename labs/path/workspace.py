@@ -27,6 +27,7 @@ DATABASE = "gift.db"
 
 STACK_ENV = """\
 # Written by `waybill lab path start`. What is already set wins: the checker sets ports of its own.
+export {mark}="{folder}"
 export PATH="{bin}:$PATH"
 export PORT="${{PORT:-{port}}}"
 export SHOP="${{SHOP:-{shop}}}"
@@ -41,7 +42,7 @@ SECOND = """\
 #!/bin/sh
 # Starts the second backend of step 7: `sh second`. Its page: http://{host}:{page}/
 . ./stack.env
-exec {bin}/waybill-explorer --port {page} --http-port {http} --grpc-port {grpc} --data {data}
+exec "{bin}/waybill-explorer" --port {page} --http-port {http} --grpc-port {grpc} --data {data}
 """
 
 

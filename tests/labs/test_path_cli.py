@@ -73,7 +73,8 @@ def test_the_status_says_what_is_next(folder: Path) -> None:
     assert "▸ 0  A service in the dark" in path("status").stdout
 
 
-def test_a_stack_that_does_not_run_is_no_grade(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_stack_that_does_not_run_is_no_grade() -> None:
     path("start")
     checked = path("check", "--json")
     assert checked.exit_code == 1
@@ -101,7 +102,7 @@ def test_stop_ends_the_service_and_not_a_shell_in_its_folder(folder: Path) -> No
     try:
         until(lambda: service.poll() is None and _responds(port))
         assert str(service.pid) in path("stop").stdout
-        assert service.wait(60)
+        service.wait(60)
         assert shell.poll() is None
         assert path("stop").stdout == "Nothing runs from the folder.\n"
     finally:
@@ -117,8 +118,9 @@ def _responds(port: int) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("step", STEPS)
-def test_each_page_has_a_goal_a_task_and_how_it_is_checked(folder: Path, step: int) -> None:
+def test_each_page_has_a_goal_a_task_and_how_it_is_checked(step: int) -> None:
     path("start")
     text = page(step)
     assert text.startswith(f"# {step}. ")
