@@ -176,8 +176,7 @@ def test_a_part_of_the_scatter_can_be_chosen(page: Page, stack: Stack) -> None:
 def test_what_is_different_about_slow_traces_is_named_with_both_shares(page: Page, stack: Stack) -> None:
     service = f"different-{secrets.token_hex(3)}"
     members = [
-        span("GET /", ms=900 if n < 4 else 20, attributes={"order.region": "ap" if n < 4 else "eu"})
-        for n in range(40)
+        span("GET /", ms=900 if n < 4 else 20, attributes={"order.region": "ap" if n < 4 else "eu"}) for n in range(40)
     ]
     for one in members:
         send(stack, service, [one])
