@@ -3,12 +3,10 @@
 import typer
 
 from labs import fault_cli, lab_cli
-from labs.path import cli as path_cli
 from local.console import Commands
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `waybill`."""
     app.add_typer(fault_cli.app, name="fault", cls=Commands)
-    lab_cli.app.add_typer(path_cli.app, name="path")
     app.add_typer(lab_cli.app, name="lab", cls=Commands)

@@ -1,6 +1,7 @@
 """Logs: found by trace, service, level and text."""
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ def test_the_logs_of_a_trace_are_given_oldest_first_wherever_they_came_from(back
         "trace_id": trace_id.hex(),
         "span_id": b"12345678".hex(),
         "attributes": {},
+        "resource": {"service.name": service + "-b"},
         "logger": "payment",
     }
     assert (second["body"], second["attributes"]) == ("second", {"order.id": "o-1"})
@@ -103,3 +105,17 @@ def test_a_structured_body_is_given_as_json(backend: Backend, service: str) -> N
     backend.send(logs(service, {"body": ["a", 1, True], "event_name": "order.placed"}))
     (record,) = backend.get("/api/logs", service=service)
     assert (record["body"], record["attributes"]) == ('["a",1,true]', {"event.name": "order.placed"})
+
+
+def test_a_line_has_the_attributes_of_its_resource(backend: Backend, service: str) -> None:
+    backend.send(logs(service, {"body": "one"}, {"body": "two"}))
+    lines = backend.get("/api/logs", service=service)
+    around = backend.get("/api/logs/context", id=lines[0]["id"])
+    assert [line["resource"]["service.name"] for line in (*lines, *around)] == [service] * 4
+
+
+def test_the_oldest_time_is_of_all_signals(launch: Callable[..., Backend]) -> None:
+    backend = launch()
+    assert backend.get("/api/stats")["oldest"] is None
+    backend.send(logs("old", {"body": "first"}))
+    assert backend.get("/api/stats")["oldest"] == backend.get("/api/logs", service="old")[0]["timestamp"]

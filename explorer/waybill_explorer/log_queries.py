@@ -10,11 +10,11 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from waybill_explorer.decode import exact_for_browsers
+from waybill_explorer.decode import exact_for_browsers, plain_attributes
 from waybill_explorer.log_search import SELECT, LogSearch
 from waybill_explorer.logs import LEVELS
 from waybill_explorer.paging import Cursor, Deadline, Page
-from waybill_explorer.queries import TIME_MAX, Budget
+from waybill_explorer.queries import TIME_MAX, Budget, resource_of
 from waybill_explorer.query_language import EVERYTHING, All, Node, Term
 from waybill_explorer.texts import text_of
 from waybill_explorer.value_tests import Contains
@@ -38,6 +38,7 @@ class LogJson(TypedDict):
     trace_id: str
     span_id: str
     attributes: dict[str, Any]
+    resource: dict[str, Any]
     logger: str
 
 
@@ -163,7 +164,7 @@ def find_logs(db: sqlite3.Connection, query: LogQuery) -> Page:
 
 
 def log_json(row: sqlite3.Row) -> LogJson:
-    """Return a row of `logs` as the read API gives it."""
+    """Return a row of `logs` with its resource, as SELECT has it, as the read API gives it."""
     return {
         "id": row["id"],
         "timestamp": row["time"],
@@ -173,19 +174,20 @@ def log_json(row: sqlite3.Row) -> LogJson:
         "trace_id": row["trace_id"].hex() if row["trace_id"] else "",
         "span_id": row["span_id"].hex() if row["span_id"] else "",
         "attributes": exact_for_browsers(json.loads(row["attributes"])),
+        "resource": exact_for_browsers(plain_attributes(resource_of(row["resource_body"]).attributes)),
         "logger": row["logger"],
     }
 
 
 def log_context(db: sqlite3.Connection, number: int, before: int, after: int, *, of_all: bool) -> list[LogJson] | None:
     """Return a line with those before and after it, oldest first, of its service or of all; None if it is not there."""
-    row = db.execute("SELECT * FROM logs WHERE id = ?", (number,)).fetchone()
+    row = db.execute(f"{SELECT} WHERE logs.id = ?", (number,)).fetchone()
     if row is None:
         return None
-    where, parameters = ("", ()) if of_all else ("service = ? AND", (row["service"],))
+    where, parameters = ("", ()) if of_all else ("logs.service = ? AND", (row["service"],))
     around = [
         db.execute(
-            f"SELECT * FROM logs WHERE {where} (time, id) {sign} (?, ?) ORDER BY time {order}, id {order} LIMIT ?",  # noqa: S608
+            f"{SELECT} WHERE {where} (time, logs.id) {sign} (?, ?) ORDER BY time {order}, logs.id {order} LIMIT ?",
             (*parameters, row["time"], row["id"], limit),
         ).fetchall()
         for sign, order, limit in (("<", "DESC", before), (">", "ASC", after))

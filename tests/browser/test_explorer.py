@@ -1,5 +1,6 @@
 """The explorer, as a person uses it: traces, one trace, services, metrics, logs, on a real stack's telemetry."""
 
+import json
 import re
 import secrets
 import time

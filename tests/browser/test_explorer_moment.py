@@ -263,7 +263,7 @@ def test_an_opened_line_tells_all_and_each_value_is_a_filter(page: Page, stack: 
     page.goto(f"{stack.traces}/logs?service={service}")
     page.get_by_role("button", name="Show all of the line").click()
     opened = lines(page)
-    for text in ("by hand", trace_id, one["spanId"], "a b"):
+    for text in ("by hand", trace_id, one["spanId"], "a b", "service.name"):
         expect(opened).to_contain_text(text)
     opened.get_by_role("button", name="Copy trace").click()
     expect(opened.get_by_role("button", name="Copied")).to_be_visible()

@@ -1,5 +1,6 @@
 // The read API: its answers' shapes and a hook that asks, again and again where a view is live.
 import { signal } from "@preact/signals";
+import type { LogJson } from "./search-api.ts";
 import { useLayoutEffect, useState } from "preact/hooks";
 import { resolved } from "./time-range.ts";
 import type { TagValue } from "../trace/trace.ts";
@@ -20,18 +21,7 @@ export interface Summary {
   root: "stored" | "awaited" | "missing";
   services: string[];
 }
-export interface Log {
-  id: number;
-  timestamp: number;
-  service: string;
-  level: string;
-  body: string;
-  trace_id: string;
-  span_id: string;
-  attributes: Record<string, unknown>;
-  resource?: Record<string, unknown>;
-  logger: string;
-}
+export type Log = LogJson;
 export interface Instrument {
   name: string;
   type: "sum" | "gauge" | "histogram" | "exponential_histogram" | "summary";

@@ -24,6 +24,9 @@ export interface LogJson {
   attributes: {
     [k: string]: unknown;
   };
+  resource: {
+    [k: string]: unknown;
+  };
   logger: string;
 }
 /**

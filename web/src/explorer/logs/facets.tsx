@@ -6,7 +6,7 @@ import { attributeTerm, fieldTerm, hasTerm, toggled } from "../common/query-term
 import { address } from "../common/router.ts";
 import { isNarrow } from "../common/screen.ts";
 import { timeParams } from "../common/time-range.ts";
-import type { Facet, LogFacets } from "./log-api.ts";
+import type { Facet, LogFacets } from "../common/search-api.ts";
 import "./facets.css";
 
 const REFRESH_MS = 10_000;

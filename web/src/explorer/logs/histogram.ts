@@ -3,7 +3,7 @@ import { plural } from "../../shared/format.ts";
 import { LEVELS } from "../common/api.ts";
 import type { Cell } from "../common/chart.tsx";
 import { betweenLabel } from "../common/time-range.ts";
-import type { HistogramPoint } from "./log-api.ts";
+import type { LogPoint } from "../common/search-api.ts";
 
 const COLORS: Record<string, string> = {
   FATAL: "var(--bad)",
@@ -19,11 +19,11 @@ const places = (level: string): number => LEVELS.length - 1 - (LEVELS as readonl
 export const colorOfLevel = (level: string): string => COLORS[level] ?? OTHER;
 
 /** The levels that occur, the worst first. */
-export const levelsOf = (points: readonly HistogramPoint[]): string[] =>
+export const levelsOf = (points: readonly LogPoint[]): string[] =>
   [...new Set(points.flatMap((point) => Object.keys(point.counts)))].sort((a, b) => places(a) - places(b));
 
 /** The bars, of `width` µs each; the worst level is at the bottom, where it is seen among thousands. */
-export function barsOf(points: readonly HistogramPoint[], width: number): Cell[] {
+export function barsOf(points: readonly LogPoint[], width: number): Cell[] {
   const levels = levelsOf(points);
   return points.flatMap(({ time, counts }) => {
     const present = levels.filter((level) => counts[level]);

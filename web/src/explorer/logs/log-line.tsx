@@ -75,7 +75,7 @@ function LineDetails({ log, query }: { log: Log; query: string }) {
         {known.map(([key, value, term]) => value && <Value key={key} name={key} value={value} term={term} query={query} />)}
         <Values values={log.attributes} query={query} />
       </dl>
-      {log.resource && (
+      {Object.keys(log.resource).length > 0 && (
         <>
           <h3 class="eyebrow">Resource</h3>
           <dl class="log-values">

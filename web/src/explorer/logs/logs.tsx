@@ -13,7 +13,7 @@ import { address, url } from "../common/router.ts";
 import { boundsOf, timeParams } from "../common/time-range.ts";
 import { FacetList } from "./facets.tsx";
 import { barsOf, colorOfLevel, levelsOf } from "./histogram.ts";
-import type { LogHistogram } from "./log-api.ts";
+import type { LogHistogram } from "../common/search-api.ts";
 import { LogLine } from "./log-line.tsx";
 import "./logs.css";
 

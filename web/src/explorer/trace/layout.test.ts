@@ -93,7 +93,7 @@ test("words are found in names, attributes and log lines, whatever their capital
     trace_id: "t",
     span_id: "other",
   };
-  const has = finder(notesOf(trace, [{ ...log, id: 1, attributes: {}, logger: "" }]));
+  const has = finder(notesOf(trace, [{ ...log, id: 1, attributes: {}, resource: {}, logger: "" }]));
   const found = (text: string) => trace.spans.filter((one) => has(one, text)).map((one) => one.title);
   expect(found("abc")).toEqual(["root"]);
   expect(found("declined")).toEqual(["other"]);
