@@ -199,6 +199,7 @@ def test_of_very_many_traces_a_sample_is_read_and_the_answer_says_so(
             root.status.CopyFrom(ERROR)
             add(inner, gateway="b")
     monkeypatch.setattr(difference, "SAMPLE", 30)
+    monkeypatch.setattr(difference, "BUDGET", 60.0)
     search = TraceQuery(service=service, limit=1000)
 
     with reading(backend.data / "telemetry.db") as db:

@@ -123,13 +123,13 @@ def test_the_query_stands_in_the_address_and_survives_a_reload(page: Page, stack
     query = 'service=payment-service operation="PUT /charges/<uuid:order_id>" Payment_Declined'
     search(page).fill(query)
     expect(page).to_have_url(re.compile("Payment_Declined"))
-    page.get_by_role("button", name="Refused").click()
+    page.get_by_role("button", name="Refused", exact=True).click()
     expect(page).to_have_url(re.compile("status%3Arefused"))
     page.reload()
     expect(search(page)).to_have_value(f"{query} status:refused")
-    expect(page.get_by_role("button", name="Refused")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Refused", exact=True)).to_have_attribute("aria-pressed", "true")
     expect(rows(page).locator(f'a[href="/trace/{declined}"]')).to_have_count(1)
-    page.get_by_role("button", name="Failed").click()
+    page.get_by_role("button", name="Failed", exact=True).click()
     expect(page.get_by_role("heading", name="No trace fits")).to_be_visible()
 
 

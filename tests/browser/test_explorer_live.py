@@ -80,13 +80,13 @@ def test_old_results_are_marked_while_new_ones_load(page: Page, stack: Stack) ->
     search(page).fill(f"service={service} nowhere")
 
     expect(page.locator("main[aria-busy=true] .stale")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("Loading")
+    expect(page.get_by_role("status").first).to_have_text("Loading")
     assert accessibility_problems(page) == []
     until(lambda: held)
     for route in held:
         route.continue_()
     expect(page.get_by_role("heading", name="No trace fits")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("0 traces")
+    expect(page.get_by_role("status").first).to_have_text("0 traces")
     expect(page.locator("main[aria-busy=false]")).to_be_visible()
 
 
@@ -174,10 +174,10 @@ def test_failures_and_refusals_are_told_apart_everywhere(page: Page, stack: Stac
     expect(rows(page).filter(has_text="/broken")).to_contain_text("1 failed")
     expect(rows(page).filter(has_text="/broken")).to_contain_text("the processor is unavailable")
     for outcome, name in (("Failed", "/broken"), ("Refused", "/declined")):
-        page.get_by_role("button", name=outcome).click()
+        page.get_by_role("button", name=outcome, exact=True).click()
         expect(rows(page)).to_have_count(1)
         expect(rows(page)).to_contain_text(name)
-        page.get_by_role("button", name=outcome).click()
+        page.get_by_role("button", name=outcome, exact=True).click()
         expect(rows(page)).to_have_count(2)
 
     page.goto(f"{stack.traces}/services")
