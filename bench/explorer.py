@@ -1,8 +1,9 @@
 """What the explorer takes and how fast it answers: `python -m bench.explorer`; with --full 10^6 spans.
 
 Starts an explorer of its own on free ports with its data in a temporary folder. A sender in another process sends, as
-fast as it is answered, orders of 9 spans in 4 services with 8 attributes each, in exports of 512 spans, first over
-gRPC, then over HTTP. Then it counts what is stored, times the queries and reads the resident memory.
+fast as it is answered, orders of 9 spans in 4 services with 8 attributes each, of which the path has the id of its
+order and the port is one of 20,000, in exports of 512 spans, first over gRPC, then over HTTP. Then it counts what is
+stored, times the queries and reads the resident memory.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import psutil
@@ -40,6 +42,9 @@ ORDER = (  # service, spans of it in one trace
 SPANS_PER_TRACE = 9
 EXPORT = 512
 ROUND = EXPORT * SPANS_PER_TRACE
+KEYS = ("http.request.method", "url.path", "server.address", "http.route", "network.peer.address")
+NUMBERS = ("http.response.status_code", "server.port", "network.peer.port")
+PATH, PORT = KEYS.index("url.path"), len(KEYS) + NUMBERS.index("network.peer.port")
 IN_FLIGHT = 4
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -61,9 +66,9 @@ def template() -> list[tuple[ExportTraceServiceRequest, list[tuple[int, Span]]]]
                 span = scope_spans.spans.add(span_id=secrets.token_bytes(8), name=name, kind=Span.SPAN_KIND_SERVER)
                 if (service, position) != ("order-service", 0):
                     span.parent_span_id = secrets.token_bytes(8)
-                for key in ("http.request.method", "url.path", "server.address", "http.route", "network.peer.address"):
+                for key in KEYS:
                     span.attributes.add(key=key, value=AnyValue(string_value=f"{key} of {name}"))
-                for key in ("http.response.status_code", "server.port", "network.peer.port"):
+                for key in NUMBERS:
                     span.attributes.add(key=key, value=AnyValue(int_value=8080))
                 spans.append((trace, span))
             exports.append((request, spans))
@@ -79,6 +84,8 @@ def payloads(rounds: int) -> Iterator[bytes]:
         for request, members in exports:
             for trace, span in members:
                 span.trace_id = ids[trace]
+                span.attributes[PATH].value.string_value = f"/orders/{ids[trace].hex()}-x"
+                span.attributes[PORT].value.int_value = 40_000 + secrets.randbelow(20_000)
                 span.start_time_unix_nano = now + trace * 1000
                 span.end_time_unix_nano = now + trace * 1000 + 5_000_000
             yield request.SerializeToString()
@@ -214,6 +221,16 @@ def query(port: int) -> None:
         ("services", "/api/services"),
     ):
         print(f"{name:42} {timed(port, path)}")
+    oldest = newest[0]["traceID"]  # type: ignore[index]
+    for name, query in (
+        ("a text that is nowhere", "nowhere"),
+        ("an attribute value that is nowhere", "url.path=/orders/none"),
+        ("a number that is nowhere", "http.response.status_code>=9000"),
+        ("the text of one trace", f"{oldest}-x"),
+        ("two terms that no span has both", "http.route:process_order network.peer.port<100"),
+        ("the newest 50 with a text", "payment-service"),
+    ):
+        print(f"{name:42} {timed(port, f'/api/summaries?limit=50&q={quote(query)}', times=3)}")
     for name, path in (
         ("no trace longer than 1 h", "/api/traces?service=order-service&minDuration=1h&limit=50"),
         ("no trace with a tag", "/api/traces?service=order-service&tags=%7B%22order.id%22:%22none%22%7D&limit=50"),

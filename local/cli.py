@@ -4,20 +4,21 @@ import os
 import random
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from local import client, container_doctor, containers, doctor, first_order, load, load_view
+from local import client, container_doctor, containers, doctor, first_order, load, load_view, slow_orders
 from local.client import TraceApi
 from local.console import Commands, errors, out, print_json
-from local.options import Api, Everything, Json, Loki, Traces, pairs, seconds, service_name
+from local.options import QUERY, Api, Everything, Json, Loki, Query, Since, Traces, pairs, seconds, service_name
 from local.orders import place
 from local.registry import SERVICES
 from local.settings import HOST, ROOT, LocalSettings, read_settings
-from waybill_explorer import score_report, terminal
+from waybill_explorer import comparison_report, score_report, terminal, terminal_search
 from waybill_explorer.client import as_json as trace_as_json
 from waybill_explorer.client import valid_trace_id
 
@@ -82,6 +83,27 @@ def trace(
 
 
 @app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A trace id, or a query such as `service.version=0.1`.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another trace id, or another query.")],
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back queries look: 10m, 2h, 7d.")] = "1h",
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print two traces, or two groups of traces, side by side.
+
+    Example: `waybill compare "service.version=0.1" "service.version=0.2" --since 1h`
+    """
+    backend = TraceApi(traces)
+    compared = comparison_report.fetch(backend, a, b, since)
+    if as_json:
+        print_json(compared)
+    else:
+        comparison_report.print_report(out, compared, a, b, backend)
+
+
+@app.command()
 def score(
     service: Annotated[str, typer.Option(help="This service alone.", show_default="all")] = "",
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back: 10m, 2h, 7d.")] = "30d",
@@ -108,6 +130,66 @@ def score(
     raise typer.Exit(0 if score_report.is_enough(report, minimum) else 1)
 
 
+@app.command(context_settings=QUERY)
+def traces(
+    query: Query = None,
+    since: Since = "1h",
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print the newest traces that fit a query.
+
+    Examples: `waybill traces "service:order duration>500ms"` · `waybill traces "status:error -declined" --since 10m`
+    """
+    search = terminal_search.Search(" ".join(query or []), since, limit)
+    terminal_search.traces(out, TraceApi(traces), search, as_json=as_json)
+
+
+@app.command(context_settings=QUERY)
+def logs(
+    query: Query = None,
+    since: Since = "1h",
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Print the newest log lines that fit a query.
+
+    Examples: `waybill logs "level>=warn declined" --since 2h` · `waybill logs "service=order-service -exists:trace"`
+    """
+    search = terminal_search.Search(" ".join(query or []), since, limit)
+    terminal_search.logs(out, TraceApi(traces), search, as_json=as_json)
+
+
+@app.command("errors", context_settings=QUERY)
+def errors_command(
+    query: Query = None,
+    since: Since = "1h",
+    limit: Annotated[int, typer.Option(min=1, help="How many kinds of errors.")] = 20,
+    as_json: Json = False,
+    *,
+    traces: Traces,
+) -> None:
+    """Count the failures of each service and print what they say.
+
+    Examples: `waybill errors --since 15m` · `waybill errors "order.region=ap"`
+    """
+    search = terminal_search.Search(" ".join(query or []), since, limit)
+    terminal_search.errors(out, TraceApi(traces), search, as_json=as_json)
+
+
+@app.command(context_settings=QUERY)
+def tail(query: Query = None, as_json: Json = False, *, traces: Traces) -> None:
+    """Print log lines as they arrive, until Ctrl-C.
+
+    Example: `waybill tail "level>=warn service:payment"`
+    """
+    terminal_search.tail(out, TraceApi(traces), " ".join(query or []), as_json=as_json)
+
+
 @app.command("load")
 def load_command(
     rate: Annotated[float, typer.Option(min=0.01, max=10_000, help="Orders per second.")] = 20,
@@ -130,6 +212,8 @@ def load_command(
 ) -> None:
     """Send orders at a fixed rate and print a summary. Exit status 1 if any order failed permanently.
 
+    At the end it says what the traces of the slowest tenth have in common, if anything is clearly different.
+
     A failed request is retried under the same Idempotency-Key, so no order is placed twice. Latency counts from the
     moment an order was due, so a stalled server cannot hide behind orders that were never sent.
 
@@ -146,11 +230,13 @@ def load_command(
         seed=random.getrandbits(32) if seed is None else seed,
     )
     report = load_view.run(plan, errors)
-    link = TraceApi(traces).link("")
+    backend = TraceApi(traces)
+    with errors.status("Looking at the traces of the slow orders"):
+        common = slow_orders.in_common(backend, report)
     if as_json:
-        print_json(report.as_json(link))
+        print_json(report.as_json(backend.link(""), common))
     else:
-        load_view.print_report(out, report, link)
+        load_view.print_report(out, report, backend.link(""), common)
     raise typer.Exit(1 if report.failed else 0)
 
 
@@ -297,6 +383,11 @@ def reset() -> None:
     from local import supervisor
 
     supervisor.reset(read_settings(LocalSettings))
+
+
+# The labs are a folder that can be removed; no other code knows them.
+if (ROOT / "labs" / "cli.py").exists():
+    import_module("labs.cli").add_to(app)
 
 
 if __name__ == "__main__":

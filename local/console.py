@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from waybill_explorer.client import ClientError
+from waybill_explorer.client import ClientError, WrongQuery
 from waybill_explorer.terminal import clean
+from waybill_explorer.terminal_search import print_wrong_query
 
 out = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -23,7 +24,7 @@ def print_json(value: Any) -> None:
 
 
 class Commands(TyperGroup):
-    """Print a ClientError in one line on stderr and exit with status 1."""
+    """Print a ClientError on stderr and exit with its status: 1, or 2 for a mistake in a query."""
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
@@ -31,6 +32,9 @@ class Commands(TyperGroup):
                 stream.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
+        except WrongQuery as error:
+            print_wrong_query(errors, "error: ", error)
+            raise typer.Exit(error.exit_status) from error
         except ClientError as error:
             errors.print(Text().append("error: ", "bold red").append(clean(error)), soft_wrap=True)
             raise typer.Exit(1) from error

@@ -1,6 +1,7 @@
 """The data folder: every file of the local stack, marked as Waybill's, used by one stack at a time."""
 
 import fcntl
+import json
 import os
 import shutil
 import time
@@ -9,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARKER = "THIS_IS_WAYBILL_DATA"
+PORTS = "ports.json"
+"""The ports of the stack that runs on the folder, by the variable that moves each."""
 TAKE_OVER_ATTEMPTS = 10
 
 
@@ -93,8 +96,24 @@ def taken_over(data: Path, name: str) -> Iterator[None]:
 
 def is_taken_over(data: Path, name: str) -> bool:
     """Return whether a process holds the place of this one with `taken_over`. A dead holder holds nothing."""
+    return _is_held(data / f"{name}.dev")
+
+
+def running_ports(data: Path) -> dict[str, int]:
+    """Return the ports of the stack that runs on this folder, by variable; nothing if none runs."""
+    if not _is_held(data / "lock"):
+        return {}
     try:
-        with (data / f"{name}.dev").open() as file:
+        ports: dict[str, int] = json.loads((data / PORTS).read_text())
+    except (OSError, ValueError):  # it has only just started, or stops
+        return {}
+    return ports
+
+
+def _is_held(path: Path) -> bool:
+    """Return whether a process holds a lock on a file. A dead holder holds nothing."""
+    try:
+        with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

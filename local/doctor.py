@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from local import data_folder, wanted
 from local.ports import Listener, free_port, listeners
 from local.registry import REGISTRY, SERVICES, Service
 from local.settings import HOST, ROOT, LocalSettings
@@ -41,7 +42,8 @@ class Finding:
 
 
 def examine(settings: LocalSettings) -> list[Finding]:
-    """Check everything at the same time. Never raise for what is not running."""
+    """Check everything at the same time, on the ports of the running stack. Never raise for what is not running."""
+    settings, moved = _as_running(settings)
     foreign = {
         port: listener
         for port, listener in listeners(settings.ports().values()).items()
@@ -52,10 +54,11 @@ def examine(settings: LocalSettings) -> list[Finding]:
         port = settings.ports()[variable]
         return partial(_foreign, settings, what, variable, foreign[port]) if port in foreign else check
 
-    checks: list[Callable[[], Finding]] = [
+    checks: list[Callable[[], Finding | None]] = [
         python_version,
         pinned_packages,
         lambda: _data_folder(settings),
+        lambda: _wanted(settings),
         ours("TRACES_PORT", "trace backend", partial(_backend, settings)),
         *(
             ours(variable, what, partial(_port, settings, what, variable))
@@ -75,7 +78,20 @@ def examine(settings: LocalSettings) -> list[Finding]:
         ),
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
-        return list(pool.map(lambda check: check(), checks))
+        return [*moved, *(finding for finding in pool.map(lambda check: check(), checks) if finding)]
+
+
+def _as_running(settings: LocalSettings) -> tuple[LocalSettings, list[Finding]]:
+    """Return the settings with the ports of the stack that runs on their data, and what this shell has different."""
+    given, running = settings.ports(), data_folder.running_ports(settings.waybill_data)
+    moved = {variable: port for variable, port in running.items() if given.get(variable, port) != port}
+    if not moved:
+        return settings, []
+    there = " ".join(f"{variable}={port}" for variable, port in moved.items())
+    here = " ".join(f"{variable}={given[variable]}" for variable in moved)
+    fix = f"set the ports of the running stack in this shell: `export {there}`"
+    finding = Finding("note", "ports", f"the stack runs with {there}; this shell has {here}", fix)
+    return settings.model_copy(update={variable.lower(): port for variable, port in moved.items()}), [finding]
 
 
 def first_fix(findings: Iterable[Finding]) -> str:
@@ -143,6 +159,17 @@ def _data_folder(settings: LocalSettings) -> Finding:
     if free < LOW_SPACE:
         return Finding("wrong", "data folder", text, "make room on the disk, or move WAYBILL_DATA to another")
     return Finding("ok", "data folder", text)
+
+
+def _wanted(settings: LocalSettings) -> Finding | None:
+    """Say if the processes are not those of the table, and how to get these back."""
+    try:
+        found = wanted.read(settings.waybill_data)
+    except ValueError as error:
+        return Finding("note", "processes", str(error), f"remove {wanted.file(settings.waybill_data)}")
+    if found is None:
+        return None
+    return Finding("note", "processes", f"{found.says}; ends in {wanted.left(found)}", found.off)
 
 
 def get(port: int, path: str, **params: Any) -> requests.Response | None:

@@ -22,6 +22,8 @@ TIMEOUT = (10.0, 15.0)
 RETRYABLE = {409, 429, 500, 502, 503, 504}
 REGIONS = ("eu", "us", "ap")
 SLOWEST = 5
+LEAST_SLOW, MAX_SLOW = 3, 100
+"""How many slow orders are looked at: of fewer, what they have in common is chance; of more, the URL gets too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +64,37 @@ class Report:
     outcomes: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
-    slowest: list[tuple[float, str]] = field(default_factory=list)
+    traced: list[tuple[float, str]] = field(default_factory=list)
+    """Latency and trace id of each order that was answered with one."""
+    began: int = 0
+    """Microseconds since 1970."""
 
     @property
     def answered(self) -> int:
         return len(self.latencies)
+
+    @property
+    def slowest(self) -> list[tuple[float, str]]:
+        """The traces of the slowest orders, the slowest first."""
+        return heapq.nlargest(SLOWEST, self.traced)
+
+    @property
+    def slow(self) -> list[str]:
+        """The trace ids of the slowest tenth, MAX_SLOW at most; none if they are fewer than LEAST_SLOW."""
+        count = len(self.traced) // 10
+        return (
+            [trace_id for _, trace_id in heapq.nlargest(min(MAX_SLOW, count), self.traced)]
+            if count >= LEAST_SLOW
+            else []
+        )
 
     def percentile(self, percent: float) -> float | None:
         """Nearest rank, seconds; None before the first answer."""
         ordered = sorted(self.latencies)
         return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else None
 
-    def as_json(self, link: str) -> dict[str, Any]:
-        """For scripts; `link` is what a trace id is appended to."""
+    def as_json(self, link: str, in_common: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """For scripts; `link` is what a trace id is appended to, `in_common` what the slow ones have in common."""
         values = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99, 100)}
         return {
             "planned": self.planned,
@@ -92,8 +112,9 @@ class Report:
             "errors": dict(self.errors.most_common()),
             "slowest": [
                 {"trace_id": trace_id, "latency_ms": round(latency * 1000, 1), "link": link + trace_id}
-                for latency, trace_id in sorted(self.slowest, reverse=True)
+                for latency, trace_id in self.slowest
             ],
+            "in_common": list(in_common),
         }
 
 
@@ -112,6 +133,7 @@ class Load:
 
     def start(self) -> None:
         self._began = time.monotonic()
+        self.report.began = time.time_ns() // 1000
         number = min(self.plan.concurrency, self.plan.orders)
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(number)]
         for thread in self._threads:
@@ -182,8 +204,7 @@ class Load:
             self.report.latencies.append(now - due)
             self.report.outcomes[str(order.get("status")), order.get("reason")] += 1
             if trace_id:
-                push = heapq.heappush if len(self.report.slowest) < SLOWEST else heapq.heappushpop
-                push(self.report.slowest, (now - due, trace_id))
+                self.report.traced.append((now - due, trace_id))
 
 
 def error_kind(error: requests.RequestException) -> str:

@@ -2,6 +2,8 @@
 
 import signal
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -39,8 +41,8 @@ def run(plan: Plan, console: Console) -> Report:
     return load.report
 
 
-def print_report(console: Console, report: Report, link: str) -> None:
-    """Print the summary as a table: what was sent, latencies, outcomes, where to look."""
+def print_report(console: Console, report: Report, link: str, in_common: Sequence[dict[str, Any]] = ()) -> None:
+    """Print the summary: what was sent, latencies, outcomes, where to look, what slow orders have in common."""
     data = report.as_json(link)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
@@ -66,3 +68,7 @@ def print_report(console: Console, report: Report, link: str) -> None:
         console.print(Text("\nThe slowest", "dim"))
     for slow in data["slowest"]:
         console.print(Text(f"{slow['latency_ms']:>8,.0f} ms  {slow['link']}"), soft_wrap=True)
+    if in_common:
+        console.print(Text("\nWhat the slow ones have in common", "dim"))
+    for row in in_common:
+        console.print(Text(clean(row["sentence"])), soft_wrap=True)

@@ -70,3 +70,10 @@ Loki = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Everything = Annotated[bool, typer.Option("--all", help="Print every span, even deep and repeated ones.")]
+Query = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="QUERY", help="In quotes, such as `service:order duration>500ms`.", show_default="all"),
+]
+QUERY = {"ignore_unknown_options": True}
+"""Settings of a command with a query, whose terms may begin with a dash."""
+Since = Annotated[str, typer.Option(metavar="DURATION", help="How far back: 10m, 2h, 7d.")]

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.text import Text
 
-from local import data_folder
+from local import data_folder, wanted
 from local.child import Child
 from local.data_folder import StackError
 from local.ports import taken_ports
@@ -76,6 +76,11 @@ class Supervisor:
         self.late_at = -math.inf
         """When our own loop was late."""
         self.say_at = math.inf
+        self.table = {spec.name: spec for spec in specs if spec.ready}
+        """The processes that run, as they are without a wanted state."""
+        self.wanted: wanted.Wanted | None = None
+        self.wanted_stamp: tuple[int, int] | None = None
+        self.reported: wanted.State | None = None
 
     def run(self, after_ready: Callable[[], None] | None = None) -> int:
         """Run until a signal (returns 0) or until something cannot start (returns 1)."""
@@ -85,6 +90,7 @@ class Supervisor:
         handlers = {number: signal.signal(number, self._on_signal) for number in handled}
         try:
             with data_folder.private(self.data), data_folder.locked(self.data):
+                self._drop_wanted()
                 self._check_ports()
                 if ignored := ignored_in_the_shell():
                     why = "it would merge the services into one"
@@ -96,6 +102,8 @@ class Supervisor:
                     self._watch()
                 finally:
                     self._stop()
+                    self._drop_wanted()
+                    wanted.report(self.data, None)
         except StopRequested:
             return 0
         except (StackError, OSError) as error:
@@ -113,6 +121,7 @@ class Supervisor:
 
     def _start(self) -> None:
         began = time.monotonic()
+        self._record(data_folder.PORTS, {name: port for spec in self.specs for name, port in spec.ports.items()})
         self.group.keep_guard()
         self.children = [
             Child(spec, self.data / "logs", self._log_viewer(spec.name, spec.color)) for spec in self.specs
@@ -176,6 +185,7 @@ class Supervisor:
                 self._expect()
                 self._pause(POLL_SECONDS)
             self.group.keep_guard()
+            self._reconcile()
             for child in self.children:
                 if self._steps_aside(child):
                     continue
@@ -186,6 +196,64 @@ class Supervisor:
                     self._bury(child)
                 elif time.monotonic() >= child.restart_at:
                     self._spawn(child)
+
+    def _reconcile(self) -> None:
+        """Bring the processes to the wanted state once it has changed, and end it when its time is over."""
+        if self.wanted and time.time() >= self.wanted.ends_at:
+            self._say(f"The time of this is over: {self.wanted.says}")
+            self._drop_wanted()
+        if (stamp := self._stamp_of_wanted()) != self.wanted_stamp:
+            self.wanted_stamp = stamp
+            try:
+                self.wanted = wanted.read(self.data)
+            except ValueError as error:
+                self._say((f"{error}\nThe processes stay as they are", "yellow"))
+            else:
+                self._replace_processes(wanted.changes(self.wanted, self.table))
+        self._report_wanted()
+
+    def _replace_processes(self, specs: Mapping[str, ProcessSpec]) -> None:
+        """Stop each process whose spec is another or gone. Those that are to run are started by `_watch`."""
+        ended = [child for child in self.children if child.spec != specs.get(child.spec.name)]
+        self._stop_wave([child for child in ended if child.alive])
+        for child in ended:
+            child.process, child.ready, child.failures, child.restart_at = None, False, 0, 0.0
+            if child.spec.name in specs:
+                child.spec = specs[child.spec.name]
+            else:
+                child.close()
+                self.children.remove(child)
+        self.group.kill_orphans(self._pids().values())  # a worker of what was killed would keep its port
+        running = {child.spec.name for child in self.children}
+        new = [spec for name, spec in specs.items() if name not in running]
+        self.children += [Child(spec, self.data / "logs", self._log_viewer(spec.name, spec.color)) for spec in new]
+        self._write_pids()
+        if names := [*(child.spec.name for child in ended), *(spec.name for spec in new)]:
+            self._say(("✓", "green"), f" as wanted: {', '.join(names)}")
+
+    def _stamp_of_wanted(self) -> tuple[int, int] | None:
+        try:
+            status = wanted.file(self.data).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+    def _report_wanted(self) -> None:
+        waiting = [child for child in self.children if not child.ready and not child.aside]
+        given_up = {child.spec.name: child.last_words() for child in waiting if child.failures >= GIVE_UP_AFTER}
+        state = wanted.State(
+            id=self.wanted.id if self.wanted else "",
+            waiting=tuple(child.spec.name for child in waiting),
+            given_up=given_up,
+        )
+        if state != self.reported:
+            self.reported = state
+            wanted.report(self.data, state)
+
+    def _drop_wanted(self) -> None:
+        self.wanted = None
+        for failure in wanted.drop(self.data):
+            self._say((failure, "yellow"))
 
     def _spawn(self, child: Child) -> None:
         child.start(self.group.id)
@@ -202,7 +270,7 @@ class Supervisor:
         return child.aside
 
     def _is_ready(self, child: Child) -> bool:
-        if not child.ready and child.alive and child.health and child.health.ready:
+        if not child.ready and child.alive and (child.health is None or child.health.ready):
             child.ready = True
             child.failures = 0
             self._say(("✓", "green"), f" {child.spec.name} is ready")
@@ -257,10 +325,14 @@ class Supervisor:
         return {child.spec.name: child.process.pid for child in self.children if child.process}
 
     def _write_pids(self) -> None:
-        """Keep processes.json (name -> pid) true for `waybill doctor`; its readers never see half of it."""
-        path = self.data / "processes.json"
+        """Keep processes.json (name -> pid) true for `waybill doctor`."""
+        self._record("processes.json", self._pids())
+
+    def _record(self, name: str, content: Mapping[str, int]) -> None:
+        """Write a file of the data folder; its readers never see half of it."""
+        path = self.data / name
         try:
-            path.with_suffix(".tmp").write_text(json.dumps(self._pids(), indent=2) + "\n")
+            path.with_suffix(".tmp").write_text(json.dumps(content, indent=2) + "\n")
             path.with_suffix(".tmp").replace(path)
         except OSError as error:
             self._say((f"{path} could not be written: {error.strerror}", "yellow"))
@@ -279,7 +351,8 @@ class Supervisor:
         for child in self.children:
             child.close()
         with suppress(OSError):
-            (self.data / "processes.json").unlink(missing_ok=True)
+            for name in ("processes.json", data_folder.PORTS):
+                (self.data / name).unlink(missing_ok=True)
         self._say("Stopped")
 
     def _stop_wave(self, wave: Sequence[Child]) -> None:

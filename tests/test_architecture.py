@@ -46,6 +46,7 @@ BREACHES = {
     f"services/{NAME}/saga.py": (f"services.{NAME}.recovery", "services.NAME.saga -> services.NAME.recovery"),
     f"services/{NAME}/models.py": ("flask", "services.NAME.models -> flask"),
     "local/load.py": ("waybill_explorer.store", "local.load -> waybill_explorer.store"),
+    "local/health.py": ("labs.plan", "local.health -> labs"),
     f"services/{NAME}/pricing.py": ("werkzeug", "services.NAME.pricing -> werkzeug"),
 }
 """File of a copy -> what it imports and must not, and how the report names that."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from fnmatch import filter as filter_names
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -18,6 +19,11 @@ TARGETS = set(re.findall(r"^([\w./-]+):(?!=)", MAKEFILE, re.MULTILINE))
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PASS_ON = ("dead-letters",)
 """Commands whose options are those of another program."""
+OPTIONAL = "labs"
+"""A folder that can be removed, with the commands `fault` and `lab`: what documents say of it is checked only if it is
+there."""
+HAS_OPTIONAL = (ROOT / OPTIONAL / "cli.py").exists()
+OPTIONAL_COMMANDS = () if HAS_OPTIONAL else ("fault", "lab")
 PORTS = {
     *dotenv_values(ROOT / ".env").values(),
     *(str(service.port) for service in ALL.values()),
@@ -50,19 +56,23 @@ def wrong_commands(snippet: str) -> Iterator[str]:
             yield f"make {target}"
     for name, rest in re.findall(r"(?:^|[;&|] *|/)waybill ([a-z-]+)([^;&|]*)", snippet):
         options = set(re.findall(r"(?<=\s)--[a-z-]+", rest))
-        if name not in COMMANDS or (name not in PASS_ON and options - _options(name)):
+        if name in OPTIONAL_COMMANDS:
+            continue
+        if name not in COMMANDS or (name not in PASS_ON and options - _options(COMMANDS[name])):
             yield f"waybill {name}{rest}"
 
 
-def _options(command: str) -> set[str]:
-    return {option for parameter in COMMANDS[command].params for option in parameter.opts}
+def _options(command: Any) -> set[str]:
+    """Return the options of a command and of those below it."""
+    own = {option for parameter in command.params for option in parameter.opts}
+    return own.union(*(_options(below) for below in getattr(command, "commands", {}).values()))
 
 
 def wrong_paths(snippet: str, folder: Path) -> Iterator[str]:
     """Yield each path that is neither in the project nor in the document's folder; a bare name may be anywhere."""
     if not re.fullmatch(rf"[\w.*-]+(/[\w.*-]+)+/?|[\w*-]+/|[\w.*-]*\w\.({SUFFIXES})", snippet):
         return
-    if snippet.removeprefix("../").startswith(BUILT):
+    if snippet.removeprefix("../").startswith(BUILT if HAS_OPTIONAL else (*BUILT, f"{OPTIONAL}/")):
         return
     if re.fullmatch(r"\w+/\w+|[\w-]+(\.[\w-]+)+/.*", snippet):  # such as application/json, go.example.org/module
         return
@@ -79,7 +89,8 @@ def wrong_links(text: str, folder: Path) -> Iterator[str]:
         path, _, anchor = link.partition("#")
         target = folder / path
         headings = anchors(target.read_text() if path else text) if anchor and target.exists() else {anchor}
-        if not re.match(r"https?:", link) and not (target.exists() and anchor in headings):
+        optional = not HAS_OPTIONAL and target.resolve().is_relative_to(ROOT / OPTIONAL)
+        if not re.match(r"https?:", link) and not optional and not (target.exists() and anchor in headings):
             yield link
 
 

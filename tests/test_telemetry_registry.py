@@ -129,7 +129,7 @@ def with_label(name: str) -> Callable[[str], str]:
         ),
         (lambda text: text.replace("max_series: 5", "max_series: 5000", 1), "less than or equal to 2000"),
         (lambda text: text.replace("instrument: counter", "instrument: summary", 1), r"charges\.instrument"),
-        (lambda text: text.replace("span_kind: internal", "span_kind: inside", 1), r"authorize_card\.span_kind"),
+        (lambda text: text.replace("span_kind: client", "span_kind: inside", 1), r"authorize_card\.span_kind"),
         (lambda text: text.replace("      question: How", "      ask: How", 1), r"authorize_card\.annotations"),
         (lambda text: text.replace("        examples: [EUR]\n", ""), r"payment\.currency needs examples"),
         (

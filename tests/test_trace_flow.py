@@ -26,7 +26,7 @@ RESERVE: Row = ("inventory", "INTERNAL", "reserve_stock")
 RELEASES: Row = ("inventory", "SERVER", "PUT /reservations/<uuid:order_id>/release")
 RELEASE_STOCK: Row = ("inventory", "INTERNAL", "release_stock")
 CHARGES: Row = ("payment", "SERVER", "PUT /charges/<uuid:order_id>")
-AUTHORIZE: Row = ("payment", "INTERNAL", "authorize_card")
+AUTHORIZE: Row = ("payment", "CLIENT", "authorize_card")
 NOTIFICATIONS: Row = ("notification", "SERVER", "PUT /notifications/<uuid:order_id>/<string:template>")
 DELIVER: Row = ("notification", "INTERNAL", "deliver")
 
@@ -154,6 +154,7 @@ def test_an_approved_order_is_described_on_its_span_and_nothing_is_an_error(trac
     order = traced_shop.approved.json()
     assert step(spans, "process_order").attributes == {
         "order.id": order["id"],
+        "order.customer_id": order["customer_id"],
         "order.status": "CONFIRMED",
         "order.region": "eu",
         "order.line_count": 1,

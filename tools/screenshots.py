@@ -21,9 +21,9 @@ IN_DOCS_FOLDER = ROOT / "docs" / "images"
 OTHERS_FOLDER = ROOT / ".screenshots"
 
 WHILE_BUSY = {
-    "services": "{traces}/services?since=60",
-    "service": "{traces}/services/payment-service?since=60",
-    "metrics": "{traces}/metrics?name=http.server.request.duration&since=60",
+    "services": "{traces}/services?last=1m",
+    "service": "{traces}/services/payment-service?last=1m",
+    "metrics": "{traces}/metrics?name=http.server.request.duration&last=1m",
 }
 AFTERWARDS = {
     "traces": "{traces}/",

@@ -160,6 +160,10 @@ def test_the_oldest_data_of_all_signals_goes_first_when_the_cap_is_reached(launc
         for table in ("chunks", "matches"):
             orphans = f"SELECT count(*) FROM {table} WHERE trace NOT IN (SELECT id FROM traces)"
             assert db.execute(orphans).fetchone() == (0,)
+        (oldest,) = db.execute("SELECT min(id) FROM traces").fetchone()
+        segments = [row[0] for row in db.execute("SELECT DISTINCT segment FROM texts WHERE signal = 0 ORDER BY 1")]
+        assert len([segment for segment in segments if segment < oldest]) <= 1  # that of the oldest trace
+        assert db.execute("SELECT count(*) FROM texts WHERE signal = 1").fetchone() == (0,)
 
 
 def test_a_taken_port_ends_it_with_one_line_that_names_the_variable(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Logs: found by trace, service, level and text."""
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ def test_the_logs_of_a_trace_are_given_oldest_first_wherever_they_came_from(back
     backend.send(logs(service + "-b", ids | {"body": "first", "severity_number": 17}, scope="payment"))
     backend.send(spans(service, span(trace_id)))  # the spans come after their logs
     first, second = backend.get("/api/logs", trace_id=trace_id.hex())
+    assert first.pop("id") > second["id"]  # it arrived later
     assert first == {
         "timestamp": START // 1000,
         "service": service + "-b",
@@ -25,6 +27,7 @@ def test_the_logs_of_a_trace_are_given_oldest_first_wherever_they_came_from(back
         "trace_id": trace_id.hex(),
         "span_id": b"12345678".hex(),
         "attributes": {},
+        "resource": {"service.name": service + "-b"},
         "logger": "payment",
     }
     assert (second["body"], second["attributes"]) == ("second", {"order.id": "o-1"})
@@ -88,7 +91,8 @@ def test_an_invalid_id_means_that_a_record_belongs_to_no_trace(backend: Backend,
         "half a span id": (trace_id.hex(), ""),
     }
     assert len(backend.get(f"/api/logs?trace_id={trace_id.hex()}")) == 2
-    assert len(backend.ask(f"/api/traces/{trace_id.hex()}/otlp").json()["resourceLogs"]) == 2
+    (exported,) = backend.ask(f"/api/traces/{trace_id.hex()}/otlp").json()["resourceLogs"]
+    assert len(exported["scopeLogs"][0]["logRecords"]) == 2
 
 
 def test_integers_that_a_browser_would_round_are_given_as_their_digits(backend: Backend, service: str) -> None:
@@ -101,3 +105,17 @@ def test_a_structured_body_is_given_as_json(backend: Backend, service: str) -> N
     backend.send(logs(service, {"body": ["a", 1, True], "event_name": "order.placed"}))
     (record,) = backend.get("/api/logs", service=service)
     assert (record["body"], record["attributes"]) == ('["a",1,true]', {"event.name": "order.placed"})
+
+
+def test_a_line_has_the_attributes_of_its_resource(backend: Backend, service: str) -> None:
+    backend.send(logs(service, {"body": "one"}, {"body": "two"}))
+    lines = backend.get("/api/logs", service=service)
+    around = backend.get("/api/logs/context", id=lines[0]["id"])
+    assert [line["resource"]["service.name"] for line in (*lines, *around)] == [service] * 4
+
+
+def test_the_oldest_time_is_of_all_signals(launch: Callable[..., Backend]) -> None:
+    backend = launch()
+    assert backend.get("/api/stats")["oldest"] is None
+    backend.send(logs("old", {"body": "first"}))
+    assert backend.get("/api/stats")["oldest"] == backend.get("/api/logs", service="old")[0]["timestamp"]

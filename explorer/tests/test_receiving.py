@@ -253,4 +253,5 @@ def test_logs_sent_as_protobufs_json_are_the_same_as_protobuf(backend: Backend, 
     assert backend.post("logs", json.dumps(as_json), JSON).json() == {}
     backend.send(request)
     first, second = backend.get("/api/logs", trace_id=trace_id.hex())
+    assert first.pop("id") < second.pop("id")
     assert first == second

@@ -139,6 +139,7 @@ def test_a_stored_trace_is_given_with_all_that_its_spans_say(backend: Backend, s
         "isSql": False,
         "start": START // 1000,
         "duration": 10_000,
+        "selfTime": 10_000,
         "shift": 0,
         "critical": [[START // 1000, START // 1000 + 10_000]],
         "tags": {"a": 1, "span.kind": "server"},
@@ -183,3 +184,24 @@ def test_a_tree_is_compressed_for_clients_that_accept_gzip(backend: Backend, ser
     assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
     assert packed.headers["Content-Encoding"] == "gzip"
     assert json.loads(gzip.decompress(packed.raw.read(decode_content=False))) == plain.json()
+
+
+def test_self_time_is_what_no_child_covers_whether_they_overlap_or_outlast_their_parent() -> None:
+    tree = tree_json(
+        read_trace(
+            trace(
+                jaeger_span("root", "GET", 0, 100),
+                jaeger_span("a", "a", 10, 20, parent="root"),
+                jaeger_span("b", "b", 20, 20, parent="root"),
+                jaeger_span("late", "late", 90, 50, parent="root"),
+                jaeger_span("consumer", "async", 50, 30, parent="root", kind="consumer"),
+            )
+        )
+    )
+    assert {one["spanID"]: one["selfTime"] for one in tree["spans"]} == {
+        "root": 60_000,
+        "a": 20_000,
+        "b": 20_000,
+        "late": 50_000,
+        "consumer": 30_000,
+    }

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -14,10 +14,25 @@ from waybill_explorer.trace_tree import Trace, critical_path, read_trace, unfini
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, seconds between two bytes of an answer: what a slow machine takes is not a failure."""
+PAGE = 500
+"""Items that are requested at a time."""
 
 
 class ClientError(Exception):
     """Something a person can act on; the text is the whole message."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class WrongQuery(ClientError):
+    """The text of a query is wrong at `position`, an index."""
+
+    exit_status: ClassVar[int] = 2
+
+    def __init__(self, problem: str, query: str, position: int) -> None:
+        super().__init__(problem)
+        self.query = query
+        self.position = position
 
 
 def new_session() -> requests.Session:
@@ -112,13 +127,44 @@ class TraceApi:
 
     def score(self, **params: Any) -> dict[str, Any]:
         """Return what `/api/score` gives. Raise ClientError where there is none, as from a Jaeger."""
-        response = self.get("/api/score", **params)
+        return dict(self.data("/api/score", **params))
+
+    def comparison(self, **params: Any) -> dict[str, Any]:
+        """Return what `/api/comparison` gives of two groups of traces. Raise ClientError and WrongQuery."""
+        return dict(self.data("/api/comparison", **params))
+
+    def difference(self, **params: Any) -> dict[str, Any]:
+        """Return what `/api/difference` gives. Raise ClientError and WrongQuery."""
+        return dict(self.data("/api/difference", **params))
+
+    def data(self, path: str, **params: Any) -> Any:
+        """Return the `data` of a response. Raise ClientError where there is none, WrongQuery for a mistake in `q`."""
+        return self._envelope(path, params)["data"]
+
+    def pages(self, path: str, limit: int, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield at most `limit` items of a long answer, page by page. Raise ClientError and WrongQuery."""
+        cursor = None
+        while limit > 0:
+            body = self._envelope(path, params | {"limit": min(limit, PAGE), "cursor": cursor})
+            yield from body["data"][:limit]
+            limit -= len(body["data"])
+            cursor = body.get("next")
+            if not cursor:
+                return
+
+    def _envelope(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        response = self.get(path, **params)
         body = json_of(response)
         if isinstance(body, dict) and body.get("errors"):
-            raise ClientError(f"{response.url}: {body['errors'][0]['msg']}")
-        if not response.ok or not isinstance(body, dict) or not isinstance(body.get("data"), dict):
-            raise ClientError(f"{response.url} answers {response.status_code}, not a score: is it an explorer?")
-        return dict(body["data"])
+            error = body["errors"][0]
+            if "position" in error:
+                name, problem = re.findall(r"param '(\w+)': (.*)", error["msg"])[0]
+                raise WrongQuery(problem, str(params.get(name, "")), error["position"])
+            raise ClientError(f"{response.url}: {error['msg']}")
+        if not response.ok or not isinstance(body, dict) or "data" not in body:
+            what = f"{self.base}{path} answers {response.status_code}"
+            raise ClientError(f"{what}, which is no answer of its read API: is it an explorer?")
+        return body
 
     def find(self, trace_id: str) -> Fetched:
         """Return a trace. Raise ClientError if it is not there."""

@@ -160,12 +160,12 @@ def _protobuf_of_json(signal: str, body: bytes) -> bytes:
         fields = from_json(body)  # unlike json.loads it refuses half a surrogate pair, on which protobuf fails
         if not isinstance(fields, dict):
             raise ValueError("an object is expected")
-        for path, value in _bad_ids(fields):
+        for path, value in bad_ids(fields):
             raise BadData(f"the body is not an {name} in OTLP/JSON: {path}: {value!r:.100} is not an id in hex")
-        json_format.ParseDict(_ids_to_base64(fields), request, ignore_unknown_fields=True)
+        json_format.ParseDict(ids_to_base64(fields), request, ignore_unknown_fields=True)
         return request.SerializeToString()
     except json_format.ParseError as error:
-        raise BadData(f"the body is not an {name} in OTLP/JSON: {_field_error(str(error))}") from error
+        raise BadData(f"the body is not an {name} in OTLP/JSON: {field_error(str(error))}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise BadData(f"the body is not an {name} in OTLP/JSON: {error}") from error
     except RecursionError as error:
@@ -180,42 +180,44 @@ PYTHON_TEXTS = (
 )
 
 
-def _field_error(text: str) -> str:
+def field_error(text: str) -> str:
     """Turn protobuf's "Failed to parse a field: Failed to parse b field: why at Type.a[0].b." into "a[0].b: why"."""
     *names, why = re.split(r"Failed to parse (?=\w+ field: )", text)
     names = [part.partition(" ")[0] for part in [*names, why] if " field: " in part]
     why = why.partition(" field: ")[2] or why
     path = ".".join(names)
-    if place := re.search(r" at \"?Export\w+\.?(.*?)\"?\.*$", why):
+    if place := re.search(
+        r" at \"?(?:Export\w+|Span|LogRecord|Metric|Resource|InstrumentationScope)\b\.?(.*?)\"?\.*$", why
+    ):
         path, why = place[1] or path, why[: place.start()]
     for pattern, replacement in PYTHON_TEXTS:
         why = re.sub(f"^(?:{pattern})$", replacement, why.rstrip("."))
     return f"{path}: {why}"
 
 
-def _bad_ids(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def bad_ids(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the value of each id that is not hex."""
     if isinstance(node, list):
         for index, item in enumerate(node):
             if isinstance(item, list | dict):
-                yield from _bad_ids(item, f"{path}[{index}]")
+                yield from bad_ids(item, f"{path}[{index}]")
     elif isinstance(node, dict):
         for key, value in node.items():
             if key in HEX_FIELDS and isinstance(value, str) and not re.fullmatch(r"(?:[0-9a-fA-F]{2})*", value):
                 yield f"{path}.{key}".lstrip("."), value
             elif isinstance(value, list | dict):
-                yield from _bad_ids(value, f"{path}.{key}".lstrip("."))
+                yield from bad_ids(value, f"{path}.{key}".lstrip("."))
 
 
-def _ids_to_base64(node: Any) -> Any:
+def ids_to_base64(node: Any) -> Any:
     """Write ids in base64, as protobuf's JSON mapping expects them, where OTLP/JSON has hex."""
     if isinstance(node, list):
-        return [_ids_to_base64(item) for item in node]
+        return [ids_to_base64(item) for item in node]
     if isinstance(node, dict):
         return {
             key: base64.b64encode(bytes.fromhex(value)).decode()
             if key in HEX_FIELDS and isinstance(value, str)
-            else _ids_to_base64(value)
+            else ids_to_base64(value)
             for key, value in node.items()
         }
     return node

@@ -9,9 +9,12 @@ import sqlite3
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from waybill_explorer.texts import LOGS, TRACES, Sent, Texts, texts_of_resource
 
 MAX_ITEM = 1024 * 1024
 """Bytes of one span, log record, data point or resource: one of them cannot push all others out of the file."""
@@ -61,16 +64,19 @@ class StoredResource:
     service: str
     body: bytes
     digest: bytes
+    texts: tuple[Sent, ...]
 
 
 class Ingest:
     """A writing connection and the ids it knows; discarded with its connection when a transaction fails."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, max_texts: int) -> None:
         self.db = db
         self._ids: dict[Hashable, int] = {}
         tables = ("traces", "logs", "points", "exemplars")
         self._last_id: int = max(db.execute(f"SELECT ifnull(max(id), 0) FROM {t}").fetchone()[0] for t in tables)  # noqa: S608
+        self.trace_texts = Texts(db, TRACES, self._last_id, max_texts)
+        self.log_texts = Texts(db, LOGS, self._last_id, max_texts)
 
     def next_id(self) -> int:
         """Ids are arrival times in microseconds since 1970, made unique, so ids of all tables compare by age."""
@@ -115,6 +121,8 @@ class Ingest:
     def forget(self) -> None:
         """Forget the ids, after rows were deleted."""
         self._ids.clear()
+        self.trace_texts.forget()
+        self.log_texts.forget()
 
     def _remember(self, key: Hashable, number: int) -> int:
         if len(self._ids) >= CACHED:
@@ -126,7 +134,9 @@ class Ingest:
 def stored_resource(resource: Resource) -> StoredResource:
     """Return what is stored of a resource."""
     body = resource.SerializeToString(deterministic=True)
-    return StoredResource(service_of(resource), body, hashlib.blake2b(body, digest_size=16).digest())
+    service = service_of(resource)
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    return StoredResource(service, body, digest, texts_of_resource(resource, service))
 
 
 def service_of(resource: Resource) -> str:
@@ -160,3 +170,19 @@ def association(trace_id: bytes, span_id: bytes) -> tuple[bytes | None, bytes | 
     if not is_trace_id(trace_id):
         return None, None
     return trace_id, span_id if is_span_id(span_id) else None
+
+
+@lru_cache(maxsize=4096)
+def wire_header(number: int, length: int) -> bytes:
+    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
+    header = bytearray([number << 3 | 2])
+    while length > 0x7F:
+        header.append(length & 0x7F | 0x80)
+        length >>= 7
+    header.append(length)
+    return bytes(header)
+
+
+def encoded(number: int, data: bytes) -> bytes:
+    """Return a length-delimited protobuf field, or nothing where it is empty."""
+    return wire_header(number, len(data)) + data if data else b""

@@ -78,7 +78,7 @@ def read_points(request: ExportMetricsServiceRequest, item_limit: int) -> PointB
                 texts = len(metric.name) + len(metric.description) + len(metric.unit) + len(scope)
                 for i, point in enumerate(getattr(metric, kind).data_points if kind else ()):
                     problem = large_resource or too_large(point.ByteSize() + texts, item_limit)
-                    if problem := problem or _problem(metric.name, kind, point):
+                    if problem := problem or problem_of(metric.name, kind, point):
                         path = f"resourceMetrics[{r}].resource" if large_resource else f"{place}.dataPoints[{i}]"
                         batch.rejected.add(path, f"{problem} (metric {metric.name!r:.80})")
                         continue
@@ -101,7 +101,8 @@ def _row(metric: Metric, kind: str, point: Any, resource: StoredResource, scope:
     )
 
 
-def _problem(name: str, kind: str, point: Any) -> str:
+def problem_of(name: str, kind: str, point: Any) -> str:
+    """Return what is wrong with a data point, or nothing."""
     if not name:
         return "a metric needs a name"
     if kind == "histogram" and len(point.bucket_counts) not in (0, len(point.explicit_bounds) + 1):

@@ -1,83 +1,130 @@
-"""A stored trace and its logs as OTLP/JSON, to the nanosecond: what one backend gives, another takes.
+"""Stored traces and their logs as OTLP/JSON, to the byte: what one backend gives, another takes.
 
-Follows https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hex, enumerations as numbers.
+Follows https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hex, 64-bit integers as text,
+enumerations as numbers, bytes in base64. The order is by resource, scope and time, not of arrival: a trace that is
+imported elsewhere is exported from there as the same text.
 """
 
 import base64
-import json
 import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf import json_format
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from google.protobuf.message import Message
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from waybill_explorer import queries
-from waybill_explorer.decode import HEX_FIELDS
+from waybill_explorer.decode import HEX_FIELDS, compact_json
 from waybill_explorer.jaeger import Json
-from waybill_explorer.logs import LEVELS
+from waybill_explorer.logs import whole_record
+
+MAX_RECORDS = 25_000
+"""Log records of one trace that are exported."""
 
 
 class TooLargeToExport(Exception):
-    """The trace has more than MAX_SPANS spans; half of a trace in a file would be taken for the whole."""
+    """A trace has more spans or log records than are exported; half of one in a file would be taken for the whole."""
 
 
-def trace_export(db: sqlite3.Connection, trace_id: bytes) -> Json | None:
-    """Return `{"resourceSpans": [...], "resourceLogs": [...]}`, or None when there is no such trace.
+class NotStored(Exception):
+    """Some of the traces are not stored."""
 
-    Raises TooLargeToExport.
+
+def export(db: sqlite3.Connection, trace_ids: list[bytes]) -> Iterator[str]:
+    """Return the text of `{"resourceSpans": [...], "resourceLogs": [...]}` in pieces.
+
+    Raise NotStored and TooLargeToExport before the first piece.
     """
-    if (spans := queries.span_count(db, trace_id)) > queries.MAX_SPANS:
-        raise TooLargeToExport(f"the trace has {spans:,} spans: traces of up to {queries.MAX_SPANS:,} can be exported")
-    resource_spans = []
+    _check(db, trace_ids)
+    return _pieces(db, trace_ids)
+
+
+def _pieces(db: sqlite3.Connection, trace_ids: list[bytes]) -> Iterator[str]:
+    first = True
+    for name, of_trace in (("resourceSpans", _resource_spans), ("resourceLogs", _resource_logs)):
+        yield f'{"{" if first else "],"}"{name}":['
+        first, comma = False, ""
+        for trace_id in trace_ids:
+            for part in of_trace(db, trace_id):
+                yield comma + compact_json(part)
+                comma = ","
+    yield "]}"
+
+
+def _check(db: sqlite3.Connection, trace_ids: list[bytes]) -> None:
+    missing = [trace_id.hex() for trace_id in trace_ids if not queries.span_count(db, trace_id)]
+    if missing:
+        raise NotStored(f"not stored: {', '.join(missing[:10])}{' and others' if len(missing) > 10 else ''}")
+    for trace_id in trace_ids:
+        spans = queries.span_count(db, trace_id)
+        records = db.execute("SELECT count(*) FROM logs WHERE trace_id = ?", (trace_id,)).fetchone()[0]
+        for count, most, what in ((spans, queries.MAX_SPANS, "spans"), (records, MAX_RECORDS, "log records")):
+            if count > most:
+                raise TooLargeToExport(
+                    f"trace {trace_id.hex()} has {count:,} {what}: traces of up to {most:,} can be exported"
+                )
+
+
+def _resource_spans(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
+    parts = _Parts(ResourceSpans, "scope_spans", "spans")
     for part, resource in queries.trace_parts(db, trace_id):
+        for scope_spans in part.scope_spans:
+            for span in scope_spans.spans:
+                order = (span.start_time_unix_nano, span.span_id, span.end_time_unix_nano)
+                parts.add(order, resource, part.schema_url, scope_spans, span)
+    return parts.as_json()
+
+
+def _resource_logs(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
+    parts = _Parts(ResourceLogs, "scope_logs", "log_records")
+    rows = db.execute(
+        "SELECT rest, logs.body AS text, trace_id, span_id, resources.body AS resource FROM logs"
+        " JOIN resources ON resources.id = logs.resource WHERE trace_id = ?",
+        (trace_id,),
+    )
+    for row in rows:
+        rest = ResourceLogs.FromString(row["rest"])
+        record = whole_record(rest, row["text"], row["trace_id"], row["span_id"])
+        order = (record.time_unix_nano or record.observed_time_unix_nano,)
+        parts.add(order, queries.resource_of(row["resource"]), rest.schema_url, rest.scope_logs[0], record)
+    return parts.as_json()
+
+
+class _Parts:
+    """The spans or log records of one trace by resource and scope; each of these is in order of its first item."""
+
+    def __init__(self, message: Callable[[], Any], scopes: str, items: str) -> None:
+        self.message = message
+        self.scopes = scopes
+        self.items = items
+        self.found: dict[bytes, dict[bytes, list[tuple[Any, Message]]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, order: tuple[Any, ...], resource: Message, schema: str, scope: Any, item: Message) -> None:
+        part = self.message()
+        part.schema_url = schema
         part.resource.CopyFrom(resource)
-        resource_spans.append(_ids_to_hex(json_format.MessageToDict(part, use_integers_for_enums=True)))
-    return {"resourceSpans": resource_spans, "resourceLogs": _resource_logs(db, trace_id)} if resource_spans else None
+        inside = type(scope)(schema_url=scope.schema_url)
+        inside.scope.CopyFrom(scope.scope)
+        key, scope_key = (one.SerializeToString(deterministic=True) for one in (part, inside))
+        self.found[key][scope_key].append((order, item))
+
+    def as_json(self) -> Iterator[Json]:
+        for key, scopes in sorted(self.found.items(), key=lambda item: (min(map(_first, item[1].values())), item[0])):
+            part = self.message()
+            part.ParseFromString(key)
+            for scope_key, items in sorted(scopes.items(), key=lambda item: (_first(item[1]), item[0])):
+                inside = getattr(part, self.scopes).add()
+                inside.ParseFromString(scope_key)
+                ordered = sorted(items, key=lambda item: (item[0], item[1].SerializeToString(deterministic=True)))
+                getattr(inside, self.items).extend(item for _, item in ordered)
+            yield _ids_to_hex(json_format.MessageToDict(part, use_integers_for_enums=True))
 
 
-def _resource_logs(db: sqlite3.Connection, trace_id: bytes) -> list[Json]:
-    rows = db.execute("SELECT * FROM logs WHERE trace_id = ? ORDER BY time, id LIMIT ?", (trace_id, queries.MAX_LOGS))
-    return [
-        {
-            "resource": {"attributes": [_attribute("service.name", row["service"])]},
-            "scopeLogs": [{"scope": {"name": row["logger"]}, "logRecords": [_record(row)]}],
-        }
-        for row in rows
-    ]
-
-
-def _record(row: sqlite3.Row) -> Json:
-    return {
-        "timeUnixNano": str(row["time"] * 1000),
-        "severityNumber": row["severity"],
-        "severityText": row["level"] if row["severity"] else row["level"] or LEVELS[2],
-        "body": {"stringValue": row["body"]},
-        "attributes": [_attribute(key, value) for key, value in json.loads(row["attributes"]).items()],
-        "traceId": row["trace_id"].hex(),
-        "spanId": row["span_id"].hex() if row["span_id"] else "",
-    }
-
-
-def _attribute(key: str, value: Any) -> Json:
-    return {"key": key, "value": json_format.MessageToDict(_any_value(value))}
-
-
-def _any_value(value: Any) -> AnyValue:
-    result = AnyValue()
-    if isinstance(value, bool):
-        result.bool_value = value
-    elif isinstance(value, int):
-        result.int_value = value
-    elif isinstance(value, float):
-        result.double_value = value
-    elif isinstance(value, list):
-        result.array_value.values.extend(_any_value(item) for item in value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            result.kvlist_value.values.add(key=key, value=_any_value(item))
-    elif value is not None:
-        result.string_value = str(value)
-    return result
+def _first(items: list[tuple[Any, Message]]) -> Any:
+    return min(order for order, _ in items)
 
 
 def _ids_to_hex(node: Any) -> Any:

@@ -41,7 +41,7 @@ def explorer(usage: str, config: dict[str, Any], built: Path = BUILT) -> Bluepri
             return Response(NOT_BUILT + usage, mimetype="text/plain")
         return send_from_directory(built, "index.html", max_age=0)
 
-    for path in ("/", "/trace/<id>", "/services", "/services/<path:name>", "/metrics", "/logs"):
+    for path in ("/", "/trace/<id>", "/services", "/services/<path:name>", "/metrics", "/logs", "/compare"):
         routes.add_url_rule(path, view_func=page)
 
     @routes.get("/<nowhere>")

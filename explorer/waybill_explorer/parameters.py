@@ -2,30 +2,44 @@
 
 import re
 import time
+from dataclasses import replace
 
 from flask import request
 from pydantic_core import from_json
 
-from waybill_explorer import queries
+from waybill_explorer import queries, query_language
 from waybill_explorer import series as metric
+from waybill_explorer.difference import Box, DifferenceQuery
+from waybill_explorer.durations import microseconds
+from waybill_explorer.log_queries import LogQuery
+from waybill_explorer.log_search import check_for_logs
 from waybill_explorer.logs import LEVELS
+from waybill_explorer.paging import Cursor, cursor_of
+from waybill_explorer.query_language import LEVEL_ALIASES, All, Node, QueryError
 from waybill_explorer.score.query import MAX_TRACES, ScoreQuery
 from waybill_explorer.score.rules import LOOKBACK
+from waybill_explorer.texts import LOGS, TRACES
+from waybill_explorer.trace_queries import TraceQuery
 
+SIGNALS = {"traces": TRACES, "logs": LOGS}
 MAX_LIMIT = 1500
 MAX_STEPS = 11_000
 MAX_SCORED_TRACES = 10_000
+MAX_COMPARED_TRACES = 100_000
+SELECTIONS = ("slow", "failed", "refused")
 MAX_TIME = 2**62
 """Microseconds: times beyond it could not be compared with stored ones."""
-UNITS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
-LEVEL_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 
 class BadParameter(Exception):
-    """A query parameter cannot be used; the message names it."""
+    """A query parameter cannot be used; the message names it.
 
-    def __init__(self, name: str, problem: str) -> None:
+    `position` is the index in the query language's text where it is wrong.
+    """
+
+    def __init__(self, name: str, problem: str, position: int | None = None) -> None:
         super().__init__(f"unable to parse param '{name}': {problem}")
+        self.position = position
 
 
 def text(name: str) -> str:
@@ -101,10 +115,10 @@ def duration(name: str, default: int) -> int:
     given = text(name)
     if not given:
         return default
-    if not re.fullmatch(r"(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h))+", given, re.ASCII) or len(given) > 40:
+    found = microseconds(given)
+    if found is None:
         raise BadParameter(name, f"{given!r} is not a duration such as 1.5ms, 2s or 1m30s")
-    parts = re.findall(r"([\d.]+)([a-zµμ]+)", given)
-    return min(int(sum(float(number) * UNITS[unit] for number, unit in parts)), MAX_TIME)
+    return found
 
 
 def tags() -> dict[str, str]:
@@ -126,10 +140,30 @@ def tags() -> dict[str, str]:
     return found
 
 
-def trace_query() -> queries.TraceQuery:
+def query(name: str = "q", *, of_logs: bool = False) -> Node:
+    """Return what a parameter asks for, in the query language."""
+    try:
+        node = query_language.parse(text(name))
+        if of_logs:
+            check_for_logs(node)
+    except QueryError as error:
+        raise BadParameter(name, str(error), error.position) from None
+    return node
+
+
+def cursor() -> Cursor | None:
+    """Return where the page begins."""
+    given = text("cursor")
+    found = cursor_of(given)
+    if given and not found:
+        raise BadParameter("cursor", f"{given!r:.80} is not the `next` of a response")
+    return found
+
+
+def trace_query() -> TraceQuery:
     """Return what a search for traces asks of one of their spans."""
     between = times()
-    query = queries.TraceQuery(
+    found = TraceQuery(
         service=text("service"),
         operation=text("operation"),
         tags=tags(),
@@ -139,37 +173,92 @@ def trace_query() -> queries.TraceQuery:
         end=between["end"],
         limit=integer("limit", 100, minimum=1, maximum=MAX_LIMIT),
     )
-    if query.min_duration > query.max_duration:
+    if found.min_duration > found.max_duration:
         raise BadParameter("maxDuration", "it should be greater than minDuration")
-    if query.operation and not query.service:
+    if found.operation and not found.service:
         raise BadParameter("service", "an operation needs its service")
-    return query
+    return found
 
 
-def summary_query() -> queries.TraceQuery:
+def summary_query() -> TraceQuery:
     """Return what a search asks of one span and of the whole trace."""
-    query = trace_query()
-    query.text = text("text")
-    query.failed, query.refused = (bool(integer(name, 0, maximum=1)) for name in ("failed", "refused"))
-    query.min_total, query.max_total = duration("minTotal", 0), duration("maxTotal", MAX_TIME)
-    return query
+    found = trace_query()
+    found.text = text("text")
+    found.failed, found.refused = (bool(integer(name, 0, maximum=1)) for name in ("failed", "refused"))
+    found.min_total, found.max_total = duration("minTotal", 0), duration("maxTotal", MAX_TIME)
+    found.query, found.cursor = query(), cursor()
+    return found
 
 
-def log_query() -> queries.LogQuery:
+def difference_query() -> DifferenceQuery:
+    """Return which traces to select and what to compare them with; the search's parameters are for both."""
+    chosen = replace(summary_query(), limit=MAX_COMPARED_TRACES)
+    select, ids = text("select"), [trace_id("ids", given) for given in text("ids").split(",") if given]
+    if select and select not in SELECTIONS:
+        raise BadParameter("select", f"one of {', '.join(SELECTIONS)}")
+    if not (select or ids or text("box")):
+        raise BadParameter("select", f"name the traces by select ({', '.join(SELECTIONS)}), ids or box")
+    noun = text("noun")
+    if noun and not re.fullmatch(r"[\w -]{1,40}", noun):
+        raise BadParameter("noun", f"{noun!r:.80} is not up to 40 letters, digits and spaces")
+    return DifferenceQuery(chosen, chosen, select, _box(), frozenset(ids), noun)
+
+
+def groups_query() -> tuple[TraceQuery, TraceQuery]:
+    """Return what the two groups of traces have to fit that are compared: `a` and `b`, beside what the search says."""
+    search = replace(summary_query(), limit=MAX_COMPARED_TRACES)
+    return _also(search, "a"), _also(search, "b")
+
+
+def _also(search: TraceQuery, name: str) -> TraceQuery:
+    """Return a search that has to fit the query in a parameter too."""
+    return replace(search, query=All((search.query, query(name))))
+
+
+def _box() -> Box | None:
+    """Return the `box`: start, end, shortest and longest duration, in microseconds."""
+    given = text("box")
+    if not given:
+        return None
+    if not re.fullmatch(r"\d{1,19}(,\d{1,19}){3}", given, re.ASCII):
+        raise BadParameter("box", f"{given!r:.80} is not start,end,low,high in microseconds")
+    return Box(*(int(number) for number in given.split(",")))
+
+
+def log_query() -> LogQuery:
     """Return what a search asks of log records."""
     of_trace = text("trace_id")
     level = text("level").upper()
     level = LEVEL_ALIASES.get(level, level)
     if level and level not in LEVELS:
         raise BadParameter("level", f"one of {', '.join(LEVELS)}")
-    return queries.LogQuery(
+    return LogQuery(
         trace_id=trace_id("trace_id", of_trace) if of_trace else None,
         service=text("service"),
         level=level,
         text=text("text"),
         **times(),
         limit=integer("limit", 1000 if of_trace else 100, minimum=1, maximum=queries.MAX_LOGS),
+        query=query(of_logs=True),
+        cursor=cursor(),
+        after=integer("after", 0),
     )
+
+
+def signal() -> int:
+    """Return the signal to which a query is to be completed."""
+    given = request.args.get("signal", "traces")
+    if given not in SIGNALS:
+        raise BadParameter("signal", f"one of {', '.join(SIGNALS)}")
+    return SIGNALS[given]
+
+
+def log_times() -> tuple[LogQuery, int]:
+    """Return which log lines to count over time, and the step in microseconds: a sixtieth of the time by itself."""
+    found = log_query()
+    found.start, found.end = window()
+    step = integer("step", max(1, (found.end - found.start) // 60_000_000), minimum=1, maximum=86_400 * 365) * 1_000_000
+    return found, _not_too_many(step, found.start, found.end)
 
 
 def series_query() -> metric.SeriesQuery:

@@ -3,6 +3,7 @@
 import time
 
 from waybill_explorer.ingest import Ingest
+from waybill_explorer.texts import LOGS, TRACES
 
 SHRINK_TO = 0.95
 MAX_SECONDS = 0.3
@@ -11,9 +12,17 @@ UNREFERENCED = (
     "exemplars WHERE NOT EXISTS (SELECT 1 FROM points WHERE points.series = exemplars.series)",
     "operations WHERE NOT EXISTS (SELECT 1 FROM matches WHERE operation = operations.id)",
     "series WHERE NOT EXISTS (SELECT 1 FROM points WHERE series = series.id)",
+    f"texts WHERE signal = {TRACES} AND NOT EXISTS (SELECT 1 FROM traces)",  # noqa: S608
+    f"texts WHERE signal = {LOGS} AND NOT EXISTS (SELECT 1 FROM logs)",  # noqa: S608
     "resources WHERE id NOT IN"
     " (SELECT resource FROM chunks UNION SELECT resource FROM series UNION SELECT resource FROM logs)",
 )
+OLDEST_TEXTS = tuple(
+    f"texts WHERE signal = {signal} AND segment <"  # noqa: S608
+    f" (SELECT max(segment) FROM texts WHERE signal = {signal} AND segment <= :cutoff)"
+    for signal in (TRACES, LOGS)
+)
+"""A segment has the texts of all its traces, or log lines: it goes when the last of them is gone."""
 OLDEST = (
     "chunks WHERE trace < :cutoff",
     "spans WHERE trace < :cutoff",
@@ -23,6 +32,7 @@ OLDEST = (
     "logs WHERE id < :cutoff",
     "points WHERE id < :cutoff",
     "exemplars WHERE id < :cutoff",
+    *OLDEST_TEXTS,
 )
 
 

@@ -18,6 +18,7 @@ from waybill_explorer.hosts import is_allowed
 from waybill_explorer.page import explorer, page_config
 from waybill_explorer.receiver import otlp_answer, otlp_grpc, otlp_http, status_message
 from waybill_explorer.settings import HOST, Settings
+from waybill_explorer.transfer.routes import transfer_api
 
 STOP_SECONDS = 4
 THREADS = 16
@@ -57,6 +58,7 @@ class Server(BaseApplication):
         app.after_request(discard_body)
         app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
         app.register_blueprint(read_api(self.writer))
+        app.register_blueprint(transfer_api(self.writer))
         app.register_blueprint(explorer(USAGE, page_config(settings)))
         logging.getLogger(__name__).info("ready, data in %s", settings.waybill_data)
         return app

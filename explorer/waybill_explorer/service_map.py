@@ -2,6 +2,7 @@
 
 A *request* of a service is a span whose parent is not in the same service: a call that came in, or work it began.
 Where the parent has not arrived (yet), only the span's kind can say that it came from elsewhere.
+A *dependency* is what sends no spans itself: a database, a cache, another system (dependencies.py).
 What came of a request is said by outcome.py: `errors` is the share of those that failed, `refused` of those refused.
 Beyond MAX_TRACES traces an even sample is read; rates are scaled up to all of them. They are over time that has data.
 """
@@ -9,14 +10,16 @@ Beyond MAX_TRACES traces an even sample is read; rates are scaled up to all of t
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
+from waybill_explorer.dependencies import Address, Dependency, OutgoingCall, outgoing_calls
 from waybill_explorer.jaeger import Json
 from waybill_explorer.outcome import Outcome, Problem, outcomes, sent_outcome
+from waybill_explorer.query_text import attribute_term
 from waybill_explorer.traces import ANY, NEVER, NO_NAME
 
 MAX_TRACES = 2000
@@ -24,6 +27,8 @@ SLOWEST = 10
 LEAST_TIME = 10_000_000
 """Microseconds that a rate is over at least: one request a moment ago is not a hundred per second."""
 FROM_ELSEWHERE = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
+REMOTE = ("http", "rpc", "other")
+"""The kinds of dependencies at whose address there may be a service instead."""
 
 
 @dataclass(slots=True)
@@ -47,10 +52,15 @@ class Requests:
     failed: int = 0
     refused: int = 0
 
-    def add(self, request: Request) -> None:
-        self.durations.append(request.duration)
-        self.failed += request.outcome is Outcome.FAILED
-        self.refused += request.outcome is Outcome.REFUSED
+    def add(self, duration: int, outcome: Outcome) -> None:
+        self.durations.append(duration)
+        self.failed += outcome is Outcome.FAILED
+        self.refused += outcome is Outcome.REFUSED
+
+    def merge(self, other: "Requests") -> None:
+        self.durations += other.durations
+        self.failed += other.failed
+        self.refused += other.refused
 
     def summary(self, seconds: float | None) -> Json:
         """Return requests per second, shares of failed and refused ones (0 to 1) and percentiles in microseconds."""
@@ -61,37 +71,87 @@ class Requests:
             "rate": count * self.weight / seconds if seconds else None,
             "errors": self.failed / count if count else 0.0,
             "refused": self.refused / count if count else 0.0,
-            **{f"p{q}": _percentile(self.durations, q) for q in (50, 95, 99)},
+            **{f"p{q}": percentile(self.durations, q) for q in (50, 95, 99)},
         }
 
 
+@dataclass
+class Spans:
+    """The spans of one trace with their services, and what came of each."""
+
+    members: list[tuple[str, Span]]
+    services_of: dict[bytes, list[str]]
+    outcome: Callable[[Span], Outcome]
+
+
 def service_map(db: sqlite3.Connection, start: int, end: int) -> Json:
-    """Return `services` and `calls` (parent, child), each with its rate, errors and percentiles."""
-    weight, requests = _requests(db, start, end)
+    """Return `services`, `calls` (parent, child) and `dependencies`, each with its rate, errors and percentiles."""
+    weight, traces = _sample(db, start, end)
     nodes: dict[str, Requests] = defaultdict(lambda: Requests(weight))
     edges: dict[tuple[str, str], Requests] = defaultdict(lambda: Requests(weight))
-    for request in requests:
-        nodes[request.service].add(request)
-        if request.caller:
-            edges[request.caller, request.service].add(request)
+    outgoing = _Outgoing(weight)
+    for trace in traces:
+        for request in _requests(trace):
+            nodes[request.service].add(request.duration, request.outcome)
+            if request.caller:
+                edges[request.caller, request.service].add(request.duration, request.outcome)
+        for call in outgoing_calls(trace.members, trace.services_of):
+            outgoing.add(call, trace.outcome(call.span))
     seconds = _seconds(_since(db, start, end), end)
     return {
         "services": [{"service": name} | nodes[name].summary(seconds) for name in sorted(nodes)],
         "calls": [{"parent": p, "child": c} | edges[p, c].summary(seconds) for p, c in sorted(edges)],
+        "dependencies": outgoing.summary(set(nodes), seconds),
     }
+
+
+class _Outgoing:
+    """The calls that leave services, by what they call and who calls."""
+
+    def __init__(self, weight: float) -> None:
+        self.calls: dict[Dependency, dict[str, Requests]] = defaultdict(lambda: defaultdict(lambda: Requests(weight)))
+        self.weight = weight
+        self.addresses: set[Address] = set()
+        """Where services respond: a call that leads there is not one of a dependency."""
+
+    def add(self, call: OutgoingCall, outcome: Outcome) -> None:
+        if call.is_answered and any(call.dependency.address):
+            self.addresses.add(call.dependency.address)
+        if not call.is_answered:
+            self.calls[call.dependency][call.service].add(duration_of(call.span), outcome)
+
+    def summary(self, services: set[str], seconds: float | None) -> list[Json]:
+        found = []
+        for dependency, callers in sorted(self.calls.items()):
+            if dependency.name in services or (dependency.address in self.addresses and dependency.kind in REMOTE):
+                continue
+            total = Requests(self.weight)
+            for requests in callers.values():
+                total.merge(requests)
+            found.append(
+                {
+                    "id": " ".join(filter(None, (dependency.system, dependency.name, *dependency.address))),
+                    **{key: getattr(dependency, key) for key in ("kind", "system", "name")},
+                    "query": f"kind:client {attribute_term(dependency.key, dependency.value)}",
+                    "address": ":".join(filter(None, dependency.address)),
+                    **total.summary(seconds),
+                    "callers": [{"service": name} | callers[name].summary(seconds) for name in sorted(callers)],
+                }
+            )
+        return found
 
 
 def service_detail(db: sqlite3.Connection, service: str, start: int, end: int, step: int) -> Json:
     """Return a service's `operations`, its `points` (one per `step`, at its end) and its `slowest` traces."""
-    weight, requests = _requests(db, start, end)
+    weight, traces = _sample(db, start, end)
     operations: dict[str, Requests] = defaultdict(lambda: Requests(weight))
     since = _since(db, start, end)
     seconds = _seconds(since, end)
     steps = [Requests(weight) for _ in range(-(-(end - start) // step))]
-    for request in requests:
+    for request in (request for trace in traces for request in _requests(trace)):
         if request.service == service:
-            operations[request.operation].add(request)
-            steps[min(len(steps) - 1, max(0, request.start - start) // step)].add(request)
+            operations[request.operation].add(request.duration, request.outcome)
+            steps[min(len(steps) - 1, max(0, request.start - start) // step)].add(request.duration, request.outcome)
     return {
         "operations": [{"operation": name} | operations[name].summary(seconds) for name in operations],
         "points": [
@@ -113,42 +173,57 @@ def _seconds(start: int, end: int, least: int = 0) -> float | None:
     return (end - start) / 1e6 if end - start >= max(1, least) else None
 
 
-def _requests(db: sqlite3.Connection, start: int, end: int) -> tuple[float, Iterator[Request]]:
+def _sample(db: sqlite3.Connection, start: int, end: int) -> tuple[float, Iterator[Spans]]:
+    """Return how many traces each one of a sample represents, and the sample."""
     ids = [row[0] for row in db.execute("SELECT id FROM traces WHERE start BETWEEN ? AND ?", (start, end))]
     sample = ids[:: math.ceil(len(ids) / MAX_TRACES) or 1]
-    return len(ids) / max(1, len(sample)), _read(db, sample)
+    return len(ids) / max(1, len(sample)), read_spans(db, sample)
 
 
-def _read(db: sqlite3.Connection, traces: Iterable[int]) -> Iterator[Request]:
+def read_spans(db: sqlite3.Connection, traces: Iterable[int]) -> Iterator[Spans]:
+    """Yield the spans of each trace."""
     for trace in traces:
-        spans: list[tuple[str, Any]] = []
+        members: list[tuple[str, Any]] = []
         for row in db.execute(
             "SELECT data, service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ?", (trace,)
         ):
             for scope_spans in ResourceSpans.FromString(row["data"]).scope_spans:
-                spans += [(row["service"], span) for span in scope_spans.spans]
+                members += [(row["service"], span) for span in scope_spans.spans]
         services_of: dict[bytes, list[str]] = defaultdict(list)
-        for service, span in spans:
+        for service, span in members:
             services_of[span.span_id].append(service)
-        errors = [span for _, span in spans if span.status.code == Status.STATUS_CODE_ERROR]
-        problems = [
-            Problem(one.span_id, one.parent_span_id, sent_outcome(one), one.end_time_unix_nano) for one in errors
-        ]
-        known = dict(zip(map(id, errors), outcomes(problems), strict=True))
-        for service, span in spans:
-            callers = services_of.get(span.parent_span_id, [""])
-            caller = service if service in callers else callers[0]  # a client and a server may share an id
-            is_orphan = span.parent_span_id and not caller
-            if caller != service and (not is_orphan or span.kind in FROM_ELSEWHERE):
-                began = span.start_time_unix_nano
-                yield Request(
-                    caller,
-                    service,
-                    span.name or NO_NAME,
-                    began // 1000,
-                    max(0, span.end_time_unix_nano - began) // 1000,
-                    known.get(id(span)) or sent_outcome(span),
-                )
+        yield Spans(members, services_of, _outcomes([span for _, span in members]))
+
+
+def _outcomes(spans: Sequence[Span]) -> Callable[[Span], Outcome]:
+    """Return a function that says what came of a span. A span without an error may explain one: a response with 402."""
+    errors = [span for span in spans if span.status.code == Status.STATUS_CODE_ERROR]
+    ids = {span.span_id for span in errors}
+    parents = {span.parent_span_id for span in errors}
+    explaining = (span for span in spans if span.span_id in parents or span.parent_span_id in ids) if errors else ()
+    unsuccessful = [
+        (span, outcome)
+        for span in {id(one): one for one in (*errors, *explaining)}.values()
+        if (outcome := sent_outcome(span)) is not Outcome.OK
+    ]
+    problems = [Problem(one.span_id, one.parent_span_id, own, one.end_time_unix_nano) for one, own in unsuccessful]
+    known = dict(zip((id(span) for span, _ in unsuccessful), outcomes(problems), strict=True))
+    return lambda span: known.get(id(span)) or sent_outcome(span)
+
+
+def duration_of(span: Span) -> int:
+    """Return the duration of a span in microseconds."""
+    return max(0, span.end_time_unix_nano - span.start_time_unix_nano) // 1000
+
+
+def _requests(trace: Spans) -> Iterator[Request]:
+    for service, span in trace.members:
+        callers = trace.services_of.get(span.parent_span_id, [""])
+        caller = service if service in callers else callers[0]  # a client and a server may share an id
+        is_orphan = span.parent_span_id and not caller
+        if caller != service and (not is_orphan or span.kind in FROM_ELSEWHERE):
+            name, began = span.name or NO_NAME, span.start_time_unix_nano // 1000
+            yield Request(caller, service, name, began, duration_of(span), trace.outcome(span))
 
 
 def _slowest(db: sqlite3.Connection, service: str, start: int, end: int) -> list[Json]:
@@ -172,9 +247,11 @@ def _slowest(db: sqlite3.Connection, service: str, start: int, end: int) -> list
 
 def _outcome(db: sqlite3.Connection, trace: int, service: str) -> Outcome:
     """Return what came of the requests of a service in a trace: the worst of it."""
-    of_service = (request.outcome for request in _read(db, [trace]) if request.service == service)
+    requests = (request for spans in read_spans(db, [trace]) for request in _requests(spans))
+    of_service = (request.outcome for request in requests if request.service == service)
     return max(of_service, default=Outcome.OK)
 
 
-def _percentile(ordered: list[int], percent: int) -> int | None:
+def percentile(ordered: list[int], percent: int) -> int | None:
+    """Return a percentile of values in order, one of them; None of no values."""
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else None

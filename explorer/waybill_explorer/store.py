@@ -27,11 +27,12 @@ from waybill_explorer.ingest import MAX_ITEM, Batch, Ingest, Rejected
 from waybill_explorer.logs import read_logs
 from waybill_explorer.metrics import read_points
 from waybill_explorer.retention import keep_under
+from waybill_explorer.texts import MAX_BYTES
 from waybill_explorer.traces import read_spans
 
 log = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 SCHEMA = """
 CREATE TABLE resources (id INTEGER PRIMARY KEY, service TEXT NOT NULL, body BLOB NOT NULL UNIQUE);
 
@@ -50,10 +51,13 @@ CREATE TABLE matches (operation INTEGER, start INTEGER, trace INTEGER, longest I
 
 CREATE TABLE logs (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, service TEXT NOT NULL, severity INTEGER NOT NULL,
     level TEXT NOT NULL, body TEXT NOT NULL, trace_id BLOB, span_id BLOB, logger TEXT NOT NULL,
-    attributes TEXT NOT NULL, resource INTEGER NOT NULL);
-CREATE INDEX logs_by_time ON logs (time);
+    attributes TEXT NOT NULL, resource INTEGER NOT NULL, rest BLOB NOT NULL);
+CREATE INDEX logs_by_time ON logs (time, level, service);
 CREATE INDEX logs_by_service ON logs (service, time, resource);
 CREATE INDEX logs_of_trace ON logs (trace_id, time) WHERE trace_id IS NOT NULL;
+
+CREATE TABLE texts (id INTEGER PRIMARY KEY, signal INTEGER NOT NULL, segment INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX texts_by_segment ON texts (signal, segment);
 
 CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, unit TEXT NOT NULL,
     description TEXT NOT NULL, monotonic INTEGER, delta INTEGER NOT NULL, resource INTEGER NOT NULL,
@@ -186,7 +190,7 @@ class Writer:
         self.retention_bytes = retention_bytes
         self.waiting_bytes = 0
         self.refused = 0
-        self._item_limit = min(MAX_ITEM, retention_bytes // 16)
+        self.item_limit = min(MAX_ITEM, retention_bytes // 16)
         self._ingest: Ingest | None = None
         self._trouble = ""
         self._closed = False
@@ -251,7 +255,7 @@ class Writer:
         while export := self._received.get():
             try:
                 if not export.stored.cancelled():
-                    export.decode(self._item_limit)
+                    export.decode(self.item_limit)
             except Exception as error:
                 if not isinstance(error, BadData | TooLarge):
                     log.exception("an export could not be decoded")
@@ -375,7 +379,7 @@ class Writer:
             db.execute("PRAGMA cache_size=-16000")
             db.execute("PRAGMA wal_autocheckpoint=1024")
             db.execute("PRAGMA journal_size_limit=16777216")
-            self._ingest = Ingest(db)
+            self._ingest = Ingest(db, min(MAX_BYTES, self.retention_bytes // 64))
         return self._ingest
 
     def _disconnect(self) -> None:

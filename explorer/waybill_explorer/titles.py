@@ -1,6 +1,7 @@
 """Words for what a span did, short enough for a row of a waterfall; the page and the terminal show the same."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 from waybill_explorer.trace_tree import Span
@@ -9,16 +10,24 @@ MAX_CHARACTERS = 4000
 SQL = re.compile(
     r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CREATE|ALTER|PRAGMA)\b", re.IGNORECASE
 )
+STATEMENT_KEYS = ("db.query.text", "db.statement")
+SYSTEM_KEYS = ("db.system.name", "db.system")
+"""Attributes of a database call, by the current and by the older semantic conventions."""
 
 
 def title(span: Span) -> str:
     """Return what a span did, in a few words: its name, or its statement if it is a database's."""
-    text = statement(span)
+    return title_of(span.name, span.tags)
+
+
+def title_of(name: str, tags: Mapping[str, object]) -> str:
+    """Return the title of a span by its name and those of its attributes that are STATEMENT_KEYS and SYSTEM_KEYS."""
+    text = _first(tags, STATEMENT_KEYS)
     if not text:
-        return one_line(span.name)
+        return one_line(name)
     if is_sql(text):
         return short_sql(text)
-    return one_line(f"{_database(span)} {text}")
+    return one_line(f"{_first(tags, SYSTEM_KEYS)} {text}")
 
 
 def peer(span: Span) -> str:
@@ -31,16 +40,16 @@ def peer(span: Span) -> str:
 
 def is_database(span: Span) -> bool:
     """Return whether a span is a call of a database or cache."""
-    return bool(_database(span) or statement(span))
+    return bool(_first(span.tags, SYSTEM_KEYS) or statement(span))
 
 
-def _database(span: Span) -> str:
-    return str(span.tags.get("db.system.name") or span.tags.get("db.system") or "")
+def _first(tags: Mapping[str, object], keys: tuple[str, ...]) -> str:
+    return str(next((tags[key] for key in keys if tags.get(key)), ""))
 
 
 def statement(span: Span) -> str:
     """Return a database's statement, by the current or the older semantic conventions, or nothing."""
-    return str(span.tags.get("db.query.text") or span.tags.get("db.statement") or "")
+    return _first(span.tags, STATEMENT_KEYS)
 
 
 def is_sql(text: str) -> bool:

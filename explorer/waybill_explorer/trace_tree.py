@@ -273,6 +273,17 @@ def total(sections: Iterable[Section]) -> int:
     return length
 
 
+def self_time(span: Span) -> int:
+    """Return the time of a span that none of its children covers, in µs; asynchronous ones do not count."""
+    covered, at = 0, span.start
+    for child in span.children:
+        begin, end = max(child.start, at), min(child.end, span.end)
+        if begin < end and not child.asynchronous:
+            covered += end - begin
+            at = end
+    return span.duration - covered
+
+
 def time_by_service(trace: Trace, path: Mapping[str, list[Section]]) -> dict[str, int]:
     """Return the time of each service on the critical path (µs), in the order in which the request reached them."""
     times = dict.fromkeys(trace.services, 0)

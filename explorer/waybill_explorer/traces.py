@@ -10,7 +10,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -21,12 +20,15 @@ from waybill_explorer.ingest import (
     Ingest,
     Rejected,
     StoredResource,
+    encoded,
     is_span_id,
     is_trace_id,
     stored_resource,
     too_large,
+    wire_header,
 )
 from waybill_explorer.outcome import Outcome, Problem, outcomes, response_status, sent_outcome
+from waybill_explorer.texts import Sent, texts_of_span
 
 NO_NAME = "empty-span-name"
 ANY = ""
@@ -65,7 +67,9 @@ class SpanRow(NamedTuple):
     trace_id: bytes
     key: int
     resource: StoredResource
+    schema: bytes
     scope: bytes
+    """Both encoded as fields of ResourceSpans and ScopeSpans, without what is in them."""
     data: bytes
     name: str
     start: int | None
@@ -75,6 +79,8 @@ class SpanRow(NamedTuple):
     rank: int
     """Of the candidates for the root of its trace the lowest is it."""
     problem: "ProblemRow | None"
+    texts: list[Sent]
+    """What a search may look for (texts.py)."""
 
 
 class ProblemRow(NamedTuple):
@@ -118,8 +124,9 @@ class TraceRows:
     root_rank: int = 2**63 - 1
     root: tuple[str, str] = ("", "")
     problems: list[ProblemRow] = field(default_factory=list)
-    parts: dict[tuple[StoredResource, bytes], list[bytes]] = field(default_factory=dict)
-    """Encoded spans by resource and scope."""
+    parts: dict[tuple[StoredResource, bytes, bytes], list[bytes]] = field(default_factory=dict)
+    """Encoded spans by resource, its schema and scope."""
+    texts: set[Sent] = field(default_factory=set)
     matches: dict[tuple[str, str], Match] = field(default_factory=dict)
 
     def add(self, row: SpanRow) -> None:
@@ -129,11 +136,12 @@ class TraceRows:
             self.problems.append(row.problem)
         if row.start is not None:
             self.start, self.end = min(self.start, row.start), max(self.end, row.end)
+        self.texts.update(row.texts)
         service = row.resource.service
         if row.rank < self.root_rank:
             self.root_rank, self.root = row.rank, (service, row.name)
-        parts = self.parts.setdefault((row.resource, row.scope), [])
-        parts += (_wire_header(2, len(row.data)), row.data)
+        parts = self.parts.setdefault((row.resource, row.schema, row.scope), [])
+        parts += (wire_header(2, len(row.data)), row.data)
         start, longest = (NEVER, 0) if row.start is None else (row.start, row.end - row.start)
         match = self.matches.get((service, row.name))
         if match is None:
@@ -154,11 +162,11 @@ class TraceRows:
 
     def chunks(self) -> Iterator[tuple[StoredResource, bytes]]:
         """Yield the ScopeSpans that go into one row of `chunks`, as the bytes of a ResourceSpans."""
-        of_resource: dict[StoredResource, list[bytes]] = {}
-        for (resource, scope), parts in self.parts.items():
-            body = b"".join((_wire_header(1, len(scope)), scope, *parts))
-            of_resource.setdefault(resource, []).extend((_wire_header(2, len(body)), body))
-        for resource, bodies in of_resource.items():
+        of_resource: dict[tuple[StoredResource, bytes], list[bytes]] = {}
+        for (resource, schema, scope), parts in self.parts.items():
+            body = b"".join((scope, *parts))
+            of_resource.setdefault((resource, schema), [schema]).extend((wire_header(2, len(body)), body))
+        for (resource, _), bodies in of_resource.items():
             yield resource, b"".join(bodies)
 
 
@@ -191,9 +199,12 @@ class SpanBatch:
                     traces[trace], ids[trace] = TraceRows(), row.trace_id
                 traces[trace].add(row)
         rows, chunks, matches = [], [], []
+        texts: dict[int, set[Sent]] = {}
         for trace, t in traces.items():
             rows.append((trace, ids[trace], t.start, t.end, t.spans, t.root_rank, *t.root))
             chunks += [(trace, ingest.resource(resource), data) for resource, data in t.chunks()]
+            segment = texts.setdefault(ingest.trace_texts.segment(trace), set())
+            segment.update(t.texts, *(resource.texts for resource, *_ in t.parts))
             untimed = min(t.start, trace)  # the id of a trace is the time at which it arrived
             for operation, m in t.all_matches(untimed).items():
                 matches.append((ingest.operation(*operation), m.start, trace, m.longest, m.failed))
@@ -203,6 +214,8 @@ class SpanBatch:
                 _count_problems(ingest.db, trace, t.problems)
         ingest.db.executemany("INSERT INTO chunks (trace, resource, data) VALUES (?, ?, ?)", chunks)
         ingest.db.executemany(UPSERT_MATCH, matches)
+        for number, sent in texts.items():
+            ingest.trace_texts.add(number, sent)
 
 
 def _count_problems(db: sqlite3.Connection, trace: int, new: list[ProblemRow]) -> None:
@@ -252,9 +265,10 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
     batch = SpanBatch()
     for r, resource_spans in enumerate(request.resource_spans):
         resource = stored_resource(resource_spans.resource)
+        schema = encoded(3, resource_spans.schema_url.encode())
         large_resource = too_large(len(resource.body), item_limit)
         for s, scope_spans in enumerate(resource_spans.scope_spans):
-            scope = scope_spans.scope.SerializeToString()
+            scope = encoded(1, scope_spans.scope.SerializeToString()) + encoded(3, scope_spans.schema_url.encode())
             place = f"resourceSpans[{r}].scopeSpans[{s}]"
             if problem := large_resource or too_large(len(scope), item_limit):
                 if scope_spans.spans:
@@ -262,17 +276,17 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
                     batch.rejected.add(field_name, problem, len(scope_spans.spans))
                 continue
             for i, span in enumerate(scope_spans.spans):
-                bad_field, problem = _problem(span)
+                bad_field, problem = problem_of(span)
                 data = b"" if problem else _encoded(span)
                 if problem := problem or too_large(len(data), item_limit):
                     batch.rejected.add(f"{place}.spans[{i}]{bad_field}", problem)
                 else:
-                    batch.rows.append(_row(span, resource, scope, data))
+                    batch.rows.append(_row(span, resource, schema, scope, scope_spans.scope.name, data))
     batch.is_dated = all(row.start is not None for row in batch.rows)
     return batch
 
 
-def _problem(span: Span) -> tuple[str, str]:
+def problem_of(span: Span) -> tuple[str, str]:
     """Return the field of a span that is wrong and what is wrong with it, or nothing."""
     if not is_trace_id(span.trace_id):
         return ".traceId", f"{span.trace_id.hex()!r:.80} is not 16 bytes with one that is not zero"
@@ -289,20 +303,17 @@ def _encoded(span: Span) -> bytes:
     return span.SerializeToString()
 
 
-def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> SpanRow:
+def _row(span: Span, resource: StoredResource, schema: bytes, scope: bytes, scope_name: str, data: bytes) -> SpanRow:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     name = span.name or NO_NAME
-    # A span that is sent again is the same in all of this. A client and a server may share an id (Zipkin, B3), and
-    # what a faulty sender gives the same id to is kept as well.
-    identity = f"{span.kind} {start} {end} {resource.service}\0{name}".encode()
-    key = hashlib.blake2b(span.span_id + identity, digest_size=8).digest()
     begins = (start or end) // 1000
     ends = max(begins, end // 1000)
-    number = int.from_bytes(key, signed=True)
+    number = span_key(span, resource.service)
     return SpanRow(
         span.trace_id,
         number,
         resource,
+        schema,
         scope,
         data,
         name,
@@ -311,7 +322,19 @@ def _row(span: Span, resource: StoredResource, scope: bytes, data: bytes) -> Spa
         int(span.status.code == Status.STATUS_CODE_ERROR),
         _rank(span, begins),
         _problem_row(span, data, number, ends),
+        texts_of_span(span, name, scope_name),
     )
+
+
+def span_key(span: Span, service: str) -> int:
+    """Return what a span is known by.
+
+    One that is sent again is the same in all of this. A client and a server may share an id (Zipkin, B3), and what a
+    faulty sender gives the same id to is kept as well.
+    """
+    times = f"{span.start_time_unix_nano} {span.end_time_unix_nano}"
+    identity = f"{span.kind} {times} {service}\0{span.name or NO_NAME}".encode()
+    return int.from_bytes(hashlib.blake2b(span.span_id + identity, digest_size=8).digest(), signed=True)
 
 
 def _rank(span: Span, begins: int) -> int:
@@ -344,14 +367,3 @@ def _exception(span: Span) -> str:
             texts = {item.key: item.value.string_value for item in event.attributes}
             return ": ".join(filter(None, (texts.get("exception.type"), texts.get("exception.message"))))
     return ""
-
-
-@lru_cache(maxsize=4096)
-def _wire_header(number: int, length: int) -> bytes:
-    """Start a length-delimited protobuf field: messages are joined from encoded parts, not encoded again."""
-    header = bytearray([number << 3 | 2])
-    while length > 0x7F:
-        header.append(length & 0x7F | 0x80)
-        length >>= 7
-    header.append(length)
-    return bytes(header)

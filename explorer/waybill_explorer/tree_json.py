@@ -11,6 +11,7 @@ from waybill_explorer.trace_tree import (
     Span,
     Trace,
     critical_path,
+    self_time,
     time_by_service,
 )
 
@@ -64,7 +65,8 @@ class LinkJson(TypedDict):
 class SpanJson(TypedDict):
     """One span; `parent` and `process` are indexes, times are µs, `start` has `shift` added to its clock.
 
-    `critical` are its own sections of the critical path. `peer` says where a call went if the title does not.
+    `selfTime` is what its children do not cover, `critical` are its sections of the critical path. `peer` says where
+    a call went if the title does not.
     """
 
     spanID: str
@@ -80,6 +82,7 @@ class SpanJson(TypedDict):
     isSql: bool
     start: int
     duration: int
+    selfTime: int
     shift: int
     critical: list[Section]
     tags: Tags
@@ -134,6 +137,7 @@ def tree_json(trace: Trace) -> TreeJson:
                 "isSql": bool(statement) and titles.is_sql(statement),
                 "start": span.start,
                 "duration": span.duration,
+                "selfTime": self_time(span),
                 "shift": span.shift,
                 "critical": path.get(span.span_id, []),
                 "tags": span.tags,

@@ -19,7 +19,7 @@ from services.order.models import (
     Order,
     Step,
 )
-from services.order.saga import Attempt, process
+from services.order.saga import Attempt, ids_of, process
 from services.order.telemetry import dead_letters
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _recover(session: Session, clients: Clients, lane: TextClause) -> bool:
         order = _acquire_due(session, lease_owner, lane)
     if order is None:
         return False
-    logger.info("resuming an order", extra={"order.id": str(order.id), "order.status": order.status})
+    logger.info("resuming an order", extra={**ids_of(order), "order.status": order.status})
     process(Attempt(session, clients, order, lease_owner))
     return True
 

@@ -71,12 +71,17 @@ def current_traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
+def ids_of(order: Order) -> dict[str, str]:
+    """Return what spans and logs name an order and its customer by: both are opaque ids, as the API has them."""
+    return {"order.id": str(order.id), "order.customer_id": order.customer_id}
+
+
 def process(attempt: Attempt) -> None:
     """Take the order as far as it gets, step by step, for as long as the attempt holds its lease."""
     order = attempt.order
     region = {"region": order.region}
     attributes: dict[str, str | int] = {
-        "order.id": str(order.id),
+        **ids_of(order),
         "order.region": order.region,
         "order.line_count": len(order.lines),
         "order.attempt": order.attempts,
@@ -232,7 +237,7 @@ def _leased(attempt: Attempt) -> Iterator[None]:
 
 def _record_failure(attempt: Attempt, failure: StepFailed) -> None:
     """Decide what follows a failed call: a compensation, a dead letter, or a later attempt."""
-    order, cause, ids = attempt.order, failure.cause, {"order.id": str(attempt.order.id)}
+    order, cause, ids = attempt.order, failure.cause, ids_of(attempt.order)
     with _leased(attempt):
         order.check_lease(attempt.lease_owner)
         order.invalid_responses = order.invalid_responses + 1 if isinstance(cause, InvalidResponse) else 0
@@ -277,7 +282,7 @@ def _count(attempt: Attempt) -> None:
     labels = {"status": status, "region": order.region}
     orders_created.add(1, labels)
     processing_time.record(_time_taken(attempt) / timedelta(milliseconds=1), labels)
-    logger.info("order settled: %s", order.status, extra={"order.id": str(order.id), "order.status": str(order.status)})
+    logger.info("order settled: %s", order.status, extra={**ids_of(order), "order.status": str(order.status)})
 
 
 def _time_taken(attempt: Attempt) -> timedelta:

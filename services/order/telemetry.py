@@ -19,6 +19,10 @@ SPANS = {
 
 ATTRIBUTES = {
     "order.id": "UUID of the order.",
+    "order.customer_id": (
+        "Pseudonymous id of the customer, as the API has it: 1 to 64 letters, digits, _ and -. Never a name "
+        "or an address."
+    ),
     "order.status": "Status of the order when the span ended: PENDING, RESERVED, CHARGED, CONFIRMED, CANCELLED.",
     "order.cancel_reason": "Why it was canceled: out_of_stock, unknown_item, payment_declined, refused, timed_out.",
     "order.region": "Region of the customer: eu, us, ap.",

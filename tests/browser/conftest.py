@@ -189,12 +189,11 @@ def _elsewhere(url: str) -> list[str]:
 
 
 def accessibility_problems(page: Page) -> list[str]:
-    """What axe-core finds serious or critical on the page as it is now."""
+    """What axe-core finds on the page as it is now."""
     page.evaluate(AXE.read_text())
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{violation['impact']}: {violation['help']}: {node['html']}"
         for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
         for node in violation["nodes"]
     ]

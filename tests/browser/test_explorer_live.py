@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 
 from explorer.tests.conftest import Backend, start
 from tests.browser.conftest import NewPage, Stack, accessibility_problems
-from tests.browser.test_explorer import details, rows, waterfall
+from tests.browser.test_explorer import details, rows, search, waterfall
 from tests.support.otlp import attributes, send, span
 from tests.support.waiting import until
 
@@ -75,18 +75,18 @@ def test_old_results_are_marked_while_new_ones_load(page: Page, stack: Stack) ->
     page.goto(f"{stack.traces}/?service={service}")
     expect(rows(page)).to_have_count(1)
     held: list[Route] = []
-    page.route(re.compile("text=nowhere"), lambda route: held.append(route))
+    page.route(re.compile("summaries.*nowhere"), lambda route: held.append(route))
 
-    page.get_by_label("Search").fill("nowhere")
+    search(page).fill(f"service={service} nowhere")
 
     expect(page.locator("main[aria-busy=true] .stale")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("Loading")
+    expect(page.get_by_role("status").first).to_have_text("Loading")
     assert accessibility_problems(page) == []
     until(lambda: held)
     for route in held:
         route.continue_()
     expect(page.get_by_role("heading", name="No trace fits")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("0 traces")
+    expect(page.get_by_role("status").first).to_have_text("0 traces")
     expect(page.locator("main[aria-busy=false]")).to_be_visible()
 
 
@@ -173,10 +173,12 @@ def test_failures_and_refusals_are_told_apart_everywhere(page: Page, stack: Stac
     expect(rows(page).filter(has_text="/declined")).to_contain_text("1 refused")
     expect(rows(page).filter(has_text="/broken")).to_contain_text("1 failed")
     expect(rows(page).filter(has_text="/broken")).to_contain_text("the processor is unavailable")
-    for outcome, name in (("failed", "/broken"), ("refused", "/declined")):
-        page.get_by_label("Outcome").select_option(outcome)
+    for outcome, name in (("Failed", "/broken"), ("Refused", "/declined")):
+        page.get_by_role("button", name=outcome, exact=True).click()
         expect(rows(page)).to_have_count(1)
         expect(rows(page)).to_contain_text(name)
+        page.get_by_role("button", name=outcome, exact=True).click()
+        expect(rows(page)).to_have_count(2)
 
     page.goto(f"{stack.traces}/services")
     row = page.get_by_role("row", name=service)

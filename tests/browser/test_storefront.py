@@ -301,7 +301,7 @@ def test_the_page_works_without_telemetry(page: Page, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(("color_scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_nothing_serious_at_any_stage(new_page: NewPage, stack: Stack, color_scheme: str, width: int) -> None:
+def test_axe_finds_nothing_at_any_stage(new_page: NewPage, stack: Stack, color_scheme: str, width: int) -> None:
     page = new_page(color_scheme=color_scheme, viewport={"width": width, "height": 900})
     open_shop(page, stack)
     assert accessibility_problems(page) == []

@@ -25,7 +25,8 @@ class SmallApi:
 
     `order` and `status` are what an order is answered with, after the statuses in `failures`; `traces` are what is
     found of the trace, poll by poll, the last of them forever; `logs` is None for a Jaeger, which has none; `loki` is
-    what a Loki finds, None where there is none; `alerts` are those of an Alertmanager.
+    what a Loki finds, None where there is none; `alerts` are those of an Alertmanager; `differences` are what
+    is different, look by look, the last of them forever, nothing for a Jaeger.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,8 @@ class SmallApi:
         self.loki: list[dict[str, Any]] | None = None
         self.alerts: list[dict[str, Any]] = []
         self.score: dict[str, Any] | None = None
+        self.differences: list[dict[str, Any]] = []
+        self.summaries: tuple[dict[str, Any], int] = {"data": [], "errors": None, "next": None}, 200
         self.orders: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
         self.queries: list[dict[str, str]] = []
@@ -111,6 +114,21 @@ class SmallApi:
         @app.get("/api/score")
         def score() -> Any:
             return {"data": self.score, "errors": None} if self.score else "<!doctype html><title>Jaeger UI</title>"
+
+        @app.get("/api/difference")
+        def difference() -> Any:
+            self.queries.append(request.args.to_dict())
+            if not self.differences:
+                return "<!doctype html><title>Jaeger UI</title>"
+            return {
+                "data": self.differences.pop(0) if len(self.differences) > 1 else self.differences[0],
+                "errors": None,
+            }
+
+        @app.get("/api/summaries")
+        def summaries() -> tuple[dict[str, Any], int]:
+            self.queries.append(request.args.to_dict())
+            return self.summaries
 
         @app.get("/api/traces")
         def search() -> dict[str, Any]:

@@ -495,4 +495,34 @@ def test_a_score_is_printed_with_its_evidence_and_a_minimum_makes_the_exit_statu
 def test_a_jaeger_has_no_score() -> None:
     printed = waybill("score")
     assert printed.exit_code == 1
-    assert "not a score: is it an explorer?" in printed.stderr
+    assert "no answer of its read API: is it an explorer?" in printed.stderr
+
+
+@pytest.mark.usefixtures("url")
+def test_a_search_is_printed_and_its_words_may_be_arguments_of_their_own(api: SmallApi) -> None:
+    found = {"service": "order-service", "operation": "POST /orders", "problem": "declined", "errors": 0, "refusals": 1}
+    trace = found | {"traceID": TRACE_ID, "startTime": BEGAN, "duration": 96_000}
+    api.summaries = {"data": [trace], "errors": None, "next": None}, 200
+    printed = waybill("traces", "service:order", "-status:error", "--since", "2h")
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    assert "order-service POST /orders  ⊘ 1 declined" in printed.stdout
+    assert TRACE_ID in printed.stdout
+    assert api.queries[-1]["q"] == "service:order -status:error"
+    assert json.loads(waybill("traces", "--json").stdout) == {"traces": [trace]}
+
+
+@pytest.mark.usefixtures("url")
+def test_a_mistake_in_a_query_is_marked_at_its_place(api: SmallApi) -> None:
+    message = "unable to parse param 'q': position 3: this parenthesis is never closed"
+    api.summaries = {"data": None, "errors": [{"code": 400, "msg": message, "position": 2}]}, 400
+    printed = waybill("traces", "a (b")
+    assert printed.exit_code == 2
+    assert printed.stderr.splitlines() == ["error: position 3: this parenthesis is never closed", "  a (b", "    ^"]
+
+
+@pytest.mark.usefixtures("url")
+def test_a_jaeger_has_no_log_lines_to_search(api: SmallApi) -> None:
+    api.logs = None
+    printed = waybill("logs", "level:error")
+    assert printed.exit_code == 1
+    assert "is it an explorer?" in printed.stderr

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.tests.jaeger_json import BEGAN, span, trace
+from local import data_folder
 from local.cli import app
 from local.doctor import Finding, examine, first_fix
 from local.ports import taken_ports
@@ -175,3 +176,23 @@ def listening(folder: Path, port: int, **environment: str) -> Iterator[int]:
         process.stdout.readline()
         yield process.pid
         process.kill()
+
+
+def test_the_running_stack_s_ports_are_looked_at_whatever_this_shell_has(
+    settings: LocalSettings, up: LocalSettings
+) -> None:
+    elsewhere = settings.model_copy(update={"waybill_data": up.waybill_data})
+    (up.waybill_data / data_folder.PORTS).write_text(json.dumps(up.ports()))
+
+    with data_folder.locked(up.waybill_data):
+        findings = found(elsewhere)
+    stopped = found(elsewhere)
+
+    note = findings.pop("ports")
+    assert note.state == "note"
+    assert f"ORDER_PORT={up.port('order')}" in note.detail
+    assert f"ORDER_PORT={settings.port('order')}" in note.detail.partition("this shell has")[2]
+    assert note.fix.startswith("set the ports of the running stack in this shell: `export ")
+    assert {finding.state for finding in findings.values()} == {"ok"}
+    assert "ports" not in stopped
+    assert stopped["order-service"].state == "wrong"

@@ -204,3 +204,39 @@ def test_a_duration_that_is_none_is_refused() -> None:
 
     assert result.exit_code == 2
     assert "500ms, 30s" in result.stderr
+
+
+def test_what_the_slow_orders_have_in_common_is_printed_once_their_traces_are_there(api: SmallApi, url: str) -> None:
+    row = {"sentence": "100 % of the slow ones have order.region=ap in order-service; 4 % of the others"}
+    partly = {"selected": 1, "rows": []}
+    api.differences = [
+        partly,
+        {"selected": 3, "rows": []},
+        {"selected": 3, "rows": [row]},
+        {"selected": 3, "rows": [row]},
+    ]
+
+    result = CliRunner().invoke(app, ["load", "--api", url, "--traces", url, "--rate", "200", "--duration", "150ms"])
+
+    assert result.exit_code == 0
+    assert "What the slow ones have in common\n100 % of the slow ones have order.region=ap" in result.stdout
+    asked = api.queries[-1]
+    assert (asked["ids"], asked["service"], asked["operation"]) == (
+        ",".join([TRACE_ID] * 3),
+        "order-service",
+        "POST /orders",
+    )
+    assert int(asked["start"]) < int(asked["end"]) <= time.time_ns() // 1000
+
+
+@pytest.mark.parametrize("differences", [[], [{"selected": 3, "rows": []}]], ids=["a Jaeger", "nothing in common"])
+def test_without_a_finding_the_summary_ends_with_the_slowest(
+    api: SmallApi, url: str, differences: list[dict[str, Any]]
+) -> None:
+    api.differences = differences
+
+    result = CliRunner().invoke(app, ["load", "--api", url, "--traces", url, "--rate", "200", "--duration", "150ms"])
+
+    assert result.exit_code == 0
+    assert "The slowest" in result.stdout
+    assert "in common" not in result.stdout

@@ -1,8 +1,8 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Icon, ICONS } from "./common/parts.tsx";
-import { live } from "./common/api.ts";
-import { navigate } from "./common/router.ts";
+import { showNeighbor, toggleLive } from "./common/now.ts";
+import { address, navigate } from "./common/router.ts";
 import "./keys.css";
 
 const isListOpen = signal(false);
@@ -11,6 +11,7 @@ export const VIEWS = [
   ["/services", "Services"],
   ["/metrics", "Metrics"],
   ["/logs", "Logs"],
+  ["/compare", "Compare"],
 ] as const;
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
@@ -18,8 +19,10 @@ const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])
     "Everywhere",
     [
       ["/", "search"],
-      ["1 2 3 4", "traces, services, metrics, logs"],
+      ["1 2 3 4 5", "traces, services, metrics, logs, compare"],
       ["p", "pause, or follow what arrives"],
+      ["t", "choose the time"],
+      ["[ ]", "the time before, the time after"],
       ["?", "this list"],
       ["Esc", "close, leave a box"],
     ],
@@ -31,6 +34,8 @@ const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])
       ["→ ←", "unfold and fold, go in and out"],
       ["Enter", "open the details of a span"],
       ["z", "zoom to the span, and back"],
+      ["+ - 0", "zoom in, zoom out, the whole trace; Shift → ← moves"],
+      ["n N", "next and previous match"],
       ["Esc", "close the details, leave the zoom"],
     ],
   ],
@@ -44,8 +49,11 @@ document.addEventListener("keydown", (event) => {
   const view = VIEWS[Number(event.key) - 1];
   if (event.key === "/") document.querySelector<HTMLElement>("[data-search]")?.focus();
   else if (event.key === "?") isListOpen.value = true;
-  else if (event.key === "p") live.value = !live.value;
-  else if (view) navigate(view[0]);
+  else if (event.key === "p") toggleLive();
+  else if (event.key === "[") showNeighbor(-1);
+  else if (event.key === "]") showNeighbor(1);
+  else if (event.key === "t") document.querySelector<HTMLElement>(".time-choice > button")?.click();
+  else if (view) navigate(address(view[0]));
   else return;
   event.preventDefault();
 });

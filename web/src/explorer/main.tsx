@@ -5,14 +5,18 @@ import "./common/components.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
+import { Groups } from "./compare/groups.tsx";
 import { config, readConfig } from "./common/config.ts";
 import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
 import { Logs } from "./logs/logs.tsx";
 import { Metrics } from "./metrics/metrics.tsx";
+import { hasTime } from "./common/now.ts";
 import { Empty, LostConnection } from "./common/parts.tsx";
-import { restore, url } from "./common/router.ts";
+import { address, restore, url } from "./common/router.ts";
+import { TimeControl } from "./common/time-control.tsx";
 import { ServicePage, Services } from "./services/services.tsx";
 import { TracePage } from "./trace/trace-page.tsx";
+import { Transfers } from "./transfer/transfer.tsx";
 import { Traces } from "./traces/traces.tsx";
 import "./main.css";
 
@@ -26,14 +30,15 @@ function App() {
       <a class="skip" href="#view">
         Skip to the view
       </a>
-      <Masthead name="Waybill">
+      <Masthead name="Waybill" home={address("/")}>
         <nav class="views" aria-label="Views">
           {VIEWS.map(([path, title]) => (
-            <a key={path} href={path} aria-current={isIn(path, view) ? "page" : undefined}>
+            <a key={path} href={address(path)} aria-current={isIn(path, view) ? "page" : undefined}>
               {title}
             </a>
           ))}
         </nav>
+        {hasTime.value && isKnown(view) && <TimeControl />}
         <Links />
         <KeysButton />
       </Masthead>
@@ -41,6 +46,7 @@ function App() {
       <div id="view" class={`view view-${view || "traces"}`}>
         <View view={view} name={name} />
       </div>
+      <Transfers />
       <KeyList />
     </>
   );
@@ -61,18 +67,20 @@ function View({ view, name }: { view: string; name: string | undefined }) {
   if (view === "services") return name ? <ServicePage key={name} name={name} /> : <Services />;
   if (view === "metrics") return <Metrics />;
   if (view === "logs") return <Logs />;
+  if (view === "compare") return <Groups />;
   if (view === "") return <Traces />;
   return (
     <main class="page">
       <Empty title="There is no such page">
         <p>
-          <a href="/">All traces</a>
+          <a href={address("/")}>All traces</a>
         </p>
       </Empty>
     </main>
   );
 }
 
+const isKnown = (view: string): boolean => VIEWS.some(([path]) => path === `/${view}`);
 const isIn = (path: string, view: string): boolean => path === `/${view === "trace" ? "" : view}`;
 
 function decode(part: string): string {

@@ -1,8 +1,12 @@
 // Quantities as a person reads them.
+import { signal } from "@preact/signals";
 
 const NARROW_SPACE = "\u202f";
 // By hand: to load what Intl needs costs a page its first tenth of a second.
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** Whether times of day are in UTC, else in the reader's zone. */
+export const isUtc = signal(false);
 
 /** Microseconds -> `840 µs`, `12.3 ms`, `2.10 s`, `3 min 20 s`; three figures at most. */
 export function duration(us: number): string {
@@ -45,12 +49,12 @@ export function money(minor: number, currency: string): string {
   return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
 }
 
-/** Microseconds since 1970 -> `14:03:21.048` in the reader's zone; with its day when that is not today. */
+/** Microseconds since 1970 -> `14:03:21.048` in the chosen zone; with its day when that is not today. */
 export function time(us: number, digits: 0 | 3 = 3): string {
-  const date = new Date(us / 1e3);
-  const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => padded(part, 2)).join(":");
-  const moment = digits ? `${clock}.${padded(date.getMilliseconds(), 3)}` : clock;
-  return date.toDateString() === new Date().toDateString() ? moment : `${day(date)} ${moment}`;
+  const date = wall(us / 1e3);
+  const moment = date.toISOString().slice(-13, digits ? -1 : -5);
+  const today = wall(Date.now());
+  return date.toISOString().slice(0, -13) === today.toISOString().slice(0, -13) ? moment : `${day(date, today)} ${moment}`;
 }
 
 /** Microseconds since 1970 -> `just now`, `40 s ago`, `5 min ago`, `3 h ago`, `12 Nov`. */
@@ -60,7 +64,12 @@ export function ago(us: number, now = Date.now()): string {
   if (seconds < 60) return `${seconds} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
-  return day(new Date(us / 1e3));
+  return day(wall(us / 1e3), wall(now));
+}
+
+/** The date whose UTC parts are what a clock in the chosen zone shows at `ms`. */
+export function wall(ms: number): Date {
+  return new Date(isUtc.value ? ms : ms - new Date(ms).getTimezoneOffset() * 60_000);
 }
 
 /** `1 span`, `2 spans`, `12,345 spans`. */
@@ -78,10 +87,10 @@ function parts(value: number, base: number, large: string, small: string): strin
   return rest ? `${head} ${rest}${NARROW_SPACE}${small}` : head;
 }
 
-function day(date: Date): string {
-  return `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+/** `12 Nov`, or `12 Nov 2025` when that is another year than today's. */
+function day(date: Date, today: Date): string {
+  const year = date.getUTCFullYear() === today.getUTCFullYear() ? "" : ` ${date.getUTCFullYear()}`;
+  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}${year}`;
 }
-
-const padded = (value: number, length: number): string => String(value).padStart(length, "0");
 
 const grouped = (value: number): string => value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ",");

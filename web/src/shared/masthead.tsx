@@ -3,11 +3,11 @@ import { theme, toggleTheme } from "./theme.ts";
 import "./masthead.css";
 
 /** The head of a page: mark, name, whatever the page puts there, and the light switch. */
-export function Masthead({ name, children }: { name: string; children?: ComponentChildren }) {
+export function Masthead({ name, home = "/", children }: { name: string; home?: string; children?: ComponentChildren }) {
   return (
     <header class="masthead">
       <div class="masthead-inner">
-        <a class="wordmark" href="/">
+        <a class="wordmark" href={home}>
           <Mark />
           {name}
         </a>

@@ -1,6 +1,8 @@
 // The read API: its answers' shapes and a hook that asks, again and again where a view is live.
 import { signal } from "@preact/signals";
+import type { LogJson } from "./search-api.ts";
 import { useLayoutEffect, useState } from "preact/hooks";
+import { resolved } from "./time-range.ts";
 import type { TagValue } from "../trace/trace.ts";
 
 export interface Summary {
@@ -19,16 +21,7 @@ export interface Summary {
   root: "stored" | "awaited" | "missing";
   services: string[];
 }
-export interface Log {
-  timestamp: number;
-  service: string;
-  level: string;
-  body: string;
-  trace_id: string;
-  span_id: string;
-  attributes: Record<string, unknown>;
-  logger: string;
-}
+export type Log = LogJson;
 export interface Instrument {
   name: string;
   type: "sum" | "gauge" | "histogram" | "exponential_histogram" | "summary";
@@ -57,9 +50,21 @@ export interface Requests {
   p95: number | null;
   p99: number | null;
 }
+/** What services call that sends no spans: `kind` is database, cache, messaging, rpc, http or other. */
+export interface Dependency extends Requests {
+  id: string;
+  kind: string;
+  system: string;
+  name: string;
+  address: string;
+  /** Finds its calls. */
+  query: string;
+  callers: (Requests & { service: string })[];
+}
 export interface ServiceMap {
   services: (Requests & { service: string })[];
   calls: (Requests & { parent: string; child: string })[];
+  dependencies: Dependency[];
 }
 export interface ServiceDetail {
   operations: (Requests & { operation: string })[];
@@ -72,9 +77,8 @@ export const POLL_MS = 2000;
 /** Characters of an answer that is asked for half as often: to take in a long one is felt. */
 const LONG = 500_000;
 const MOST_ANSWERS = 30;
+const NOTHING = { data: undefined, next: null };
 
-/** Whether the views follow what arrives. */
-export const live = signal(true);
 /** Whether the server stopped responding, and when it last did (ms). */
 export const isLost = signal(false);
 export const heard = signal(Date.now());
@@ -83,23 +87,27 @@ const returns = signal(0);
 
 export class ApiError extends Error {
   readonly status: number;
-  constructor(message: string, status: number) {
+  /** Where in the query the problem is, from 0. */
+  readonly position: number | null;
+  constructor(message: string, status: number, position: number | null = null) {
     super(message);
     this.status = status;
+    this.position = position;
   }
 }
 
 /** The body of an answer, as text; throws ApiError with what to do. */
 export async function ask(path: string, init: RequestInit = {}): Promise<string> {
-  const response = await fetch(path, init).catch((error: unknown) => {
+  const response = await fetch(resolved(path, Date.now() * 1000), init).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     lose();
     throw new ApiError("The explorer's server does not respond. Is it still running?", 0);
   });
   const text = await response.text();
   hear();
-  if (!response.ok) throw new ApiError(messageOf(text) || `${path} answers ${response.status}`, response.status);
-  return text;
+  if (response.ok) return text;
+  const problem = problemOf(text);
+  throw new ApiError(problem?.msg || `${path} answers ${response.status}`, response.status, problem?.position ?? null);
 }
 
 function hear(): void {
@@ -119,21 +127,31 @@ function lose(): void {
   setTimeout(look, POLL_MS);
 }
 
-function messageOf(text: string): string {
+function problemOf(text: string): { msg: string; position?: number } | null {
   try {
-    const body = JSON.parse(text) as { errors?: { msg: string }[]; message?: string };
-    return body.errors?.[0]?.msg ?? body.message ?? "";
+    const body = JSON.parse(text) as { errors?: { msg: string; position?: number }[]; message?: string };
+    return body.errors?.[0] ?? { msg: body.message ?? "" };
   } catch {
-    return "";
+    return null;
   }
 }
 
-export const getData = async <T>(path: string, signal?: AbortSignal): Promise<T> =>
-  (JSON.parse(await ask(path, signal ? { signal } : {})) as { data: T }).data;
+interface Answer<T> {
+  data: T;
+  /** Continues a list that is cut. */
+  next?: string | null;
+}
+
+export const getAnswer = async <T>(path: string, signal?: AbortSignal): Promise<Answer<T>> =>
+  JSON.parse(await ask(path, signal ? { signal } : {})) as Answer<T>;
+
+export const getData = async <T>(path: string, signal?: AbortSignal): Promise<T> => (await getAnswer<T>(path, signal)).data;
 
 export interface Query<T> {
   /** Of an earlier address until the answer is there: then `isBusy`. */
   data: T | undefined;
+  /** Continues a list that is cut. */
+  next: string | null;
   error: ApiError | undefined;
   /** Of which address `data` and `error` are. */
   path: string | null;
@@ -153,8 +171,12 @@ function keep(path: string, text: string): void {
 
 function stateOf<T>(path: string | null): State<T> {
   const text = path === null ? undefined : answers.get(path);
-  const data = text === undefined ? undefined : (JSON.parse(text) as { data: T }).data;
-  return { data, error: undefined, path: data === undefined ? null : path };
+  return text === undefined ? { ...NOTHING, error: undefined, path: null } : read(text, path!);
+}
+
+function read<T>(text: string, path: string): State<T> {
+  const { data, next = null } = JSON.parse(text) as Answer<T>;
+  return { data, next, error: undefined, path };
 }
 
 /** What `path` answers, asked again every `every` ms (0: once) while the page is looked at. */
@@ -175,11 +197,11 @@ export function useQuery<T>(path: string | null, every = 0): Query<T> {
         if (text === before) return;
         before = text;
         keep(path, text);
-        setState({ data: (JSON.parse(text) as { data: T }).data, error: undefined, path });
+        setState(read(text, path));
       } catch (error) {
         if (abort.signal.aborted) return;
         before = undefined;
-        setState((old) => ({ data: old.path === path ? old.data : undefined, error: error as ApiError, path }));
+        setState((old) => ({ ...(old.path === path ? old : NOTHING), error: error as ApiError, path }));
       } finally {
         if (every && !abort.signal.aborted) timer = setTimeout(() => void run(), every * (1 + (before?.length ?? 0) / LONG));
       }

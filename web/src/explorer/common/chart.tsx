@@ -1,8 +1,12 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { time } from "../../shared/format.ts";
+import { isUtc, time } from "../../shared/format.ts";
 import { resolveColor, theme } from "../../shared/theme.ts";
+import { drawMarks, type Mark } from "./chart-marks.ts";
+import { type Step, stepsOf } from "./chart-steps.ts";
+import { ChartTable, MomentMenu } from "./moment-links.tsx";
+import { showBetween } from "./now.ts";
 import { navigate } from "./router.ts";
 import "./chart.css";
 
@@ -31,12 +35,19 @@ export interface Cell {
   /** 0 to 1. */
   share: number;
   label: string;
+  /** What the row of cells is called, and how many were counted in this one. */
+  name: string;
+  count: number;
+  /** Full, instead of the accent as strong as the share. */
+  color?: string;
 }
 export interface Area {
   from: number;
   to: number;
   low: number;
   high: number;
+  /** Whether only a time was dragged over, and not values too. */
+  isFullHeight: boolean;
 }
 interface Props {
   label: string;
@@ -46,15 +57,24 @@ interface Props {
   lines?: readonly Line[];
   dots?: readonly Dot[];
   cells?: readonly Cell[];
+  marks?: readonly Mark[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
   /** How high the scale reaches at least. */
   least?: number;
   /** Replaces the scale's own: where a tick is and what it says. */
   ticks?: readonly { at: number; label: string }[];
+  /** Instead of a zoom to the time that was dragged over; of values too. */
   onBrush?: (area: Area) => void;
+  /** What of a moment is looked for, in traces and logs. */
+  query?: string | undefined;
+}
+interface Current extends Props {
+  steps: readonly Step[];
+  onPick: (step: Step, x: number) => void;
 }
 
+const NONE: readonly never[] = [];
 const NEAR = 14;
 const [MINUTE, HOUR, DAY] = [60, 3600, 86_400];
 /** Seconds from tick to tick. uPlot's own leap from 1 to 5 and from 5 to 10, so a narrow chart would have one tick or none. */
@@ -65,15 +85,24 @@ const TICK_STEPS = [
   ...[1, 2, 7, 30].map((n) => n * DAY),
 ];
 const colors = new Map<string, string>();
+/** Pixels from which a press is a drag. */
+const MOVED = 4;
 const DOT = 4;
 const SMALL_DOT = 2.75;
 
-/** uPlot with what this page needs of it: lines, dots that are links, a heat map's cells, a brush, a tooltip. */
+/**
+ * uPlot with what this page needs of it: lines, dots that are links, cells of a heat map or of a histogram, a brush that zooms,
+ * a tooltip, the way to the traces and logs of a moment, and the same as a table.
+ */
 export function Chart(props: Props) {
+  const { lines = NONE, cells = NONE } = props;
+  const [picked, setPicked] = useState<{ step: Step; x: number } | null>(null);
+  const steps = useMemo(() => stepsOf(lines, cells, props.range), [lines, cells, ...props.range]);
   const element = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
-  const current = useRef(props);
-  current.current = props;
+  const now: Current = { ...props, steps, onPick: (step, x) => setPicked({ step, x }) };
+  const current = useRef(now);
+  current.current = now;
   const looks = (props.lines ?? []).map((line) => `${line.label} ${line.color}`).join();
 
   useEffect(() => {
@@ -96,11 +125,24 @@ export function Chart(props: Props) {
       chart?.destroy();
       plot.current = undefined;
     };
-  }, [theme.value, looks, props.height, !!props.isLogarithmic, !!props.onBrush]);
+  }, [theme.value, isUtc.value, looks, props.height, !!props.isLogarithmic, !!props.onBrush]);
 
-  useEffect(() => plot.current?.setData(dataOf(props)), [props.lines, props.dots, props.cells, ...props.range]);
+  useEffect(() => plot.current?.setData(dataOf(props)), [props.lines, props.dots, props.cells, props.marks, ...props.range]);
 
-  return <div class="chart" ref={element} role="img" aria-label={props.label} style={{ height: `${props.height}px` }} />;
+  return (
+    <div class="chart-box">
+      <div class="chart" ref={element} role="img" aria-label={props.label} style={{ height: `${props.height}px` }} />
+      {picked && (
+        <MomentMenu
+          {...{ from: picked.step.from, to: picked.step.to, x: picked.x, query: props.query }}
+          onClose={() => setPicked(null)}
+        />
+      )}
+      {steps.length > 0 && (
+        <ChartTable label={props.label} lines={lines} cells={cells} steps={steps} format={props.format} query={props.query} />
+      )}
+    </div>
+  );
 }
 
 /** To resolve a color makes the browser lay the page out, so each is asked for once per theme. */
@@ -125,7 +167,7 @@ function dataOf({ lines = [], range }: Props): uPlot.AlignedData {
   return [times.map((at) => at / 1e6), ...ys];
 }
 
-function options(host: HTMLElement, current: { current: Props }): uPlot.Options {
+function options(host: HTMLElement, current: { current: Current }): uPlot.Options {
   const { lines = [], height, isLogarithmic, onBrush } = current.current;
   const ink = colorOf("var(--ink-2)");
   const font = `11px ${getComputedStyle(host).fontFamily}`;
@@ -138,10 +180,10 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
     cursor: {
       points: { show: lines.length > 0, size: 6 },
       // uPlot takes a click for a drag when the chart has moved on the page since; addPointer knows better.
-      drag: { x: !!onBrush, y: !!onBrush, setScale: false, uni: 8, click: () => undefined },
+      drag: { x: true, y: !!onBrush, setScale: false, ...(onBrush ? { uni: 8 } : {}), click: () => undefined },
       y: false,
     },
-    select: { show: !!onBrush, left: 0, top: 0, width: 0, height: 0 },
+    select: { show: true, left: 0, top: 0, width: 0, height: 0 },
     scales: {
       x: { range: () => current.current.range.map((at) => at / 1e6) as [number, number] },
       y: { distr: isLogarithmic ? 3 : 1, range: () => yRange(current.current) },
@@ -176,15 +218,33 @@ function options(host: HTMLElement, current: { current: Props }): uPlot.Options 
       })),
     ],
     hooks: {
-      drawClear: [(u) => drawCells(u, current.current.cells ?? [])],
-      draw: [(u) => drawDots(u, current.current.dots ?? [])],
-      ready: [(u) => addPointer(u, current)],
+      // The grid is seen through the cells of a heat map, and not through bars.
+      drawClear: [
+        (u) =>
+          drawCells(
+            u,
+            (current.current.cells ?? []).filter((cell) => !cell.color),
+          ),
+        (u) => drawMarks(u, current.current.marks ?? [], colorOf),
+      ],
+      draw: [
+        (u) =>
+          drawCells(
+            u,
+            (current.current.cells ?? []).filter((cell) => cell.color),
+          ),
+        (u) => drawDots(u, current.current.dots ?? []),
+      ],
+      ready: [(u) => addPointer(u, current, host)],
       setSelect: [
         (u) => {
-          if (!u.select.width && !u.select.height) return;
+          const { width, height } = u.select;
+          const { onBrush: onArea } = current.current;
+          if (width < MOVED && !(onArea && height >= MOVED)) return;
           const area = areaOf(u);
-          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          current.current.onBrush?.(area);
+          u.setSelect({ left: 0, top: 0, width: 0, height: onArea ? 0 : height }, false);
+          if (onArea) onArea(area);
+          else showBetween(area.from, area.to);
         },
       ],
     },
@@ -201,6 +261,7 @@ function areaOf(u: uPlot): Area {
     to: u.posToVal(left + width, "x") * 1e6,
     low: u.posToVal(top + height, "y"),
     high: u.posToVal(top, "y"),
+    isFullHeight: height >= u.over.clientHeight - 1,
   };
 }
 
@@ -220,7 +281,7 @@ function yRange({ lines = [], dots = [], cells = [], ticks, isLogarithmic, least
   if (isLogarithmic) {
     return high > 0 ? [10 ** (Math.log10(Math.max(1, low)) - 0.15), 10 ** (Math.log10(high) + 0.15)] : [1e3, 1e6];
   }
-  if (cells.length) return [low, high];
+  if (cells.length) return [low, high > low ? high : low + 1];
   if (least > 0) return [Math.min(0, low), Math.max(least, high * 1.1)];
   return high > low || high > 0 ? [Math.min(0, low), high + (high - Math.min(0, low)) * 0.1] : [0, 1];
 }
@@ -254,11 +315,11 @@ const clock = (seconds: number, [from, to]: readonly [number, number]): string =
 function drawCells(u: uPlot, cells: readonly Cell[]): void {
   const { ctx } = u;
   ctx.save();
-  ctx.fillStyle = colorOf("var(--accent)");
   for (const cell of cells) {
+    ctx.fillStyle = colorOf(cell.color ?? "var(--accent)");
     const [left, right] = [u.valToPos(cell.from / 1e6, "x", true), u.valToPos(cell.to / 1e6, "x", true)];
     const [bottom, top] = [u.valToPos(cell.low, "y", true), u.valToPos(cell.high, "y", true)];
-    ctx.globalAlpha = 0.1 + 0.9 * Math.sqrt(cell.share);
+    ctx.globalAlpha = cell.color ? 1 : 0.1 + 0.9 * Math.sqrt(cell.share);
     ctx.fillRect(left, top, Math.max(1, right - left - 1), Math.max(1, bottom - top - 1));
   }
   ctx.restore();
@@ -291,7 +352,7 @@ function drawDots(u: uPlot, dots: readonly Dot[]): void {
   ctx.restore();
 }
 
-function addPointer(u: uPlot, current: { current: Props }): void {
+function addPointer(u: uPlot, current: { current: Current }, host: HTMLElement): void {
   const tip = document.createElement("div");
   tip.className = "chart-tip";
   tip.hidden = true;
@@ -300,8 +361,11 @@ function addPointer(u: uPlot, current: { current: Props }): void {
   u.over.addEventListener("mousedown", ({ clientX: x, clientY: y }) => (pressed = { x, y }));
   u.over.addEventListener("mouseleave", () => (tip.hidden = true));
   u.over.addEventListener("click", (event) => {
+    if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) >= MOVED) return;
     const dot = nearest(u, current.current.dots ?? [], event);
-    if (dot && Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) < 4) navigate(dot.href);
+    const step = stepAt(u, current.current, event);
+    if (dot) navigate(dot.href);
+    else if (step) current.current.onPick(step, event.clientX - host.getBoundingClientRect().left);
   });
   u.over.addEventListener("mousemove", (event) => {
     const dot = nearest(u, current.current.dots ?? [], event);
@@ -312,6 +376,16 @@ function addPointer(u: uPlot, current: { current: Props }): void {
     const { x, y } = place(u, event);
     tip.style.transform = `translate(${x > u.over.clientWidth / 2 ? `calc(${x - 12}px - 100%)` : `${x + 12}px`}, ${Math.max(0, y - 12)}px)`;
   });
+}
+
+/** The step of the point that the tooltip is of, or of the cell under the pointer. */
+function stepAt(u: uPlot, { lines = [], steps }: Current, event: MouseEvent): Step | undefined {
+  if (!lines.length) {
+    const at = u.posToVal(place(u, event).x, "x") * 1e6;
+    return steps.find((step) => step.from <= at && at < step.to);
+  }
+  const at = u.cursor.idx == null ? undefined : u.data[0][u.cursor.idx];
+  return at === undefined ? undefined : steps.find((step) => Math.abs(step.to - at * 1e6) < 1);
 }
 
 function place(u: uPlot, event: MouseEvent): { x: number; y: number } {
@@ -330,15 +404,20 @@ function nearest(u: uPlot, dots: readonly Dot[], event: MouseEvent): Dot | undef
   return best;
 }
 
+const HINT = "click: its traces and logs";
+
 function textAt(u: uPlot, { lines = [], cells = [], format }: Props, event: MouseEvent): string {
   if (cells.length) {
     const { x, y } = place(u, event);
     const [at, value] = [u.posToVal(x, "x") * 1e6, u.posToVal(y, "y")];
-    return cells.find((c) => c.from <= at && at < c.to && c.low <= value && value < c.high)?.label ?? "";
+    const cell = cells.find((c) => c.from <= at && at < c.to && c.low <= value && value < c.high);
+    return cell ? `${cell.label}\n${HINT}` : "";
   }
   const index = u.cursor.idx;
   if (index == null || !lines.length) return "";
   const values = lines.map((line, i) => ({ line, value: u.data[i + 1]?.[index] })).filter(({ value }) => value != null);
   if (!values.length) return "";
-  return [time(u.data[0][index]! * 1e6, 0), ...values.map(({ line, value }) => `${line.label}  ${format(value!)}`)].join("\n");
+  return [time(u.data[0][index]! * 1e6, 0), ...values.map(({ line, value }) => `${line.label}  ${format(value!)}`), HINT].join(
+    "\n",
+  );
 }

@@ -4,8 +4,12 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { ago, time } from "../../shared/format.ts";
 import { serviceColor } from "./service-color.ts";
-import { type ApiError, heard, isLost, live } from "./api.ts";
+import { type ApiError, heard, isLost } from "./api.ts";
 import { config } from "./config.ts";
+import { live, range, toggleLive } from "./now.ts";
+import type { Pages } from "./pages.ts";
+import { address, url, withParams } from "./router.ts";
+import { ALL, rangeLabel } from "./time-range.ts";
 import { shortService } from "./words.ts";
 import "./parts.css";
 
@@ -28,10 +32,11 @@ export function Empty({ title, children }: { title: string; children: ComponentC
 }
 
 /** What to do when nothing has arrived. */
-export function NothingYet({ title }: { title: string }) {
+export function NothingYet({ title, children }: { title: string; children?: ComponentChildren }) {
   const { export: command, languages, links } = config.value;
   return (
     <Empty title={title}>
+      {children}
       <p>Send any app's telemetry here, over OpenTelemetry's protocol:</p>
       <dl class="commands">
         <dt>Every app</dt>
@@ -56,6 +61,45 @@ export function NothingYet({ title }: { title: string }) {
   );
 }
 
+/** That a search found nothing, and what to do. */
+export const NoneFits = ({ what }: { what: string }) => (
+  <Empty title={`No ${what} fits`}>
+    <p>
+      {!isOfAll() && (
+        <>
+          The search is of one time: {rangeLabel(range.value)}. <a href={ofAllTime()}>Search all time</a>, or{" "}
+        </>
+      )}
+      <a href={address(url.value.pathname)}>{isOfAll() ? "Clear the search" : "clear the search"}</a>.
+    </p>
+  </Empty>
+);
+
+/** That there is nothing in the time that is shown; or nothing at all, and what to do then. */
+export const NotNow = ({ what }: { what: string }) =>
+  isOfAll() ? (
+    <NothingYet title={`No ${what} yet`} />
+  ) : (
+    <NothingYet title={`No ${what} in this time`}>
+      <a class="button" href={ofAllTime()}>
+        Show all time
+      </a>
+    </NothingYet>
+  );
+
+const isOfAll = (): boolean => range.value.kind === "last" && range.value.last === ALL;
+const ofAllTime = (): string => withParams(url.value, { last: ALL, start: null, end: null, since: null });
+
+/** The way to older items of a list, until there are none. */
+export const Older = ({ pages, what }: { pages: Pages<unknown>; what: string }) =>
+  pages.hasOlder ? (
+    <button type="button" class="button more" disabled={pages.isLoadingOlder} onClick={pages.showOlder}>
+      {pages.isLoadingOlder ? "Loading …" : `Show older ${what}`}
+    </button>
+  ) : (
+    <p class="muted end">No older {what}.</p>
+  );
+
 /** What went wrong. That the server does not respond is said once, for the whole page: `LostConnection`. */
 export const Failure = ({ error }: { error: ApiError }) =>
   error.status === 0 ? null : (
@@ -75,6 +119,13 @@ const now = signal(Date.now());
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();
 }, 1000);
+
+/** A moment (µs), with its date for programs. */
+export const Time = ({ at, class: name = "" }: { at: number; class?: string }) => (
+  <time class={`mono ${name}`} dateTime={new Date(at / 1e3).toISOString()}>
+    {time(at)}
+  </time>
+);
 
 /** How long ago a moment (µs) was; it ticks. */
 export const Ago = ({ at }: { at: number }) => <>{ago(at, Math.max(now.value, Date.now()))}</>;
@@ -107,7 +158,7 @@ export function LiveSwitch() {
       class={`button small live ${isLost.value ? "off" : live.value ? "on" : ""}`}
       aria-pressed={live.value}
       title={live.value ? "Stop following what arrives (p)" : "Follow what arrives (p)"}
-      onClick={() => (live.value = !live.value)}
+      onClick={toggleLive}
     >
       <span class="live-dot" aria-hidden="true" />
       {isLost.value ? "No connection" : live.value ? "Live" : "Paused"}
@@ -186,6 +237,27 @@ export function Choice({ label, class: name = "", value, options, all, onChange,
   );
 }
 
+/** Copies a text; what it shows is its name where there is no label. */
+export function CopyButton({ text, name, label }: { text: string; name: string; label?: string }) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <button
+      type="button"
+      class={`button small ${label ? "" : "quiet copy"}`}
+      aria-label={isCopied ? "Copied" : name}
+      title={name}
+      onClick={() => void copy()}
+    >
+      <Icon path={isCopied ? ICONS.check : ICONS.copy} /> {label && (isCopied ? "Copied" : label)}
+    </button>
+  );
+}
+
 interface Tab {
   id: string;
   label: ComponentChildren;
@@ -208,6 +280,7 @@ export const Icon = ({ path }: { path: string }) => (
   </svg>
 );
 export const ICONS = {
+  check: "M5 12l5 5 9-10",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   down: "M12 4v12m-5-5 5 5 5-5M5 20h14",

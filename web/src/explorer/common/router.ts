@@ -72,9 +72,16 @@ export function withParams(from: URL, changes: Params): string {
   return next.pathname + next.search;
 }
 
-/** An address of this page or of the read API, with parameters. */
-export const address = (path: string, params: Params = {}): string => withParams(new URL(path, location.origin), params);
+/** What every link within the page takes along: the time, and its zone. */
+const CARRIED = ["start", "end", "last", "since", "utc"];
+
+/** An address of the read API, or of this page with the time that is shown now, with parameters. */
+export function address(path: string, params: Params = {}): string {
+  const carried = CARRIED.map((name) => [name, url.value.searchParams.get(name)]);
+  const isApi = path.startsWith("/api/");
+  return withParams(new URL(path, location.origin), { ...(isApi ? {} : Object.fromEntries(carried)), ...params });
+}
 
 export const traceLink = (traceId: string, spanId?: string): string =>
   address(`/trace/${encodeURIComponent(traceId)}`, { span: spanId });
-export const serviceLink = (name: string): string => `/services/${encodeURIComponent(name)}`;
+export const serviceLink = (name: string): string => address(`/services/${encodeURIComponent(name)}`);

@@ -1,106 +1,150 @@
-import { useMemo } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ago, duration, time } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
 import { type Summary, useQuery } from "../common/api.ts";
-import { compare, growth, type Line, ownGrowth } from "./compare.ts";
+import type { LineJson, TracesComparedJson } from "./comparison-api.ts";
 import { Empty, Failure } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
-import { linked, type Trace, type TreeJson } from "../trace/trace.ts";
+import type { Trace } from "../trace/trace.ts";
 import "./comparison.css";
 
 const CANDIDATES = "60";
 
-/** This trace beside another of the same operation: which spans grew. */
+/** This trace beside another: by itself one of the same operation, or any that is chosen or pasted. */
 export function Comparison({ trace, with: chosen }: { trace: Trace; with: string | null }) {
   const { service, name } = trace.root;
   const found = useQuery<Summary[]>(address("/api/summaries", { service, operation: name, limit: CANDIDATES }));
   const others = (found.data ?? []).filter((other) => other.traceID !== trace.traceID);
   const typical = others.filter((other) => !other.errors).sort((a, b) => a.duration - b.duration);
-  const otherId = chosen ?? (typical[Math.floor(typical.length / 2)] ?? others[0])?.traceID ?? null;
-  const asked = useQuery<TreeJson[]>(otherId && address("/api/trees", { traceID: otherId }));
-  const other = useMemo(() => (asked.data?.[0] ? linked(asked.data[0]) : null), [asked.data]);
-  const lines = useMemo(() => (other ? compare(trace, other) : []), [trace, other]);
-  if (found.data && !others.length && !chosen) {
-    return (
-      <Empty title="Nothing to compare with">
-        <p>
-          This is the only trace of {service} {name}.
-        </p>
-      </Empty>
-    );
-  }
-  const most = lines.reduce<Line | null>((best, line) => (best && ownGrowth(best) >= ownGrowth(line) ? best : line), null);
-  const scale = Math.max(1, ...lines.flatMap((line) => [line.here.duration, line.there.duration]));
+  const usual = (typical[Math.floor(typical.length / 2)] ?? others[0])?.traceID;
+  const otherId = chosen ?? usual ?? null;
+  const asked = useQuery<TracesComparedJson>(otherId && address("/api/comparison", { traceID: [trace.traceID, otherId] }));
   return (
     <section class="card comparison">
       <div class="waterfall-bar">
-        <label class="field">
-          <span class="eyebrow">Compare with</span>
-          <select class="input" value={otherId ?? ""} onChange={(event) => setParams({ with: event.currentTarget.value })}>
-            {chosen && !others.some((one) => one.traceID === chosen) && <option value={chosen}>{chosen}</option>}
-            {others.map((one) => (
-              <option key={one.traceID} value={one.traceID}>
-                {duration(one.duration)} · {time(one.startTime, 0)}, {ago(one.startTime)}
-                {one.errors ? ` · ${one.errors} failed` : ""}
-                {one.traceID === typical[Math.floor(typical.length / 2)]?.traceID ? " · typical" : ""}
-              </option>
-            ))}
-          </select>
-        </label>
-        {other && (
-          <p class="verdict">
-            {most && ownGrowth(most) > 0 ? (
-              <>
-                Grew most: <b>{`${most.service} ${most.name}`}</b>, <b class="grew">+{duration(ownGrowth(most))}</b> of its own
-                time.{" "}
-              </>
-            ) : (
-              "No span took longer here. "
-            )}
-            <a href={traceLink(other.traceID)}>Open the other</a>
-          </p>
-        )}
-      </div>
-      {asked.error && <Failure error={asked.error} />}
-      {other && (
-        <div class="table-scroll" tabIndex={0} role="region" aria-label="Spans compared">
-          <table class="table compare-table">
-            <thead>
-              <tr>
-                <th scope="col">Span</th>
-                <th scope="col" class="number">
-                  Here
-                </th>
-                <th scope="col" class="number">
-                  There
-                </th>
-                <th scope="col" class="number">
-                  Grew by
-                </th>
-                <th scope="col" class="compare-bars">
-                  <span class="visually-hidden">As bars</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {lines.map((line, i) => (
-                <CompareRow key={i} line={line} scale={scale} isMost={line === most && ownGrowth(line) > 0} />
+        {others.length > 0 && (
+          <label class="field">
+            <span class="eyebrow">Compare with</span>
+            <select class="input" value={otherId ?? ""} onChange={(event) => setParams({ with: event.currentTarget.value })}>
+              {chosen && !others.some((one) => one.traceID === chosen) && <option value={chosen}>{chosen}</option>}
+              {others.map((one) => (
+                <option key={one.traceID} value={one.traceID}>
+                  {duration(one.duration)} · {time(one.startTime, 0)}, {ago(one.startTime)}
+                  {one.errors ? ` · ${one.errors} failed` : ""}
+                  {one.traceID === usual ? " · typical" : ""}
+                </option>
               ))}
-            </tbody>
-          </table>
-        </div>
+            </select>
+          </label>
+        )}
+        <PastedId />
+        {asked.data && !asked.error && <Verdict compared={asked.data} />}
+      </div>
+      {found.data && !otherId && (
+        <Empty title="Nothing to compare with">
+          <p>
+            This is the only trace of {service} {name}. Paste the id of another one.
+          </p>
+        </Empty>
       )}
+      {asked.error && <Failure error={asked.error} />}
+      {asked.data && !asked.error && <Lines compared={asked.data} isBusy={asked.isBusy} />}
     </section>
   );
 }
 
-function CompareRow({ line, scale, isMost }: { line: Line; scale: number; isMost: boolean }) {
+/** Any other trace: an id, or the address of one. */
+function PastedId() {
+  const [problem, setProblem] = useState("");
+  const take = (text: string): void => {
+    const [id] = text.toLowerCase().match(/\b[0-9a-f]{32}\b/) ?? [];
+    setProblem(id || !text.trim() ? "" : "A trace id has 32 digits, 0 to 9 and a to f.");
+    if (id) setParams({ with: id });
+  };
+  return (
+    <label class="field">
+      <span class="eyebrow">or paste an id</span>
+      <input
+        class="input mono"
+        placeholder="4bf92f35…"
+        spellcheck={false}
+        autocomplete="off"
+        aria-invalid={problem !== ""}
+        aria-describedby="pasted-id-problem"
+        onChange={(event) => take(event.currentTarget.value)}
+      />
+      <span id="pasted-id-problem" class="bad-text" role="alert">
+        {problem}
+      </span>
+    </label>
+  );
+}
+
+const growth = (line: LineJson): number => line.here.duration - line.there.duration;
+const ownGrowth = (line: LineJson): number => line.here.own - line.there.own;
+
+function Verdict({ compared: { lines, most, there } }: { compared: TracesComparedJson }) {
+  const line = most === null ? undefined : lines[most];
+  return (
+    <p class="verdict">
+      {line ? (
+        <>
+          Grew most: <b>{`${line.service} ${line.name}`}</b>, <b class="grew">+{duration(ownGrowth(line))}</b> of its own time.{" "}
+        </>
+      ) : (
+        "No span took longer here. "
+      )}
+      <a href={traceLink(there)}>Open the other</a>
+    </p>
+  );
+}
+
+function Lines({ compared: { lines, most }, isBusy }: { compared: TracesComparedJson; isBusy: boolean }) {
+  let scale = 1;
+  for (const { here, there } of lines) scale = Math.max(scale, here.duration, there.duration);
+  return (
+    <div
+      class={`table-scroll ${isBusy ? "stale" : ""}`}
+      tabIndex={0}
+      role="region"
+      aria-label="Spans compared"
+      aria-busy={isBusy}
+    >
+      <table class="table compare-table">
+        <thead>
+          <tr>
+            <th scope="col">Span</th>
+            <th scope="col" class="number">
+              Here
+            </th>
+            <th scope="col" class="number">
+              There
+            </th>
+            <th scope="col" class="number">
+              Grew by
+            </th>
+            <th scope="col" class="compare-bars">
+              <span class="visually-hidden">As bars</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {lines.map((line, i) => (
+            <CompareRow key={i} line={line} scale={scale} isMost={i === most} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function CompareRow({ line, scale, isMost }: { line: LineJson; scale: number; isMost: boolean }) {
   const grown = growth(line);
   const isMuch = Math.abs(grown) > scale * 0.01;
   const width = (us: number): { width: string } => ({ width: `${(us / scale) * 100}%` });
   return (
     <tr class={isMost ? "most" : ""} style={{ "--service": serviceColor(line.service), "--depth": Math.min(line.depth, 12) }}>
-      <th scope="row">
+      <th scope="row" title={line.name}>
         <span class="indent" />
         <span class="dot" />
         {line.name}

@@ -1,146 +1,117 @@
-import { useState } from "preact/hooks";
-import { plural, time } from "../../shared/format.ts";
-import { LEVELS, live, type Log, POLL_MS, useQuery } from "../common/api.ts";
-import { byKey, useHeld } from "../common/held.ts";
-import { Choice, Empty, Failure, Field, Found, LiveSwitch, NothingYet, Service, Waiting } from "../common/parts.tsx";
-import { address, setParams, traceLink, url } from "../common/router.ts";
-import { Pairs } from "../trace/span-details.tsx";
-import { levelClass } from "../trace/waterfall.tsx";
-import "../common/log-line.css";
+import { useMemo } from "preact/hooks";
+import { number, plural } from "../../shared/format.ts";
+import { type Log, POLL_MS, useQuery } from "../common/api.ts";
+import { Chart } from "../common/chart.tsx";
+import { useChartTime } from "../common/chart-time.ts";
+import { useHeld } from "../common/held.ts";
+import { live, nowUs, range } from "../common/now.ts";
+import { usePages } from "../common/pages.ts";
+import { Panel } from "../common/panel.tsx";
+import { Failure, Found, NoneFits, NothingYet, Older, Waiting } from "../common/parts.tsx";
+import { QueryBox, queryOf } from "../common/query-box.tsx";
+import { address, url } from "../common/router.ts";
+import { boundsOf, timeParams } from "../common/time-range.ts";
+import { FacetList } from "./facets.tsx";
+import { barsOf, colorOfLevel, levelsOf } from "./histogram.ts";
+import type { LogHistogram } from "../common/search-api.ts";
+import { LogLine } from "./log-line.tsx";
 import "./logs.css";
 
-const PAGE = 200;
-const MOST = 2000;
+const PAGE = "200";
+const REFRESH_MS = 5000;
+const STEPS = 60;
+const TOGGLES = [
+  ["Warnings and worse", "level>=WARN"],
+  ["Without a trace", "-exists:trace"],
+] as const;
+const EXAMPLES = [
+  ["level>=WARN", "warnings, errors and worse"],
+  ["service=inventory-service -exists:trace", "lines of a service outside of any request"],
+  ['"time out"', "this text anywhere in a line or its attributes"],
+  ["http.response.status_code>=500", "an attribute of a line or of its resource"],
+  ["exists:exception.type or level=ERROR", "one of the two"],
+  ["logger:gunicorn* not (ready or started)", "a name that begins so, without these words"],
+] as const;
+const keyOf = (log: Log): string => String(log.id);
 
-/** Log lines as they arrive, newest first; a line opens its trace at its span. */
+/** Log lines as they arrive, newest first: how many there were when, of what, and each with all that it says. */
 export function Logs() {
-  const params = url.value.searchParams;
-  const of = (name: string): string => params.get(name) ?? "";
-  const limit = Math.min(MOST, Number(of("limit")) || PAGE);
-  const services = useQuery<string[]>("/api/services", live.value ? 5 * POLL_MS : 0).data ?? [];
-  const path = address("/api/logs", {
-    service: of("service"),
-    level: of("level"),
-    text: of("q"),
-    trace_id: /^[0-9a-f]{1,32}$/i.test(of("trace").trim()) ? of("trace").trim() : "",
-    limit: String(limit),
-  });
-  const found = useQuery<Log[]>(path, live.value ? POLL_MS : 0);
-  const logs = found.data ?? [];
-  const isFiltered = ["service", "level", "q", "trace"].some((name) => params.has(name));
+  const q = queryOf(url.value);
+  const path = address("/api/logs", { q, ...timeParams(range.value), limit: PAGE });
+  const found = usePages<Log>(path, live.value ? POLL_MS : 0, keyOf);
+  const logs = useMemo(() => found.items.toSorted((a, b) => b.timestamp - a.timestamp), [found.items]);
+  const isNarrowed = q !== "" || boundsOf(range.value, 0) !== null;
   return (
     <main class="page" aria-busy={found.isBusy}>
       <h1 class="visually-hidden">Logs</h1>
-      <Found {...found} text={logs.length === limit ? `The newest ${plural(limit, "line")}` : plural(logs.length, "line")} />
-      <search class="filters">
-        <Field
-          label="Search"
-          class="wide"
-          isSearch
-          value={of("q")}
-          placeholder="words of a line"
-          onChange={(q) => setParams({ q })}
-        />
-        <Choice
-          label="Service"
-          all="All services"
-          value={of("service")}
-          options={services}
-          onChange={(service) => setParams({ service })}
-        />
-        <Choice
-          label="Level, and above"
-          all="All levels"
-          value={of("level")}
-          options={LEVELS}
-          onChange={(level) => setParams({ level })}
-        />
-        <Field
-          label="Trace"
-          class="medium"
-          value={of("trace")}
-          placeholder="trace id"
-          onChange={(trace) => setParams({ trace })}
-        />
-        <div class="filter-end">
-          <LiveSwitch />
-        </div>
-      </search>
-      {found.error && <Failure error={found.error} />}
-      {found.data && !logs.length && !found.isBusy && (isFiltered ? <NoneFits /> : <NothingYet title="No log lines yet" />)}
+      <Found {...found} text={found.hasOlder ? `The newest ${plural(logs.length, "line")}` : plural(logs.length, "line")} />
+      <QueryBox
+        signal="logs"
+        placeholder='level>=WARN service=order-service "any text"'
+        error={found.error}
+        toggles={TOGGLES}
+        examples={EXAMPLES}
+      />
+      {found.error && found.error.position === null && <Failure error={found.error} />}
+      {found.data &&
+        !logs.length &&
+        !found.isBusy &&
+        (isNarrowed ? <NoneFits what="line" /> : <NothingYet title="No log lines yet" />)}
       {found.isBusy && !logs.length && <p class="loading">Loading …</p>}
-      {logs.length > 0 && <LogList key={found.path} logs={logs} isStale={found.isBusy} isOldestFirst={!!of("trace")} />}
-      {logs.length === limit && limit < MOST && (
-        <button type="button" class="button more" onClick={() => setParams({ limit: String(limit * 3) })}>
-          Show older lines
-        </button>
+      {logs.length > 0 && (
+        <div class="logs-body">
+          <FacetList query={q} />
+          <div class={`results ${found.isBusy ? "stale" : ""}`}>
+            <Histogram query={q} />
+            <LogList key={found.path} logs={logs} query={q} />
+            <Older pages={found} what="lines" />
+          </div>
+        </div>
       )}
     </main>
   );
 }
 
-interface LogListProps {
-  logs: readonly Log[];
-  isStale: boolean;
-  isOldestFirst: boolean;
+function Histogram({ query }: { query: string }) {
+  const time = useChartTime(STEPS, 1);
+  const path = time && address("/api/logs/histogram", { q: query, ...time.params, step: String(time.step) });
+  const asked = useQuery<LogHistogram>(path, live.value ? REFRESH_MS : 0);
+  const { points = [], step = 1, every = 1 } = asked.data ?? {};
+  const width = step * 1e6;
+  const bars = useMemo(() => barsOf(points, width), [asked.data]);
+  const legend = levelsOf(points).map((level) => ({ label: level || "no level", color: colorOfLevel(level), points: [] }));
+  const total = bars.reduce((sum, bar) => sum + bar.count, 0);
+  const first = points[0]?.time ?? 0;
+  const last = (points.at(-1)?.time ?? 0) + width;
+  return (
+    <Panel
+      title="Lines over time"
+      note={`${every > 1 ? "about " : ""}${plural(total, "line")} · drag to zoom in`}
+      legend={legend}
+      isBusy={asked.isBusy}
+    >
+      <Chart
+        label="Lines over time, by level"
+        height={110}
+        range={boundsOf(range.value, nowUs()) ?? [first, last]}
+        cells={bars}
+        format={number}
+        query={query}
+      />
+    </Panel>
+  );
 }
 
-function LogList({ logs, isStale, isOldestFirst }: LogListProps) {
+function LogList({ logs, query }: { logs: readonly Log[]; query: string }) {
   const { shown, waiting, showAll, handlers } = useHeld(logs, keyOf);
-  const keys = [...byKey(shown, keyOf).keys()];
   return (
-    <div class={isStale ? "stale" : ""} {...handlers}>
+    <div {...handlers}>
       <Waiting count={waiting} onShow={showAll} />
-      <ol class="card log-list" aria-label={`${plural(shown.length, "log line")}, ${isOldestFirst ? "oldest" : "newest"} first`}>
-        {shown.map((log, i) => (
-          <LogLine key={keys[i]} log={log} />
+      <ol class="card log-list" aria-label={`${plural(shown.length, "log line")}, newest first`}>
+        {shown.map((log) => (
+          <LogLine key={log.id} log={log} query={query} />
         ))}
       </ol>
     </div>
-  );
-}
-
-const keyOf = (log: Log): string => `${log.timestamp} ${log.span_id} ${log.body}`;
-
-const NoneFits = () => (
-  <Empty title="No line fits">
-    <p>
-      Loosen a filter, or <a href="/logs">clear them all</a>.
-    </p>
-  </Empty>
-);
-
-function LogLine({ log }: { log: Log }) {
-  const [isOpen, setOpen] = useState(false);
-  const pairs = Object.entries(log.attributes);
-  const line = (
-    <>
-      <time class="mono log-time">{time(log.timestamp)}</time>
-      <span class={`level ${levelClass(log.level)}`}>{log.level}</span>
-      <Service name={log.service} isShort />
-      <span class="log-body">
-        {log.body} <Pairs pairs={pairs} />
-      </span>
-    </>
-  );
-  return (
-    <li class={`log-line ${levelClass(log.level)} ${isOpen ? "open" : ""}`}>
-      {log.trace_id ? (
-        <a class="log-main" href={traceLink(log.trace_id, log.span_id)} title="Open its trace at its span">
-          {line}
-        </a>
-      ) : (
-        <div class="log-main">{line}</div>
-      )}
-      <button
-        type="button"
-        class="log-more"
-        aria-expanded={isOpen}
-        aria-label="Show the whole line"
-        onClick={() => setOpen(!isOpen)}
-      >
-        <span class={`twisty ${isOpen ? "unfolded" : "folded"}`} />
-      </button>
-    </li>
   );
 }

@@ -1,15 +1,20 @@
 import { useMemo } from "preact/hooks";
 import { number, percent, plural, time } from "../../shared/format.ts";
-import { type HeatStep, type Instrument, live, type Series, useQuery } from "../common/api.ts";
+import { type HeatStep, type Instrument, type Series, useQuery } from "../common/api.ts";
 import { type Cell, Chart, type Dot, type Line } from "../common/chart.tsx";
+import { type ChartTime, useChartTime } from "../common/chart-time.ts";
+import { live } from "../common/now.ts";
 import { Panel } from "../common/panel.tsx";
-import { Choice, Empty, Failure, Field, LiveSwitch, NothingYet } from "../common/parts.tsx";
+import { Choice, Empty, Failure, Field, NothingYet } from "../common/parts.tsx";
+import { fieldTerm } from "../common/query-terms.ts";
 import { address, setParams, traceLink, url } from "../common/router.ts";
-import { lookbackOf, Since } from "../common/since.tsx";
 import { measured, rate } from "../common/words.ts";
+import { useVersionMarks, useVersions, VersionNotes } from "../compare/versions.tsx";
 import "./metrics.css";
 
 const REFRESH_MS = 5000;
+const STEPS = 90;
+const LEAST_STEP = 5;
 const MOST_LINES = 8;
 const LISTED = 50;
 const PERCENTILES = [
@@ -36,10 +41,9 @@ export function Metrics() {
     <main class="page metrics" aria-busy={asked.isBusy}>
       <div class="page-head">
         <h1>Metrics</h1>
-        <Since />
-        <LiveSwitch />
       </div>
       {asked.error && <Failure error={asked.error} />}
+      {!asked.data && !asked.error && <p class="loading">Loading …</p>}
       {asked.data && !all.length && <NothingYet title="No metrics yet" />}
       {all.length > 0 && (
         <div class="metrics-body">
@@ -54,10 +58,7 @@ export function Metrics() {
             <ul>
               {shown.map((one) => (
                 <li key={`${one.name} ${one.type}`}>
-                  <a
-                    href={address("/metrics", { q: text, name: one.name, since: params.get("since") })}
-                    aria-current={one === chosen || undefined}
-                  >
+                  <a href={address("/metrics", { q: text, name: one.name })} aria-current={one === chosen || undefined}>
                     <span class="instrument-name">{one.name}</span>
                     <span class="muted">{kindOf(one)}</span>
                   </a>
@@ -89,8 +90,9 @@ const kindOf = (one: Instrument): string =>
 function InstrumentView({ instrument }: { instrument: Instrument }) {
   const params = url.value.searchParams;
   const by = params.get("by") ?? "";
+  useVersions();
   const service = params.get("service") ?? "";
-  const keys = [...new Set(["service.name", ...instrument.attributes])];
+  const keys = [...new Set(["service.name", "service.version", "service.instance.id", ...instrument.attributes])];
   return (
     <article class="instrument">
       <header class="card instrument-head">
@@ -133,30 +135,31 @@ function InstrumentView({ instrument }: { instrument: Instrument }) {
   );
 }
 
-function seriesPath(route: string, instrument: Instrument, stat: string, by = "", exemplars?: "0"): string {
-  const lookback = lookbackOf(url.value);
-  return address(route, {
-    name: instrument.name,
-    stat,
-    by,
-    service: url.value.searchParams.get("service"),
-    lookback: String(lookback),
-    step: String(Math.max(5, Math.ceil(lookback / 90))),
-    exemplars,
-  });
+function seriesPath(time: ChartTime | null, route: string, instrument: Instrument, stat: string, by = "", exemplars?: "0") {
+  if (!time) return null;
+  const service = url.value.searchParams.get("service");
+  return address(route, { name: instrument.name, stat, by, service, ...time.params, step: String(time.step), exemplars });
 }
 
+/** What finds the traces and logs of the service that the charts are of. */
+const serviceQuery = (): string | undefined => {
+  const service = url.value.searchParams.get("service");
+  return service ? fieldTerm("service", service) : undefined;
+};
+
 /** Exemplars come with P95 alone: they are the same for every statistic. */
-const useSeries = (instrument: Instrument, stat: string, by = "") =>
-  useQuery<Series[]>(
-    seriesPath("/api/series", instrument, stat, by, stat === "p95" ? undefined : "0"),
-    live.value ? REFRESH_MS : 0,
-  );
+function useSeries(instrument: Instrument, stat: string, by = "") {
+  const time = useChartTime(STEPS, LEAST_STEP);
+  const path = seriesPath(time, "/api/series", instrument, stat, by, stat === "p95" ? undefined : "0");
+  return useQuery<Series[]>(path, live.value ? REFRESH_MS : 0);
+}
 
 const rangeOf = (series: readonly Series[]): [number, number] => {
   const points = series[0]?.points ?? [];
   return points.length > 1 ? [2 * points[0]![0] - points[1]![0], points.at(-1)![0]] : [0, 1];
 };
+
+const useMarks = (series: readonly Series[]) => useVersionMarks(rangeOf(series), url.value.searchParams.get("service") ?? "");
 
 const exemplarDots = (series: readonly Series[], unit: string, place: (value: number) => number): Dot[] =>
   series.flatMap((one) =>
@@ -180,6 +183,7 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
     datas,
   );
   const dots = useMemo(() => exemplarDots(datas[1] ?? [], instrument.unit, (value) => value), [datas[1]]);
+  const marks = useMarks(datas[1] ?? []);
   return (
     <Panel
       title="Percentiles"
@@ -191,10 +195,13 @@ function PercentilesPanel({ instrument }: { instrument: Instrument }) {
         label={`Percentiles of ${instrument.name}; ${dots.length} exemplars`}
         height={210}
         range={rangeOf(datas[1] ?? [])}
+        query={serviceQuery()}
         lines={lines}
+        marks={marks}
         dots={dots}
         format={(value) => measured(value, instrument.unit)}
       />
+      <VersionNotes marks={marks} />
       <Exemplars dots={dots} />
     </Panel>
   );
@@ -228,6 +235,7 @@ function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
   const unit = instrument.unit;
   const lines = useMemo(() => linesOf(all, by), [asked.data]);
   const dots = useMemo(() => (stat === "p95" ? exemplarDots(all, unit, (value) => value) : []), [asked.data]);
+  const marks = useMarks(all);
   const format = (value: number): string =>
     stat !== "rate" ? measured(value, unit) : isCounted(instrument) ? rate(value) : `${measured(value, unit)}/s`;
   return (
@@ -237,10 +245,13 @@ function SeriesPanel({ instrument, stat, title, by }: SeriesPanelProps) {
         label={`${title} of ${instrument.name}`}
         height={by ? 210 : 150}
         range={rangeOf(all)}
+        query={serviceQuery()}
         lines={lines}
+        marks={marks}
         dots={dots}
         format={format}
       />
+      {(stat !== "rate" || !isHistogram(instrument)) && <VersionNotes marks={marks} />}
       {all.length > MOST_LINES && (
         <p class="muted card-note">
           The {MOST_LINES} largest of {all.length}.
@@ -261,7 +272,8 @@ function linesOf(series: readonly Series[], by: string): Line[] {
 }
 
 function HeatPanel({ instrument }: { instrument: Instrument }) {
-  const heat = useQuery<HeatStep[]>(seriesPath("/api/heatmap", instrument, "count"), live.value ? REFRESH_MS : 0);
+  const time = useChartTime(STEPS, LEAST_STEP);
+  const heat = useQuery<HeatStep[]>(seriesPath(time, "/api/heatmap", instrument, "count"), live.value ? REFRESH_MS : 0);
   const exemplars = useSeries(instrument, "p95");
   const steps = heat.data ?? [];
   const unit = instrument.unit;
@@ -275,6 +287,7 @@ function HeatPanel({ instrument }: { instrument: Instrument }) {
         label={`Heat map of ${instrument.name}`}
         height={Math.max(120, Math.min(260, 40 + ticks.length * 18))}
         range={range}
+        query={serviceQuery()}
         cells={cells}
         dots={dots}
         ticks={ticks}
@@ -297,8 +310,13 @@ function heatOf(steps: readonly HeatStep[], unit: string) {
   const cells = steps.flatMap((step) =>
     step.buckets.map(([lowest, highest, n]): Cell => {
       const [from, to] = [lowest ?? -Infinity, highest ?? Infinity];
-      const label = `${plural(n, "measurement")} between ${from === -Infinity ? "–∞" : text(from)} and ${text(to)}\n${percent(n / step.buckets.reduce((sum, b) => sum + b[2], 0))} of this step, ${time(step.time, 0)}`;
-      return { from: step.time - width, to: step.time, low: level.get(from)!, high: level.get(to)!, share: n / most, label };
+      const [below, above] = [from === -Infinity ? "–∞" : text(from), text(to)];
+      const share = percent(n / step.buckets.reduce((sum, b) => sum + b[2], 0));
+      return {
+        ...{ from: step.time - width, to: step.time, low: level.get(from)!, high: level.get(to)!, share: n / most },
+        label: `${plural(n, "measurement")} between ${below} and ${above}\n${share} of this step, ${time(step.time, 0)}`,
+        ...{ name: `${below} – ${above}`, count: n },
+      };
     }),
   );
   const every = Math.ceil(bounds.length / 12);

@@ -1,44 +1,49 @@
 import { useMemo } from "preact/hooks";
 import { duration, number, percent, plural } from "../../shared/format.ts";
 import { serviceColor } from "../common/service-color.ts";
-import { live, type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
+import { type Requests, type ServiceDetail, type ServiceMap, useQuery } from "../common/api.ts";
 import { Chart, type Line } from "../common/chart.tsx";
+import { useChartTime } from "../common/chart-time.ts";
+import { live } from "../common/now.ts";
 import { Panel } from "../common/panel.tsx";
-import { Ago, Failure, LiveSwitch, NothingYet, Service } from "../common/parts.tsx";
-import { address, serviceLink, traceLink, url } from "../common/router.ts";
-import { layOut, NODE } from "./map-layout.ts";
-import { isNarrow } from "../common/screen.ts";
-import { lookbackOf, Since } from "../common/since.tsx";
-import { rate, shortService } from "../common/words.ts";
+import { Ago, Failure, NotNow, Service } from "../common/parts.tsx";
+import { fieldTerm } from "../common/query-terms.ts";
+import { address, serviceLink, traceLink } from "../common/router.ts";
+import { goDuration, rate, shortService } from "../common/words.ts";
+import { useVersionMarks, useVersions, VersionNotes } from "../compare/versions.tsx";
+import { kindOf, MapCard } from "./map-card.tsx";
 import "./services.css";
 
 const REFRESH_MS = 5000;
+const STEPS = 90;
+const LEAST_STEP = 5;
 /** The top of the scale of errors at least: without any, a scale to 100 % says nothing. */
 const LEAST_SHARE = 0.05;
 
 /** Who calls whom, how often, with what success and how fast. */
 export function Services() {
-  const lookback = lookbackOf(url.value);
-  const asked = useQuery<ServiceMap>(address("/api/map", { lookback: String(lookback) }), live.value ? REFRESH_MS : 0);
+  const time = useChartTime(STEPS, LEAST_STEP);
+  const asked = useQuery<ServiceMap>(time && address("/api/map", time.params), live.value ? REFRESH_MS : 0);
   const map = asked.data;
   return (
     <main class="page" aria-busy={asked.isBusy}>
       <div class="page-head">
         <h1>Services</h1>
-        <Since />
-        <LiveSwitch />
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {map && !map.services.length && <NothingYet title="No requests in this time" />}
+      {!map && !asked.error && <p class="loading">Loading …</p>}
+      {map && !map.services.length && <NotNow what="requests" />}
       {map && map.services.length > 0 && (
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <MapCard map={map} />
           <section class="card table-scroll" tabIndex={0} aria-label="Services in figures">
             <RequestsTable
               first="Service"
+              hasLogs
               rows={map.services.map((one) => ({
                 ...one,
                 key: one.service,
+                query: fieldTerm("service", one.service),
                 name: (
                   <a href={serviceLink(one.service)}>
                     <Service name={one.service} />
@@ -47,92 +52,42 @@ export function Services() {
               }))}
             />
           </section>
+          {map.dependencies.length > 0 && (
+            <section class="card table-scroll" tabIndex={0} aria-label="Dependencies in figures">
+              <RequestsTable
+                first="Dependency"
+                rows={map.dependencies.map((one) => ({
+                  ...one,
+                  key: one.id,
+                  name: (
+                    <>
+                      <a href={address("/", { q: one.query })}>{one.name}</a> <span class="muted">{kindOf(one)}</span>
+                    </>
+                  ),
+                }))}
+              />
+            </section>
+          )}
         </div>
       )}
     </main>
   );
 }
 
-function MapCard({ map }: { map: ServiceMap }) {
-  const { nodes, edges, width, height } = useMemo(() => layOut(map, isNarrow.value), [map, isNarrow.value]);
-  const places = new Map(nodes.map((node) => [node.service, node]));
-  return (
-    <section class="card map-card" aria-label="Map of services">
-      <div class="map" style={{ width: `${width}px`, height: `${height}px` }}>
-        <svg width={width} height={height} aria-hidden="true">
-          <defs>
-            <marker
-              id="arrow"
-              viewBox="0 0 8 8"
-              refX="7"
-              refY="4"
-              markerWidth="10"
-              markerHeight="10"
-              markerUnits="userSpaceOnUse"
-              orient="auto-start-reverse"
-            >
-              <path d="M0 0.5 8 4 0 7.5z" />
-            </marker>
-          </defs>
-          {edges.map(({ call, path }) => (
-            <path
-              key={`${call.parent} ${call.child}`}
-              class={`edge ${call.errors > 0 ? "failing" : ""}`}
-              d={path}
-              marker-end="url(#arrow)"
-              style={{ strokeWidth: `${1.25 + Math.min(3, Math.log10(1 + call.count))}px` }}
-            />
-          ))}
-        </svg>
-        {edges.map(({ call, label }) => (
-          <span key={`${call.parent} ${call.child}`} class="edge-label" style={{ left: `${label[0]}px`, top: `${label[1]}px` }}>
-            <span class="visually-hidden">
-              {call.parent} calls {call.child}:{" "}
-            </span>
-            {rate(call.rate ?? NaN)}
-            <span class={call.errors ? "bad-text" : ""}> · {percent(call.errors)}</span>
-            {call.refused > 0 && <span class="warn-text"> · {percent(call.refused)} refused</span>} · {duration(call.p95 ?? 0)}
-          </span>
-        ))}
-        {map.services.map((one) => {
-          const place = places.get(one.service)!;
-          return (
-            <a
-              key={one.service}
-              class={`map-node ${one.errors > 0 ? "failing" : ""}`}
-              href={serviceLink(one.service)}
-              style={{
-                left: `${place.x}px`,
-                top: `${place.y}px`,
-                width: `${NODE.width}px`,
-                height: `${NODE.height}px`,
-                "--service": serviceColor(one.service),
-              }}
-            >
-              <b>{one.service}</b>
-              <span class="map-figures">
-                <span>{rate(one.rate ?? NaN)}</span>
-                <span>P95 {duration(one.p95 ?? 0)}</span>
-                <span class={one.errors ? "bad-text" : ""}>{percent(one.errors)} errors</span>
-                {one.refused > 0 && <span class="warn-text">{percent(one.refused)} refused</span>}
-              </span>
-            </a>
-          );
-        })}
-      </div>
-      <p class="muted map-key">
-        Requests, share of errors (failures), refusals and P95: inside a box of all that reached the service, beside an arrow of
-        those calls.
-      </p>
-    </section>
-  );
-}
-
 interface Named extends Requests {
   key: string;
   name: preact.ComponentChildren;
+  /** What finds the traces of these requests. */
+  query: string;
 }
-const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] }) => (
+interface TableProps {
+  first: string;
+  rows: readonly Named[];
+  hasLogs?: boolean;
+}
+
+/** Requests in figures, each of which leads to the traces that it is of. */
+const RequestsTable = ({ first, rows, hasLogs = false }: TableProps) => (
   <table class="table figures-table">
     <thead>
       <tr>
@@ -142,38 +97,66 @@ const RequestsTable = ({ first, rows }: { first: string; rows: readonly Named[] 
             {name}
           </th>
         ))}
+        {hasLogs && <th scope="col">Logs</th>}
       </tr>
     </thead>
     <tbody>
       {rows.map((row) => (
         <tr key={row.key}>
           <th scope="row">{row.name}</th>
-          <td class="number">{number(row.count)}</td>
+          <td class="number">
+            <Traces of={row.query}>{number(row.count)}</Traces>
+          </td>
           <td class="number">{rate(row.rate ?? NaN)}</td>
-          <td class={`number ${row.errors ? "bad-text" : ""}`}>{percent(row.errors)}</td>
-          <td class={`number ${row.refused ? "warn-text" : ""}`}>{percent(row.refused)}</td>
+          <td class="number">
+            <Traces of={row.errors ? `${row.query} status:error` : ""} class="bad-text">
+              {percent(row.errors)}
+            </Traces>
+          </td>
+          <td class="number">
+            <Traces of={row.refused ? `${row.query} status:refused` : ""} class="warn-text">
+              {percent(row.refused)}
+            </Traces>
+          </td>
           {[row.p50, row.p95, row.p99].map((us, i) => (
             <td key={i} class="number">
-              {us === null ? "–" : duration(us)}
+              {us === null ? "–" : <Traces of={`${row.query} duration>=${goDuration(us)}`}>{duration(us)}</Traces>}
             </td>
           ))}
+          {hasLogs && (
+            <td>
+              <a href={address("/logs", { q: row.query })}>Logs</a>
+            </td>
+          )}
         </tr>
       ))}
     </tbody>
   </table>
 );
 
+const Traces = ({ of, class: name, children }: { of: string; class?: string; children: preact.ComponentChildren }) =>
+  of ? (
+    <a class={`figure ${name ?? ""}`} href={address("/", { q: of })} title={`Traces with ${of}`}>
+      {children}
+    </a>
+  ) : (
+    <span>{children}</span>
+  );
+
 /** One service: rate, errors, duration over time; its operations; its slowest traces. */
 export function ServicePage({ name }: { name: string }) {
-  const lookback = lookbackOf(url.value);
-  const step = Math.max(5, Math.ceil(lookback / 90));
+  const time = useChartTime(STEPS, LEAST_STEP);
+  const step = time?.step ?? LEAST_STEP;
   const asked = useQuery<ServiceDetail>(
-    address(`/api/services/${encodeURIComponent(name)}/requests`, { lookback: String(lookback), step: String(step) }),
+    time && address(`/api/services/${encodeURIComponent(name)}/requests`, { ...time.params, step: String(step) }),
     live.value ? REFRESH_MS : 0,
   );
+  const query = fieldTerm("service", name);
   const detail = asked.data;
   const points = detail?.points ?? [];
   const range: [number, number] = points.length ? [points[0]!.time - step * 1e6, points.at(-1)!.time] : [0, 1];
+  useVersions();
+  const marks = useVersionMarks(range, name);
   const line = (label: string, color: string, value: (one: Requests) => number | null): Line => ({
     label,
     color,
@@ -200,13 +183,12 @@ export function ServicePage({ name }: { name: string }) {
         <h1>
           <Service name={name} />
         </h1>
-        <a href={address("/", { service: name })}>Its traces</a>
-        <a href={address("/logs", { service: name })}>Its logs</a>
-        <Since />
-        <LiveSwitch />
+        <a href={address("/", { q: query })}>Its traces</a>
+        <a href={address("/logs", { q: query })}>Its logs</a>
       </div>
       {asked.error && <Failure error={asked.error} />}
-      {detail && !detail.operations.length && <NothingYet title={`No requests to ${name} in this time`} />}
+      {!detail && !asked.error && <p class="loading">Loading …</p>}
+      {detail && !detail.operations.length && <NotNow what={`requests to ${name}`} />}
       {detail && detail.operations.length > 0 && (
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <div class="chart-grid">
@@ -215,6 +197,8 @@ export function ServicePage({ name }: { name: string }) {
                 label={`Rate of requests to ${name}`}
                 height={150}
                 range={range}
+                query={query}
+                marks={marks}
                 lines={lines.rate}
                 format={(n) => rate(n)}
               />
@@ -224,6 +208,8 @@ export function ServicePage({ name }: { name: string }) {
                 label={`Shares of failed and of refused requests of ${name}`}
                 height={150}
                 range={range}
+                query={query}
+                marks={marks}
                 lines={lines.errors}
                 least={LEAST_SHARE}
                 format={percent}
@@ -234,11 +220,14 @@ export function ServicePage({ name }: { name: string }) {
                 label={`Duration of requests to ${name}`}
                 height={150}
                 range={range}
+                query={query}
+                marks={marks}
                 lines={lines.duration}
                 format={duration}
               />
             </Panel>
           </div>
+          <VersionNotes marks={marks} />
           <section class="card table-scroll" tabIndex={0} aria-label="Operations">
             <RequestsTable
               first="Operation"
@@ -247,7 +236,8 @@ export function ServicePage({ name }: { name: string }) {
                 .map((one) => ({
                   ...one,
                   key: one.operation,
-                  name: <a href={address("/", { service: name, operation: one.operation })}>{one.operation}</a>,
+                  query: `${query} ${fieldTerm("operation", one.operation)}`,
+                  name: <a href={address("/", { q: `${query} ${fieldTerm("operation", one.operation)}` })}>{one.operation}</a>,
                 }))}
             />
           </section>

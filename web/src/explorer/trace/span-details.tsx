@@ -5,7 +5,7 @@ import { Icon, ICONS, Service } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
 import { formatSql } from "./sql.ts";
 import { type Span, type SpanEvent, type TagValue, total, type Trace } from "./trace.ts";
-import { levelClass } from "./waterfall.tsx";
+import { levelClass } from "./waterfall-row.tsx";
 import type { Note } from "./waterfall-rows.ts";
 import "../common/log-line.css";
 import "./span-details.css";

@@ -15,13 +15,14 @@ const SHADES = 8;
 
 /**
  * The sections as they are; of many, how much of each cell they cover. Without that, slivers between calls would look
- * like one solid bar. Sections are in order of time.
+ * like one solid bar. Sections are in order of time; `withPoints` keeps those of no length.
  */
-export function stretches(sections: readonly Section[], [start, end]: Section): Stretch[] {
+export function stretches(sections: readonly Section[], [start, end]: Section, withPoints = false): Stretch[] {
   const scale = 1 / (end - start);
   const seen: Section[] = [];
   for (const [from, to] of sections) {
-    if (to > start && from < end) seen.push([(Math.max(from, start) - start) * scale, (Math.min(to, end) - start) * scale]);
+    if (withPoints ? to >= start && from <= end : to > start && from < end)
+      seen.push([(Math.max(from, start) - start) * scale, (Math.min(to, end) - start) * scale]);
   }
   return seen.length > FEW ? shaded(seen) : seen.map(([from, to]) => ({ from, to, share: 1 }));
 }

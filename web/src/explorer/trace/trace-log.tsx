@@ -4,7 +4,7 @@ import { Empty, Service } from "../common/parts.tsx";
 import { setParams } from "../common/router.ts";
 import { Pairs } from "./span-details.tsx";
 import type { Span, Trace } from "./trace.ts";
-import { levelClass } from "./waterfall.tsx";
+import { levelClass } from "./waterfall-row.tsx";
 import type { Note } from "./waterfall-rows.ts";
 import "../common/log-line.css";
 import "./trace-log.css";

@@ -4,7 +4,9 @@ import { serviceColor } from "../common/service-color.ts";
 import { type Log, POLL_MS, useQuery } from "../common/api.ts";
 import { Comparison } from "../compare/comparison.tsx";
 import { Ago, Empty, Failure, Icon, ICONS, Service, Tabs } from "../common/parts.tsx";
-import { address, setParams, traceLink, url } from "../common/router.ts";
+import { address, setParams, traceLink, url, withParams } from "../common/router.ts";
+import { FlameView } from "./flame-view.tsx";
+import { OperationTable } from "./operation-table.tsx";
 import { SpanDetails } from "./span-details.tsx";
 import { TraceLog } from "./trace-log.tsx";
 import { type Bottleneck, linked, type Trace, type TreeJson } from "./trace.ts";
@@ -61,13 +63,15 @@ const NotHere = ({ traceId }: { traceId: string }) => (
   </main>
 );
 
+const VIEWS_WITH_DETAILS = ["waterfall", "log"];
+
 function Loaded({ trace, logs, isArriving }: { trace: Trace; logs: readonly Log[]; isArriving: boolean }) {
   const notes = useMemo(() => notesOf(trace, logs), [trace, logs]);
   const params = url.value.searchParams;
   const view = params.get("view") ?? "waterfall";
-  const selected = trace.byId.get(params.get("span") ?? "");
+  const selected = VIEWS_WITH_DETAILS.includes(view) ? trace.byId.get(params.get("span") ?? "") : undefined;
   const lines = useMemo(() => [...notes.values()].flat().sort((a, b) => a.at - b.at), [notes]);
-  const toView = (name: string | null): string => address(url.value.pathname, { span: params.get("span"), view: name });
+  const toView = (name: string | null): string => withParams(url.value, { view: name });
   return (
     <main class="trace-page">
       <Head trace={trace} isArriving={isArriving} />
@@ -76,11 +80,13 @@ function Loaded({ trace, logs, isArriving }: { trace: Trace; logs: readonly Log[
         current={view}
         tabs={[
           { id: "waterfall", label: "Waterfall", href: toView(null) },
+          { id: "flame", label: "Flame", href: toView("flame") },
+          { id: "operations", label: "Operations", href: toView("operations") },
           {
             id: "log",
             label: (
               <>
-                Log <span class="tab-count">{lines.length}</span>
+                Log <span class="tab-count">{number(lines.length)}</span>
               </>
             ),
             href: toView("log"),
@@ -88,17 +94,19 @@ function Loaded({ trace, logs, isArriving }: { trace: Trace; logs: readonly Log[
           { id: "compare", label: "Compare", href: toView("compare") },
         ]}
       />
-      <div class={`trace-body ${selected && view !== "compare" ? "with-details" : ""}`}>
+      <div class={`trace-body ${selected ? "with-details" : ""}`}>
         {view === "log" ? (
           <TraceLog trace={trace} notes={lines} selected={selected} />
         ) : view === "compare" ? (
           <Comparison trace={trace} with={params.get("with")} />
+        ) : view === "operations" ? (
+          <OperationTable trace={trace} />
+        ) : view === "flame" ? (
+          <FlameView trace={trace} />
         ) : (
           <Waterfall trace={trace} notes={notes} selected={selected} />
         )}
-        {selected && view !== "compare" && (
-          <SpanDetails key={selected.spanID} span={selected} trace={trace} notes={notes.get(selected) ?? []} />
-        )}
+        {selected && <SpanDetails key={selected.spanID} span={selected} trace={trace} notes={notes.get(selected) ?? []} />}
       </div>
     </main>
   );

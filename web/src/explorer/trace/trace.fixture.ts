@@ -20,6 +20,7 @@ export function span(spanID: string, start: number, duration: number, options: P
     isSql: false,
     start: EPOCH + start * 1000,
     duration: duration * 1000,
+    selfTime: duration * 1000,
     shift: 0,
     critical: [],
     tags: {},

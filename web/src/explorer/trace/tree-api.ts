@@ -1,4 +1,4 @@
-// Written by `make api-types` from the explorer's tree_json.py; a test keeps it fresh.
+// Written by `make api-types` from the explorer's tree_json.py and operations.py; a test keeps it fresh.
 
 export interface Schemas {
   BottleneckJson: BottleneckJson;
@@ -8,6 +8,8 @@ export interface Schemas {
   ServiceTime: ServiceTime;
   SpanJson: SpanJson;
   TreeJson: TreeJson;
+  OperationJson: OperationJson;
+  OperationsJson: OperationsJson;
 }
 /**
  * Where the request's time went: `time` of `total` µs, `count` spans; `span` is the index of the longest.
@@ -59,7 +61,8 @@ export interface ServiceTime {
 /**
  * One span; `parent` and `process` are indexes, times are µs, `start` has `shift` added to its clock.
  *
- * `critical` are its own sections of the critical path. `peer` says where a call went if the title does not.
+ * `selfTime` is what its children do not cover, `critical` are its sections of the critical path. `peer` says where
+ * a call went if the title does not.
  */
 export interface SpanJson {
   spanID: string;
@@ -75,6 +78,7 @@ export interface SpanJson {
   isSql: boolean;
   start: number;
   duration: number;
+  selfTime: number;
   shift: number;
   critical: [number, number][];
   tags: {
@@ -102,4 +106,24 @@ export interface TreeJson {
   warnings: string[];
   processes: ProcessJson[];
   spans: SpanJson[];
+}
+/**
+ * An operation, or a statement, of a service: spans of that title in the traces that were read, times in µs.
+ */
+export interface OperationJson {
+  service: string;
+  title: string;
+  count: number;
+  p50: number;
+  p95: number;
+}
+/**
+ * The operations and statements of one trace, over the newest `traces` that have one of them.
+ *
+ * `isSampled` is whether there are more such traces than were read.
+ */
+export interface OperationsJson {
+  traces: number;
+  isSampled: boolean;
+  operations: OperationJson[];
 }

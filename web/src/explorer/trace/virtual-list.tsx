@@ -9,11 +9,14 @@ interface Props<T> {
   rowHeight: number;
   /** The element that scrolls; the list may begin below its top. */
   scroller: RefObject<HTMLElement | null>;
+  /** The row that the keyboard is on, and the element id of a row: the scroller names it to screen readers. */
+  active: number;
+  idOf: (index: number) => string;
   render: (item: T, index: number) => ComponentChildren;
 }
 
 /** Rows of one height of which only those in sight are in the document. */
-export function VirtualList<T>({ items, rowHeight, scroller, render }: Props<T>) {
+export function VirtualList<T>({ items, rowHeight, scroller, active, idOf, render }: Props<T>) {
   const [[first, last], setRange] = useState([0, 60]);
   // A row that stays in sight while one scrolls is the same node, which spares comparing it.
   const made = useMemo(() => new Map<T, ComponentChildren>(), [items, render]);
@@ -29,6 +32,12 @@ export function VirtualList<T>({ items, rowHeight, scroller, render }: Props<T>)
     setRange((old) => (old[0] === from && old[1] === to ? old : [from, to]));
   };
   useLayoutEffect(measure, [items.length]);
+  // A row that was scrolled out of sight is not in the document, so it must not be named.
+  useLayoutEffect(() => {
+    if (active >= first && active < Math.min(last, items.length)) {
+      scroller.current?.setAttribute("aria-activedescendant", idOf(active));
+    } else scroller.current?.removeAttribute("aria-activedescendant");
+  });
   useEffect(() => {
     const element = scroller.current!;
     const observer = new ResizeObserver(measure);

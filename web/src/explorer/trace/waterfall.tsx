@@ -1,21 +1,22 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { duration, plural } from "../../shared/format.ts";
-import { serviceColor } from "../common/service-color.ts";
-import { setParams } from "../common/router.ts";
-import { isNarrow } from "../common/screen.ts";
-import { shortService } from "../common/words.ts";
-import { endOf, type Section, type Span, total, type Trace } from "./trace.ts";
-import { type Stretch, stretches } from "./stretches.ts";
+import { duration, number } from "../../shared/format.ts";
+import { Icon, ICONS } from "../common/parts.tsx";
+import { setParams, url, withParams } from "../common/router.ts";
+import { filterOf, flipped, foldsOf, moved, NO_FILTER, passes, scaled, wholeOf, zoomOf, zoomParam } from "./choice.ts";
+import { FilterBar } from "./filter-bar.tsx";
+import { layoutOf, operationOf } from "./layout.ts";
+import { Minimap } from "./minimap.tsx";
+import { endOf, type Section, type Span, type Trace } from "./trace.ts";
 import { isInSight, reveal, VirtualList } from "./virtual-list.tsx";
-import { hasText, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
+import { finder, foldedAbove, folding, type Note, type Row, rowsOf } from "./waterfall-rows.ts";
+import { GroupRow, NoteRow, rowId, SpanRow } from "./waterfall-row.tsx";
 import "../common/log-line.css";
 import "./waterfall.css";
 
 const ROW = 26;
 const HEAD = 30;
-const MAX_INDENT = 20;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
-const MARKS = 400;
+const TYPING_MS = 250;
 
 interface Props {
   trace: Trace;
@@ -25,51 +26,76 @@ interface Props {
 
 /** The tree of spans over time. A treegrid: arrows walk it, left and right fold and unfold, Enter opens the details. */
 export function Waterfall({ trace, notes, selected }: Props) {
+  const params = url.value.searchParams;
   const scroller = useRef<HTMLDivElement>(null);
-  const awaited = useRef<Span>(undefined);
-  const [collapsed, setCollapsed] = useState<ReadonlySet<Span>>(new Set());
-  const [hasNotes, setNotes] = useState(true);
-  const [active, setActive] = useState<Span | Note>(selected ?? trace.root);
-  const [zoom, setZoom] = useState<Section | null>(null);
-  const [search, setSearch] = useState("");
-  const rows = useMemo(() => rowsOf(trace, collapsed, hasNotes ? notes : null), [trace, collapsed, hasNotes, notes]);
-  const places = useMemo(() => new Map(rows.map((row, i) => [itemOf(row), i])), [rows]);
-  const matches = useMemo(() => findSpans(trace, notes, search), [trace, notes, search]);
-  const window: Section = zoom ?? [trace.start, Math.max(trace.end, trace.start + 1)];
-  const at = places.get(active) ?? 0;
+  const awaited = useRef("");
+  const areNotesShown = params.get("notes") !== "0";
+  const [areFiltersShown, showFilters] = useState(() => passes(filterOf(params)) !== null);
+  const [activeKey, setActiveKey] = useState(selected?.spanID ?? trace.root.spanID);
+  // Keys may come faster than the page is drawn: each goes on from where the one before it led.
+  const latest = useRef(activeKey);
+  const setActive = (key: string): void => {
+    latest.current = key;
+    setActiveKey(key);
+  };
+  const shownNotes = areNotesShown ? notes : null;
 
-  const show = (item: Span | Note, center = false): void => {
-    setActive(item);
-    const place = places.get(item);
+  const filter = JSON.stringify(filterOf(params));
+  const layout = useMemo(() => layoutOf(trace, passes(filterOf(params))), [trace, filter]);
+  const folds = JSON.stringify(foldsOf(params));
+  const isFolded = useMemo(() => folding(layout, foldsOf(params)), [layout, folds]);
+  const rows = useMemo(() => rowsOf(layout, isFolded, shownNotes), [layout, isFolded, shownNotes]);
+  const places = useMemo(() => new Map(rows.map((row, i) => [row.key, i])), [rows]);
+  const found = useFound(trace, notes, layout.order, params);
+  const zoom = zoomOf(params, trace);
+  const window: Section = zoom ?? wholeOf(trace);
+  const at = places.get(activeKey) ?? 0;
+  const worst = trace.bottlenecks[0]?.span;
+
+  const show = (key: string, center = false): void => {
+    setActive(key);
+    const place = places.get(key);
     if (scroller.current && place !== undefined) reveal(scroller.current, place, ROW, HEAD, center);
   };
-  /** A span that is found or linked to may lie in a folded part. */
+  /** A span that is found or linked to may be in a folded part. */
   const bringUp = (span: Span): void => {
-    if (places.has(span)) {
-      show(span, true);
+    if (places.has(span.spanID)) {
+      show(span.spanID, true);
       return;
     }
-    const above = ancestors(span);
-    setCollapsed(new Set([...collapsed].filter((folded) => !above.includes(folded))));
-    awaited.current = span;
+    awaited.current = span.spanID;
+    setActive(span.spanID);
+    setParams(flipped(foldsOf(params), foldedAbove(layout, isFolded, span)));
   };
   useLayoutEffect(() => {
-    if (awaited.current) show(awaited.current, true);
-    awaited.current = undefined;
+    if (awaited.current && places.has(awaited.current)) {
+      show(awaited.current, true);
+      awaited.current = "";
+    }
   }, [places]);
   const open = (span: Span | undefined): void => setParams({ span: span?.spanID ?? null });
-  const fold = (span: Span, isFolded: boolean): void => {
-    const next = new Set(collapsed);
-    if (isFolded) next.add(span);
-    else next.delete(span);
-    setCollapsed(next);
+  const fold = (key: string): void => {
+    setActive(key);
+    setParams(flipped(foldsOf(params), [key]));
+  };
+  const zoomTo = (section: Section | null): void => setParams(zoomParam(trace, section));
+  const foldAll = (base: "all" | "none"): void => setParams({ fold: base, flip: null });
+  const step = (by: 1 | -1, text = found.text): void => {
+    const spans = found.search(text);
+    const current = spans.findIndex((span) => span.spanID === latest.current);
+    const next = spans.at(current < 0 ? (by > 0 ? 0 : -1) : (current + by) % spans.length);
+    if (next) bringUp(next);
   };
 
   useEffect(() => {
     if (!selected) return;
-    if (isInSight(scroller.current!, places.get(selected), ROW, HEAD)) setActive(selected);
-    else bringUp(selected);
+    if (isInSight(scroller.current!, places.get(selected.spanID), ROW, HEAD)) setActive(selected.spanID);
+    else if (!layout.context.has(selected)) bringUp(selected);
   }, [selected?.spanID, trace.traceID]);
+  // An operation that was chosen in the table shows its first span.
+  useEffect(() => {
+    if (found.operation && !selected) step(1);
+  }, [found.operation]);
 
   useEffect(() => {
     const enter = (event: KeyboardEvent): void => {
@@ -82,66 +108,85 @@ export function Waterfall({ trace, notes, selected }: Props) {
   }, []);
 
   const onKeyDown = (event: KeyboardEvent): void => {
+    const at = places.get(latest.current) ?? 0;
     const row = rows[at];
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
-    const span = row.kind === "span" ? row.span : null;
+    const { key } = event;
     const page = Math.max(1, Math.floor((scroller.current!.clientHeight - HEAD) / ROW) - 1);
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length }[event.key];
-    if (step) show(itemOf(rows[Math.min(rows.length - 1, Math.max(0, at + step))]!));
-    else if (event.key === "ArrowRight" && span && collapsed.has(span)) fold(span, false);
-    else if (event.key === "ArrowRight" && span && isFoldable(span, hasNotes ? notes : null)) show(itemOf(rows[at + 1]!));
-    else if (event.key === "ArrowLeft" && span && isFoldable(span, hasNotes ? notes : null) && !collapsed.has(span))
-      fold(span, true);
-    else if (event.key === "ArrowLeft") show(parentOf(row) ?? active);
-    else if (event.key === "Enter" || event.key === " ") open(row.kind === "span" ? row.span : row.note.span);
-    else if (event.key === "z") setZoom(zoom ? null : zoomTo(span ?? (row.kind === "note" ? row.note.span : null)));
-    else if (event.key === "Escape" && zoom) setZoom(null);
-    else if (event.key === "Escape" && selected) open(undefined);
+    const by = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length }[key];
+    if (by) show(rows[Math.min(rows.length - 1, Math.max(0, at + by))]!.key);
+    else if (event.shiftKey && key === "ArrowRight") zoomTo(moved(trace, window, 0.25));
+    else if (event.shiftKey && key === "ArrowLeft") zoomTo(moved(trace, window, -0.25));
+    else if (key === "ArrowRight" && row.isFolded) fold(row.key);
+    else if (key === "ArrowRight" && row.isFolded === false) show(rows[at + 1]!.key);
+    else if (key === "ArrowLeft" && row.isFolded === false) fold(row.key);
+    else if (key === "ArrowLeft") show(rows[parentOf(rows, at)]!.key);
+    else if (key === "Enter" || key === " ") row.kind === "group" ? fold(row.key) : open(spanOf(row));
+    else if (key === "z") zoomTo(zoom ? null : sectionOf(row));
+    else if (key === "+" || key === "=") zoomTo(scaled(trace, window, 0.5));
+    else if (key === "-") zoomTo(scaled(trace, window, 2));
+    else if (key === "0") zoomTo(null);
+    else if (key === "n") step(1);
+    else if (key === "N") step(-1);
+    else if (key === "Escape" && zoom) zoomTo(null);
+    else if (key === "Escape" && selected) open(undefined);
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
-  const nextMatch = (step: 1 | -1): void => {
-    const order = rowsOf(trace, new Set(), null).flatMap((row) =>
-      row.kind === "span" && matches.has(row.span) ? [row.span] : [],
-    );
-    const current = order.indexOf(active as Span);
-    const next = order.at(current < 0 ? 0 : (current + step) % order.length);
-    if (next) bringUp(next);
+
+  const stateOf = (row: Row, i: number): string => {
+    const spans = row.kind === "group" ? row.group.spans : row.kind === "span" ? [row.span] : [];
+    const isMatch = found.matches !== null && spans.some((span) => found.matches!.has(span));
+    return [
+      i === at ? "active" : "",
+      row.kind === "span" && row.span === selected ? "selected" : "",
+      row.kind === "span" && layout.context.has(row.span) ? "context" : "",
+      worst && spans.includes(worst) && (row.kind === "span" || row.isFolded) ? "worst" : "",
+      found.matches && row.kind !== "note" ? (isMatch ? "match" : "no-match") : "",
+    ].join(" ");
   };
 
   return (
     <section class="waterfall-card card">
       <div class="waterfall-bar">
-        <input
-          class="input find"
-          type="search"
-          data-search=""
-          aria-label="Find in this trace"
-          placeholder="Find in this trace"
-          value={search}
-          onInput={(event) => setSearch(event.currentTarget.value.trim().toLowerCase())}
-          onKeyDown={(event) => event.key === "Enter" && nextMatch(event.shiftKey ? -1 : 1)}
-        />
-        <span class="muted matches" aria-live="polite">
-          {search && (matches.size ? `${plural(matches.size, "match", "matches")}, Enter goes on` : "no match")}
-        </span>
+        <Find found={found} activeKey={activeKey} onStep={step} />
+        <button
+          type="button"
+          class="button small"
+          aria-expanded={areFiltersShown}
+          aria-controls={areFiltersShown ? "trace-filters" : undefined}
+          onClick={() => showFilters(!areFiltersShown)}
+        >
+          Filter
+        </button>
         <label class="toggle">
-          <input type="checkbox" checked={hasNotes} onChange={(event) => setNotes(event.currentTarget.checked)} />
+          <input
+            type="checkbox"
+            checked={areNotesShown}
+            onChange={(event) => setParams({ notes: event.currentTarget.checked ? null : "0" })}
+          />
           Log lines
         </label>
-        <button type="button" class="button small quiet" onClick={() => setCollapsed(new Set())} disabled={!collapsed.size}>
+        <button
+          type="button"
+          class="button small quiet"
+          onClick={() => foldAll("none")}
+          disabled={!rows.some((row) => row.isFolded)}
+        >
           Unfold all
         </button>
-        <button type="button" class="button small quiet" onClick={() => setCollapsed(inner(trace))}>
+        <button type="button" class="button small quiet" onClick={() => foldAll("all")}>
           Fold all
         </button>
-        {zoom && (
-          <button type="button" class="button small" onClick={() => setZoom(null)}>
-            Whole trace
-          </button>
-        )}
       </div>
+      {areFiltersShown && <FilterBar trace={trace} passing={layout.order.length} />}
+      <Minimap trace={trace} window={window} isZoomed={zoom !== null} onZoom={zoomTo} />
+      {!rows.length && (
+        <p class="loading">
+          No span passes the filter. <a href={withParams(url.value, NO_FILTER)}>Show all spans</a>
+        </p>
+      )}
       <div
         class="waterfall"
         ref={scroller}
@@ -150,7 +195,6 @@ export function Waterfall({ trace, notes, selected }: Props) {
         aria-label="Spans of this trace"
         aria-rowcount={rows.length + 1}
         aria-colcount={2}
-        aria-activedescendant={`row-${at}`}
         onKeyDown={onKeyDown}
       >
         <div role="rowgroup" class="waterfall-head">
@@ -172,43 +216,22 @@ export function Waterfall({ trace, notes, selected }: Props) {
           items={rows}
           rowHeight={ROW}
           scroller={scroller}
-          render={(row, i) =>
-            row.kind === "note" ? (
-              <NoteRow
-                key={`note ${i}`}
-                row={row}
-                index={i}
-                trace={trace}
-                window={window}
-                isActive={i === at}
-                onOpen={() => {
-                  setActive(row.note);
-                  open(row.note.span);
-                }}
-              />
-            ) : (
-              <SpanRow
-                key={row.span.spanID}
-                row={row}
-                index={i}
-                trace={trace}
-                window={window}
-                notes={notes.get(row.span) ?? []}
-                isFolded={isFoldable(row.span, hasNotes ? notes : null) ? collapsed.has(row.span) : undefined}
-                state={[
-                  i === at ? "active" : "",
-                  row.span === selected ? "selected" : "",
-                  row.span === trace.bottlenecks[0]?.span ? "worst" : "",
-                  search ? (matches.has(row.span) ? "match" : "no-match") : "",
-                ].join(" ")}
-                onFold={() => fold(row.span, !collapsed.has(row.span))}
-                onOpen={() => {
-                  setActive(row.span);
-                  open(row.span === selected ? undefined : row.span);
-                }}
-              />
-            )
-          }
+          active={at}
+          idOf={rowId}
+          render={(row, i) => {
+            const props = { key: row.key, index: i, trace, window, state: stateOf(row, i) };
+            const onFold = (): void => fold(row.key);
+            if (row.kind === "group") {
+              const matches = found.matches ? row.group.spans.filter((span) => found.matches!.has(span)).length : 0;
+              return <GroupRow {...props} row={row} matches={matches} onFold={onFold} onOpen={onFold} />;
+            }
+            const onOpen = (): void => {
+              setActive(row.key);
+              open(row.kind === "span" && row.span === selected ? undefined : spanOf(row));
+            };
+            if (row.kind === "note") return <NoteRow {...props} row={row} onOpen={onOpen} />;
+            return <SpanRow {...props} row={row} notes={notes.get(row.span) ?? []} onFold={onFold} onOpen={onOpen} />;
+          }}
         />
       </div>
       <p class="waterfall-key muted" aria-hidden="true">
@@ -219,180 +242,125 @@ export function Waterfall({ trace, notes, selected }: Props) {
   );
 }
 
-const itemOf = (row: Row): Span | Note => (row.kind === "span" ? row.span : row.note);
-const isFoldable = (span: Span, notes: ReadonlyMap<Span, Note[]> | null): boolean =>
-  span.children.length > 0 || (notes?.get(span)?.length ?? 0) > 0;
-const parentOf = (row: Row): Span | null => (row.kind === "note" ? row.note.span : row.span.parent);
-const zoomTo = (span: Span | null): Section | null => (span?.duration ? [span.start, endOf(span)] : null);
+const spanOf = (row: Row): Span => (row.kind === "note" ? row.note.span : row.kind === "group" ? row.group.first : row.span);
 
-function ancestors(span: Span): Span[] {
-  const found: Span[] = [];
-  for (let up = span.parent; up; up = up.parent) found.push(up);
-  return found;
+function sectionOf(row: Row): Section | null {
+  const spans = row.kind === "group" ? row.group.spans : [spanOf(row)];
+  const start = Math.min(spans[0]!.start);
+  const end = spans.reduce((last, span) => Math.max(last, endOf(span)), 0);
+  return end > start ? [start, end] : null;
 }
 
-/** Everything that has children below where the trace first branches: folded, the request's own steps remain. */
-function inner(trace: Trace): Set<Span> {
-  const open = new Set([trace.root]);
-  for (const span of open) if (span.children.length === 1) open.add(span.children[0]!);
-  return new Set(trace.spans.filter((span) => span.children.length && !open.has(span)));
+/** The row above that is one level further out, else the row itself. */
+function parentOf(rows: readonly Row[], at: number): number {
+  for (let i = at - 1; i >= 0; i--) if (rows[i]!.depth < rows[at]!.depth) return i;
+  return at;
 }
 
-function findSpans(trace: Trace, notes: ReadonlyMap<Span, Note[]>, text: string): Set<Span> {
-  return new Set(text ? trace.spans.filter((span) => hasText(span, notes.get(span), text)) : []);
+interface Found {
+  text: string;
+  /** An operation that was chosen in the table. */
+  operation: string;
+  /** Null where nothing is sought. */
+  matches: ReadonlySet<Span> | null;
+  /** Spans with a text, and of the operation, in the order of the rows. */
+  search: (text: string) => readonly Span[];
 }
 
-interface SpanRowProps {
-  row: Row & { kind: "span" };
-  index: number;
-  trace: Trace;
-  window: Section;
-  notes: readonly Note[];
-  isFolded: boolean | undefined;
-  state: string;
-  onFold: () => void;
-  onOpen: () => void;
+function useFound(trace: Trace, notes: Props["notes"], order: readonly Span[], params: URLSearchParams): Found {
+  const has = useMemo(() => finder(notes), [trace, notes]);
+  const last = useRef<{ key: unknown[]; spans: readonly Span[] }>(undefined);
+  const text = params.get("find") ?? "";
+  const operation = params.get("op") ?? "";
+  const search = (sought: string): readonly Span[] => {
+    const key = [has, order, operation, sought];
+    if (!last.current || key.some((part, i) => part !== last.current!.key[i])) {
+      const spans = order.filter((span) => (!operation || operationOf(span) === operation) && (!sought || has(span, sought)));
+      last.current = { key, spans };
+    }
+    return last.current.spans;
+  };
+  const spans = text || operation ? search(text) : null;
+  const matches = useMemo(() => spans && new Set(spans), [spans]);
+  return { text, operation, matches, search };
 }
 
-function SpanRow({ row: { span }, index, trace, window, notes, isFolded, state, onFold, onOpen }: SpanRowProps) {
-  const color = serviceColor(span.service);
-  const isNewService = span.parent?.service !== span.service;
-  const { critical, failed, refused } = span;
-  const status = Number(span.tags["http.response.status_code"] ?? 0);
+interface FindProps {
+  found: Found;
+  activeKey: string;
+  onStep: (by: 1 | -1, text?: string) => void;
+}
+
+/** A search box, "3 of 11", and buttons to the next and the previous match. */
+function Find({ found, activeKey, onStep }: FindProps) {
+  const [text, setText] = useState(found.text);
+  const timer = useRef(0);
+  useEffect(() => setText(found.text), [found.text]);
+  const commit = (now: string): void => {
+    clearTimeout(timer.current);
+    setParams({ find: now.trim() });
+  };
+  const spans = found.matches ? found.search(found.text) : [];
+  const place = spans.findIndex((span) => span.spanID === activeKey);
+  const count = number(spans.length);
+  const words = !spans.length ? "no match" : place < 0 ? `${count} found` : `${number(place + 1)} of ${count}`;
   return (
-    <div
-      role="row"
-      id={`row-${index}`}
-      class={`row span ${state}`}
-      aria-rowindex={index + 2}
-      aria-level={span.depth + 1}
-      aria-expanded={isFolded === undefined ? undefined : !isFolded}
-      aria-selected={state.includes("selected")}
-      style={{ "--service": color, "--depth": Math.min(span.depth, MAX_INDENT) }}
-      onClick={onOpen}
-    >
-      <div role="gridcell" class="cell-name">
-        <span class="indent" />
-        {isFolded === undefined ? (
-          <span class="twisty" />
-        ) : (
-          <span
-            class={`twisty ${isFolded ? "folded" : "unfolded"}`}
-            aria-hidden="true"
-            onClick={(event) => {
-              event.stopPropagation();
-              onFold();
-            }}
-          />
-        )}
-        {failed && <span class="cross" role="img" aria-label="failed" />}
-        {refused && <span class="refusal" role="img" aria-label="refused" />}
-        {isNewService && <span class="service-tag">{isNarrow.value ? shortService(span.service) : span.service}</span>}
-        <span class={`span-name ${failed ? "failed" : refused ? "refused" : ""}`} title={span.title}>
-          {span.title}
+    <>
+      <input
+        class="input find"
+        type="search"
+        data-search=""
+        aria-label="Find in this trace"
+        placeholder="Find in this trace"
+        value={text}
+        onInput={(event) => {
+          const now = event.currentTarget.value;
+          setText(now);
+          clearTimeout(timer.current);
+          timer.current = setTimeout(() => commit(now), TYPING_MS);
+        }}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter") return;
+          const now = event.currentTarget.value.trim();
+          commit(now);
+          if (now || found.operation) onStep(event.shiftKey ? -1 : 1, now);
+        }}
+      />
+      {found.operation && (
+        <span class="chip">
+          <span title={found.operation}>{found.operation}</span>
+          <button type="button" aria-label="Remove the chosen operation" onClick={() => setParams({ op: null })}>
+            <Icon path={ICONS.close} />
+          </button>
         </span>
-        {span.peer && <span class="peer">{span.peer}</span>}
-        {status >= 400 && <span class="status">{status}</span>}
-        {isFolded && <span class="badge">{span.children.length}</span>}
-        {state.includes("worst") && <span class="badge warn">bottleneck</span>}
-      </div>
-      <div role="gridcell" class="cell-track">
-        <span class="visually-hidden">
-          {duration(span.duration)}, starts at {duration(span.start - trace.start)}
-          {critical.length ? `, ${duration(total(critical))} on the critical path` : ""}
-          {notes.length ? `, ${plural(notes.length, "log line")}` : ""}
+      )}
+      {found.matches && (
+        <span class="found">
+          <span class="matches" role="status">
+            {words}
+          </span>
+          <button
+            type="button"
+            class="button small quiet"
+            aria-label="Previous match"
+            disabled={!spans.length}
+            onClick={() => onStep(-1)}
+          >
+            <Icon path="M6 15l6-6 6 6" />
+          </button>
+          <button
+            type="button"
+            class="button small quiet"
+            aria-label="Next match"
+            disabled={!spans.length}
+            onClick={() => onStep(1)}
+          >
+            <Icon path="M6 9l6 6 6-6" />
+          </button>
         </span>
-        <Bar span={span} notes={notes} window={window} />
-      </div>
-    </div>
+      )}
+    </>
   );
 }
 
-/** The span's time; filled where it is on the critical path; a mark for each log line. */
-function Bar({ span, notes, window }: Pick<SpanRowProps, "notes" | "window"> & { span: Span }) {
-  const drawn = useMemo((): Stretch[] => stretches(span.critical, window), [span.critical, ...window]);
-  const marks = useMemo(() => distinct(notes, window), [notes, ...window]);
-  const share = (at: number): number => ((at - window[0]) / (window[1] - window[0])) * 100;
-  const clip = (at: number): number => Math.min(100, Math.max(0, share(at)));
-  const [left, right] = [clip(span.start), clip(endOf(span))];
-  const isOutside = share(endOf(span)) < 0 || share(span.start) > 100;
-  if (isOutside) return null;
-  return (
-    <span aria-hidden="true">
-      <span class="bar" style={{ left: `${left}%`, width: `${right - left}%` }} />
-      {drawn.map(({ from, to, share: covered }) => (
-        <span
-          key={from}
-          class="bar critical"
-          style={{ left: `${from * 100}%`, width: `${(to - from) * 100}%`, opacity: covered < 1 ? covered : undefined }}
-        />
-      ))}
-      {marks.map((note, i) => (
-        <span
-          key={i}
-          class={`note-tick ${levelClass(note.level)}`}
-          style={{ left: `${clip(note.at)}%` }}
-          title={note.text.slice(0, 200)}
-        />
-      ))}
-      <span class="bar-label" style={{ left: `calc(${right}% + 6px)` }}>
-        {duration(span.duration)}
-      </span>
-    </span>
-  );
-}
-
-/** The notes whose marks can be told apart in a bar: of those at one place the most severe. */
-function distinct(notes: readonly Note[], [start, end]: Section): Note[] {
-  const cells = new Map<number, Note>();
-  for (const note of notes) {
-    const cell = Math.round(((note.at - start) / (end - start)) * MARKS);
-    const other = cells.get(cell);
-    if (!other || severity(note) > severity(other)) cells.set(cell, note);
-  }
-  return [...cells.values()];
-}
-
-const severity = (note: Note): number => ["", "level-warn", "level-error"].indexOf(levelClass(note.level));
-
-interface NoteRowProps {
-  row: Row & { kind: "note" };
-  index: number;
-  trace: Trace;
-  window: Section;
-  isActive: boolean;
-  onOpen: () => void;
-}
-
-function NoteRow({ row: { note }, index, trace, window, isActive, onOpen }: NoteRowProps) {
-  const depth = note.span.depth + 1;
-  const left = Math.min(100, Math.max(0, ((note.at - window[0]) / (window[1] - window[0])) * 100));
-  return (
-    <div
-      role="row"
-      id={`row-${index}`}
-      class={`row note ${isActive ? "active" : ""} ${levelClass(note.level)}`}
-      aria-rowindex={index + 2}
-      aria-level={depth + 1}
-      style={{ "--depth": Math.min(depth, MAX_INDENT), "--service": serviceColor(note.span.service) }}
-      onClick={onOpen}
-    >
-      <div role="gridcell" class="cell-name" title={note.text.slice(0, 1000)}>
-        <span class="indent" />
-        <span class="twisty" />
-        <span class={`level ${levelClass(note.level)}`}>{note.level}</span>
-        <span class="note-text">{note.text}</span>
-      </div>
-      <div role="gridcell" class="cell-track">
-        <span class={`note-tick ${levelClass(note.level)}`} aria-hidden="true" style={{ left: `${left}%` }} />
-        <span class="bar-label" style={{ left: `calc(${left}% + 6px)` }}>
-          +{duration(Math.max(0, note.at - trace.start))}
-        </span>
-      </div>
-    </div>
-  );
-}
-
-/** A class for the levels that have a look of their own. */
-export const levelClass = (level: string): string =>
-  /^(ERROR|FATAL|CRITICAL)/.test(level) ? "level-error" : level.startsWith("WARN") ? "level-warn" : "";
+export { levelClass } from "./waterfall-row.tsx";

@@ -1,207 +1,87 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { duration, number, plural, time } from "../../shared/format.ts";
-import { live, POLL_MS, type Summary, useQuery } from "../common/api.ts";
-import { Chart, type Dot } from "../common/chart.tsx";
+import { POLL_MS, type Summary } from "../common/api.ts";
+import { type Area, Chart, type Dot } from "../common/chart.tsx";
 import { useHeld } from "../common/held.ts";
-import { importFile } from "./otlp-file.ts";
-import {
-  Ago,
-  Choice,
-  Empty,
-  Failure,
-  Field,
-  Found,
-  Icon,
-  ICONS,
-  LiveSwitch,
-  NothingYet,
-  Service,
-  Waiting,
-} from "../common/parts.tsx";
-import { address, navigate, setParams, traceLink, url } from "../common/router.ts";
-import { summariesQuery } from "./summaries-query.ts";
-import { goDuration } from "../common/words.ts";
+import { live, nowUs, range } from "../common/now.ts";
+import { usePages } from "../common/pages.ts";
+import { Ago, Failure, Found, NoneFits, NothingYet, Older, Service, Time, Waiting } from "../common/parts.tsx";
+import { QueryBox, queryOf } from "../common/query-box.tsx";
+import { address, setParams, traceLink, url } from "../common/router.ts";
+import { betweenLabel, betweenParams, boundsOf, resolved, timeParams } from "../common/time-range.ts";
+import { ExportLink, ImportButton } from "../transfer/transfer.tsx";
+import { boxParam } from "../difference/box.ts";
+import { WhatIsDifferent } from "../difference/difference.tsx";
+import { PickToCompare, Picked } from "../compare/pick.tsx";
 import "./traces.css";
 
-const FILTERS = ["q", "service", "operation", "min", "max", "outcome", "tag", "start", "end"];
-const PAGE = 100;
+const PAGE = "100";
 const SCREENFUL = 24;
-const MOST = 1500;
 /** A trace that took no time at all (µs) is here in the scatter, not decades below the others. */
 const FLOOR = 100;
-const OUTCOMES = ["failed", "refused"];
+const TOGGLES = [
+  ["Failed", "status:error"],
+  ["Refused", "status:refused"],
+] as const;
+const STARTS = [
+  ["Service", "service:"],
+  ["Operation", "operation:"],
+  ["Slower than", "total>"],
+] as const;
+const EXAMPLES = [
+  ["service:payment-service status:error", "a span of that service failed"],
+  ["duration>500ms", "a span took longer; total>2s is about the whole trace"],
+  ["http.response.status_code>=500", "an attribute of a span, an event or a resource"],
+  ['"card declined"', "this text anywhere: in a name, a value, a log line"],
+  ["exists:exception.type -http.route=/items", "has this attribute, and not that value"],
+  ["operation:PUT* (status:error or status:refused)", "a name that begins so, and one of the two"],
+] as const;
 const keyOf = (trace: Summary): string => trace.traceID;
 
-/** Traces, newest first and live, with filters that stand in the address. */
+/** Traces, newest first and live, of the time and the query in the address. */
 export function Traces() {
-  const params = url.value.searchParams;
-  const of = (name: string): string => params.get(name) ?? "";
-  const tags = params.getAll("tag");
-  const limit = Math.min(MOST, Number(of("limit")) || PAGE);
-  const found = useQuery<Summary[]>(address("/api/summaries", summariesQuery(params, limit)), live.value ? POLL_MS : 0);
-  const traces = useMemo(() => (found.data ?? []).toSorted((a, b) => b.startTime - a.startTime), [found.data]);
-  const isFiltered = FILTERS.some((name) => params.has(name));
+  const q = queryOf(url.value);
+  const path = address("/api/summaries", { q, ...timeParams(range.value), limit: PAGE });
+  const found = usePages<Summary>(path, live.value ? POLL_MS : 0, keyOf);
+  const traces = useMemo(() => found.items.toSorted((a, b) => b.startTime - a.startTime), [found.items]);
+  const isNarrowed = q !== "" || boundsOf(range.value, 0) !== null;
   return (
     <main class="page" aria-busy={found.isBusy}>
       <h1 class="visually-hidden">Traces</h1>
-      <Found
-        {...found}
-        text={traces.length === limit ? `The newest ${plural(limit, "trace")}` : plural(traces.length, "trace")}
-      />
-      <Filters />
-      {(tags.length > 0 || of("start")) && (
-        <ul class="chips" aria-label="Filters">
-          {tags.map((tag) => (
-            <Chip key={tag} text={tag} onRemove={() => setParams({ tag: tags.filter((other) => other !== tag) })} />
-          ))}
-          {of("start") && (
-            <Chip
-              text={`${time(Number(of("start")), 0)} to ${time(Number(of("end")), 0)}`}
-              onRemove={() => setParams({ start: null, end: null })}
-            />
-          )}
-        </ul>
-      )}
-      {found.error && <Failure error={found.error} />}
-      {found.data && !traces.length && !found.isBusy && (isFiltered ? <NoneFits /> : <NothingYet title="No traces yet" />)}
+      <Found {...found} text={found.hasOlder ? `The newest ${plural(traces.length, "trace")}` : plural(traces.length, "trace")} />
+      <QueryBox
+        signal="traces"
+        placeholder='service:order-service status:error "any text"'
+        error={found.error}
+        toggles={TOGGLES}
+        starts={STARTS}
+        examples={EXAMPLES}
+      >
+        <ImportButton />
+        <ExportLink
+          href={resolved(address("/api/export", { q, ...timeParams(range.value), limit: String(traces.length) }), nowUs())}
+        />
+      </QueryBox>
+      {found.error && found.error.position === null && <Failure error={found.error} />}
+      {found.data &&
+        !traces.length &&
+        !found.isBusy &&
+        (isNarrowed ? <NoneFits what="trace" /> : <NothingYet title="No traces yet" />)}
       {found.isBusy && !traces.length && <p class="loading">Loading …</p>}
       {traces.length > 0 && (
         <div class={`results ${found.isBusy ? "stale" : ""}`}>
-          <Scatter traces={traces} />
+          <Scatter traces={traces} isCut={found.hasOlder} />
+          <WhatIsDifferent query={{ q, ...timeParams(range.value) }} />
+          <Picked traces={traces} />
           <TraceList key={found.path} traces={traces} />
-          {traces.length === limit && limit < MOST && (
-            <button type="button" class="button more" onClick={() => setParams({ limit: String(limit * 3) })}>
-              Show older traces
-            </button>
-          )}
+          <Older pages={found} what="traces" />
         </div>
       )}
     </main>
   );
 }
 
-function Filters() {
-  const params = url.value.searchParams;
-  const of = (name: string): string => params.get(name) ?? "";
-  const service = of("service");
-  const services = useQuery<string[]>("/api/services", live.value ? 5 * POLL_MS : 0).data ?? [];
-  const operations = useQuery<string[]>(service ? `/api/services/${encodeURIComponent(service)}/operations` : null);
-  const tags = params.getAll("tag");
-  return (
-    <search class="filters">
-      <Field
-        label="Search"
-        class="wide"
-        isSearch
-        value={of("q")}
-        placeholder="name, attribute, log line or trace id"
-        onChange={(q) => setParams({ q })}
-      />
-      <Choice
-        label="Service"
-        all="All services"
-        value={service}
-        options={services}
-        onChange={(name) => setParams({ service: name, operation: null })}
-      />
-      <Choice
-        label="Operation"
-        all="All operations"
-        value={of("operation")}
-        options={service ? (operations.data ?? []) : []}
-        isDisabled={!service}
-        onChange={(operation) => setParams({ operation })}
-      />
-      <Choice
-        label="Outcome"
-        class="short"
-        all="Any outcome"
-        value={of("outcome")}
-        options={OUTCOMES}
-        onChange={(outcome) => setParams({ outcome })}
-      />
-      <Field label="At least" class="narrow" value={of("min")} placeholder="100ms" onChange={(min) => setParams({ min })} />
-      <Field label="At most" class="narrow" value={of("max")} placeholder="2s" onChange={(max) => setParams({ max })} />
-      <form
-        class="field"
-        onSubmit={(event) => {
-          event.preventDefault();
-          const input = event.currentTarget.querySelector("input")!;
-          if (input.value.includes("=")) setParams({ tag: [...new Set([...tags, input.value.trim()])] });
-          input.value = "";
-        }}
-      >
-        <label class="field short">
-          <span class="eyebrow">Attribute</span>
-          <input class="input" placeholder="order.id=…  ⏎" pattern=".+=.*" title="key=value, then Enter" spellcheck={false} />
-        </label>
-      </form>
-      <div class="filter-end">
-        <LiveSwitch />
-        <Import />
-      </div>
-    </search>
-  );
-}
-
-function Import() {
-  const input = useRef<HTMLInputElement>(null);
-  const [problem, setProblem] = useState("");
-  const take = async (file: File | undefined): Promise<void> => {
-    if (!file) return;
-    try {
-      navigate(traceLink(await importFile(file)));
-    } catch (error) {
-      setProblem((error as Error).message);
-    }
-  };
-  return (
-    <>
-      <button
-        type="button"
-        class="button small"
-        onClick={() => input.current?.click()}
-        title="Open a trace from a file of OTLP JSON"
-      >
-        <Icon path={ICONS.up} />
-        Import
-      </button>
-      <input
-        ref={input}
-        class="visually-hidden"
-        type="file"
-        accept="application/json,.json"
-        aria-label="A file of OTLP JSON"
-        tabIndex={-1}
-        onChange={(event) => void take(event.currentTarget.files?.[0])}
-      />
-      {problem && (
-        <p class="failure" role="alert">
-          {problem}
-        </p>
-      )}
-    </>
-  );
-}
-
-const Chip = ({ text, onRemove }: { text: string; onRemove: () => void }) => (
-  <li class="chip">
-    <span>{text}</span>
-    <button type="button" aria-label={`Remove the filter ${text}`} onClick={onRemove}>
-      <Icon path={ICONS.close} />
-    </button>
-  </li>
-);
-
-const NoneFits = () => (
-  <Empty title="No trace fits">
-    <p>
-      Loosen a filter, or <a href="/">clear them all</a>.
-    </p>
-  </Empty>
-);
-
-function Scatter({ traces }: { traces: readonly Summary[] }) {
+function Scatter({ traces, isCut }: { traces: readonly Summary[]; isCut: boolean }) {
   const dots = useMemo(
     () =>
       traces.map(
@@ -219,11 +99,17 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
   const times = traces.map((trace) => trace.startTime);
   const [first, last] = [Math.min(...times), Math.max(...times)];
   const margin = Math.max(500_000, (last - first) * 0.02);
+  // Of a list that goes on, the chart covers what is shown; else all of the time that was chosen.
+  const chosen = isCut ? null : boundsOf(range.value, nowUs());
+  const shown: [number, number] = chosen ?? [first - margin, last + margin];
   return (
     <section class="card scatter" aria-label="Duration over time">
       <p class="chart-caption">
         <span class="eyebrow">Duration over time</span>
-        <span class="muted">drag to choose, click a dot to open it</span>
+        <span class="muted">
+          {isCut && `the newest ${number(traces.length)}, ${betweenLabel(first, last)} · `}
+          drag along it for a shorter time, or a box to compare its traces; click a dot to open it
+        </span>
         <span class="chart-key key">
           <i class="key-ok" /> ok <i class="key-refused" /> refused <i class="key-bad" /> failed
         </span>
@@ -231,24 +117,20 @@ function Scatter({ traces }: { traces: readonly Summary[] }) {
       <Chart
         label={`${traces.length} traces: duration over time. The list below has the same traces.`}
         height={132}
-        range={[first - margin, last + margin]}
+        range={shown}
         dots={dots}
         format={duration}
         isLogarithmic
-        onBrush={({ from, to, low, high }) =>
-          setParams(
-            {
-              start: String(Math.round(from)),
-              end: String(Math.round(to)),
-              min: low > FLOOR ? goDuration(low) : null,
-              max: goDuration(high),
-            },
-            false,
-          )
-        }
+        onBrush={choose}
       />
     </section>
   );
+}
+
+/** Show a shorter time, or say what is different about the traces in a box. */
+function choose(area: Area): void {
+  if (area.isFullHeight) setParams(betweenParams(area.from, area.to), false);
+  else setParams({ box: boxParam(area, FLOOR), diff: null }, false);
 }
 
 /** What the list calls a trace; while its root is awaited, it has no name. */
@@ -280,6 +162,7 @@ function TraceList({ traces }: { traces: readonly Summary[] }) {
         {shown.slice(0, isWhole ? undefined : SCREENFUL).map((trace) => (
           <li key={trace.traceID}>
             <TraceRow trace={trace} longest={longest} />
+            <PickToCompare trace={trace} />
           </li>
         ))}
       </ol>
@@ -290,7 +173,7 @@ function TraceList({ traces }: { traces: readonly Summary[] }) {
 const TraceRow = ({ trace, longest }: { trace: Summary; longest: number }) => (
   <a class="trace-row" href={traceLink(trace.traceID)}>
     <span class="when">
-      <time class="mono">{time(trace.startTime)}</time>
+      <Time at={trace.startTime} />
       <span class="muted">
         {" "}
         <Ago at={trace.startTime} />

@@ -1,0 +1,103 @@
+"""Attempts at labs: one file each in the data folder; the one that is on is named in the plan."""
+
+import time
+import uuid
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from labs import definitions, faults, plan
+from labs.definitions import HINT_COST, WEIGHTS, Case
+from local.settings import LocalSettings
+from waybill_explorer.client import ClientError
+
+NONE = "no lab is on: start one with `waybill lab start NAME`."
+
+
+class Answer(BaseModel):
+    """The last answer to a question: whether it is right, why not, and how often it was answered."""
+
+    value: str
+    right: bool
+    reason: str = ""
+    tries: int = 1
+
+
+class Attempt(BaseModel):
+    """One person's time with a lab. Times are seconds since the epoch."""
+
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex[:12])
+    lab: str
+    seed: int
+    started: float = Field(default_factory=time.time)
+    """When the processes were as the lab has them."""
+    ended: float | None = None
+    answers: dict[str, Answer] = {}
+    hints: int = 0
+    """Hints that were read."""
+    fixed: bool = False
+    """Whether new orders have shown that it is repaired."""
+    solved: bool = False
+    """Whether the solution was shown, after which answers no longer count."""
+
+    @property
+    def case(self) -> Case:
+        """Return the lab as its seed makes it."""
+        return definitions.case(definitions.find(self.lab), self.seed)
+
+    @property
+    def since(self) -> int:
+        """Return the beginning in µs since the epoch."""
+        return int(self.started * 1e6)
+
+    def points(self) -> dict[str, tuple[float, float]]:
+        """Return (earned, possible) of each part of the lab; what is possible adds up to 100."""
+        lab = self.case.lab
+        parts = {part: [question.key for question in questions] for part, questions in lab.parts().items()}
+        total = sum(WEIGHTS[part] for part in parts) + (WEIGHTS["fix"] if lab.fix else 0)
+        found = {}
+        for part, keys in parts.items():
+            right = sum(key in self.answers and self.answers[key].right for key in keys)
+            found[str(part)] = (100 * WEIGHTS[part] / total * right / len(keys), 100 * WEIGHTS[part] / total)
+        if lab.fix:
+            possible = 100 * WEIGHTS["fix"] / total
+            found["fix"] = (possible * self.fixed, possible)
+        return {part: found[part] for part in WEIGHTS if part in found}
+
+    def score(self) -> int:
+        """Return the points of all parts, less those of the hints."""
+        return max(0, round(sum(earned for earned, _ in self.points().values())) - HINT_COST * self.hints)
+
+
+def current(settings: LocalSettings) -> Attempt:
+    """Return the attempt that is on. Raise a ClientError if none is."""
+    found = plan.current(settings)
+    if not found or not found.attempt:
+        raise ClientError(NONE)
+    if not plan.is_running(settings.waybill_data):
+        raise ClientError("the local stack was stopped, and with it the lab: start both again.")
+    try:
+        return Attempt.model_validate_json(_file(settings, found.attempt).read_text())
+    except FileNotFoundError:
+        raise ClientError("the lab is still starting: its command returns when it is ready.") from None
+
+
+def save(settings: LocalSettings, attempt: Attempt) -> None:
+    """Write an attempt."""
+    file = _file(settings, attempt.id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(attempt.model_dump_json(indent=2) + "\n")
+
+
+def best(settings: LocalSettings) -> dict[str, int]:
+    """Return the best score of each lab that was attempted."""
+    scores: dict[str, int] = {}
+    for file in (faults.folder(settings) / "attempts").glob("*.json"):
+        attempt = Attempt.model_validate_json(file.read_text())
+        if attempt.lab in definitions.labs():
+            scores[attempt.lab] = max(scores.get(attempt.lab, 0), attempt.score())
+    return scores
+
+
+def _file(settings: LocalSettings, identity: str) -> Path:
+    return faults.folder(settings) / "attempts" / f"{identity}.json"

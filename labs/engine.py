@@ -1,0 +1,181 @@
+"""Starting a lab, answering, repairing, stopping: what the commands do."""
+
+import random
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labs import attempts, data, definitions, faults, plan, releases
+from labs.attempts import Answer, Attempt
+from labs.definitions import Case
+from labs.faults import Fault, Release
+from labs.grading import Grader
+from labs.plan import Plan
+from local.settings import HOST, LocalSettings
+from local.wanted import WantedProcess
+from waybill_explorer.client import ClientError
+
+LONGEST = 4
+"""A lab ends by itself after so many times its minutes: long enough for a slow machine and a pause."""
+LOAD, READER = "load", "back-office"
+MAX_SEED = 1_000_000
+
+
+def start(settings: LocalSettings, name: str, seed: int | None = None, minutes: float | None = None) -> Attempt:
+    """Start a lab, wait until it is in force and return the attempt. Raise a ClientError."""
+    lab = definitions.find(name)
+    if not plan.is_running(settings.waybill_data):
+        raise ClientError(plan.NOT_RUNNING)
+    if on := plan.current(settings):
+        raise ClientError(f"{on.says}: {on.off} first.")
+    case = definitions.case(lab, random.randrange(MAX_SEED) if seed is None else seed)  # noqa: S311
+    attempt = Attempt(lab=name, seed=case.seed)
+    minutes = minutes or lab.minutes * LONGEST
+    plan.bring(
+        settings,
+        Plan(
+            faults=_faults(settings, case),
+            more=_traffic(settings, case),
+            attempt=attempt.id,
+            ends_at=time.time() + minutes * 60,
+            says=f"the lab {name} is on",
+            off="end it with `waybill lab stop`",
+        ),
+    )
+    attempt.started = time.time()
+    attempts.save(settings, attempt)
+    return attempt
+
+
+def _faults(settings: LocalSettings, case: Case) -> tuple[Fault, ...]:
+    return tuple(_fault(settings, case, kind, fields) for kind, fields in case.fault.items())
+
+
+def _fault(settings: LocalSettings, case: Case, kind: str, fields: Mapping[str, Any]) -> Fault:
+    match kind:
+        case "link":
+            given = dict(fields)
+            service, mode = given.pop("service"), given.pop("mode")
+            faults.record_file(settings, service).unlink(missing_ok=True)
+            return faults.new_link(settings, (), service, mode, **given)
+        case "release":
+            return releases.build(settings, fields["service"], definitions.patch_of(case, fields["patch"]))
+        case "setting":
+            return faults.new_setting(fields["service"], f"{fields['name']}={fields['value']}")
+        case "neighbor":
+            return faults.new_neighbor(settings, (), fields["name"], fields["seconds"], fields["every"])
+        case "data":
+            return data.change(settings, fields["service"], [fields["change"]], [fields["undo"]])
+    raise ClientError(f"{case.lab.name}: there is no kind of fault {kind!r}.")
+
+
+def _traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
+    """Return the processes that stand for customers and for a back office."""
+    load = case.lab.load
+    if load is None:
+        return {}
+    options = ("--rate", f"{load.rate:g}", "--duration", "24h", "--tokens", load.tokens)
+    found = {LOAD: WantedProcess(command=(sys.executable, "-m", "local.cli", "load", *options))}
+    if pages := case.values.get("pages"):
+        url = f"http://{HOST}:{settings.port('order')}/orders?limit={pages}"
+        found[READER] = WantedProcess(command=(sys.executable, "-m", "labs.reader", url))
+    return found
+
+
+def answer(settings: LocalSettings, attempt: Attempt, key: str, value: str) -> Answer:
+    """Judge an answer and keep it. Raise a ClientError if it cannot be judged yet, or no longer counts."""
+    if attempt.solved:
+        raise ClientError("the solution was shown, so answers no longer count. Start the lab again for another case.")
+    question = attempt.case.question(key)
+    verdict = Grader(settings, attempt).judge(question, value)
+    before = attempt.answers.get(key)
+    given = Answer(value=value, right=verdict.right, reason=verdict.reason, tries=before.tries + 1 if before else 1)
+    if not (before and before.right):
+        attempt.answers[key] = given
+        attempts.save(settings, attempt)
+    return given
+
+
+def check_fix(settings: LocalSettings, attempt: Attempt) -> str:
+    """Place probe orders and keep whether they show that it is repaired. Return why not, or ""."""
+    if attempt.solved:
+        raise ClientError("the solution was shown, so a repair no longer counts. Start the lab again.")
+    verdict = Grader(settings, attempt).fix()
+    attempt.fixed = verdict.right
+    attempts.save(settings, attempt)
+    return verdict.reason
+
+
+def repair(settings: LocalSettings, key: str) -> None:
+    """Repair what is no code: a link, a setting, a neighbor. Raise a ClientError if nothing is wrong there."""
+    attempt, on = _on(settings)
+    if key.startswith("release") or key not in {fault.key for fault in on.faults}:
+        raise ClientError(f"the teams looked at `{key}` and found nothing wrong there. What points at it?")
+    plan.bring(settings, on.without(key))
+    _changed(settings, attempt)
+
+
+def rollback(settings: LocalSettings, service: str) -> None:
+    """Let a service run the release before. Raise a ClientError if it does already."""
+    attempt, on = _on(settings)
+    release = _release(on, service)
+    plan.bring(settings, on.without(release.key))
+    _changed(settings, attempt)
+
+
+def redeploy(settings: LocalSettings, service: str) -> Release:
+    """Release the code of a service as it was edited. Raise a ClientError if it cannot start."""
+    attempt, on = _on(settings)
+    release = releases.rebuild(settings, _release(on, service))
+    plan.bring(settings, on.with_fault(release))
+    _changed(settings, attempt)
+    return release
+
+
+def code(settings: LocalSettings) -> Path:
+    """Return the folder with the code of the release that runs. Raise a ClientError if it is that of the repository."""
+    _, on = _on(settings)
+    for fault in on.faults:
+        if isinstance(fault, Release):
+            return fault.folder
+    raise ClientError("no service runs another release than the repository's: its `app/` and `services/` are in force.")
+
+
+def act(settings: LocalSettings, command: str) -> None:
+    """Do what a lab names as its repair, such as `rollback order` or `repair link payment`."""
+    verb, _, rest = command.partition(" ")
+    if verb == "rollback":
+        rollback(settings, rest)
+    else:
+        repair(settings, rest)
+
+
+def stop(settings: LocalSettings) -> Attempt:
+    """End the lab and bring everything back as it was. Raise a ClientError if no lab is on."""
+    attempt, _ = _on(settings)
+    plan.clear(settings)
+    attempt.ended = time.time()
+    attempts.save(settings, attempt)
+    return attempt
+
+
+def _on(settings: LocalSettings) -> tuple[Attempt, Plan]:
+    attempt, on = attempts.current(settings), plan.current(settings)
+    if on is None:
+        raise ClientError(attempts.NONE)
+    return attempt, on
+
+
+def _release(on: Plan, service: str) -> Release:
+    for fault in on.faults:
+        if isinstance(fault, Release) and fault.service == service:
+            return fault
+    raise ClientError(f"{service}-service runs the release of the repository: there is none before it to go back to.")
+
+
+def _changed(settings: LocalSettings, attempt: Attempt) -> None:
+    """Forget what new orders have shown before the change."""
+    attempt.fixed = False
+    attempts.save(settings, attempt)

@@ -1,0 +1,68 @@
+"""What the learner's own stack has recorded, read as the graders need it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import create_engine, make_url, text
+
+from local.client import TraceApi
+from local.settings import HOST, LocalSettings
+from waybill_explorer.bottleneck import bottleneck
+from waybill_explorer.client import ClientError, Fetched, json_of
+from waybill_explorer.trace_tree import Trace, critical_path, read_trace
+
+ORDERS = ("order-service", "POST /orders")
+NEWEST = 300
+"""Traces from which a number is computed."""
+
+
+class Evidence:
+    """The traces and logs of the local stack since the beginning of an attempt (µs since the epoch)."""
+
+    def __init__(self, settings: LocalSettings, since: int) -> None:
+        self.settings = settings
+        self.since = since
+        self.api = TraceApi(f"http://{HOST}:{settings.traces_port}")
+
+    def traces(
+        self, service: str, operation: str = "", tags: Mapping[str, str] | None = None, limit: int = NEWEST
+    ) -> list[Trace]:
+        """Return the newest traces with such a span, newest first."""
+        wanted: dict[str, Any] = {"service": service, "limit": limit, "start": self.since}
+        if operation:
+            wanted["operation"] = operation
+        if tags:
+            wanted["tag"] = [f"{key}:{value}" for key, value in tags.items()]
+        response = self.api.get("/api/traces", **wanted)
+        body = json_of(response)
+        if not response.ok or not isinstance(body, dict):
+            raise ClientError(f"{response.url} responds with {response.status_code} and not with traces.")
+        return [read_trace(data) for data in body["data"]]
+
+    def orders(self) -> list[Trace]:
+        """Return the newest traces of orders that are complete: their own span is there, and all named parents."""
+        return [trace for trace in self.traces(*ORDERS) if not trace.missing and trace.root.parent_id is None]
+
+    def fetched(self, trace_id: str) -> Fetched | None:
+        """Return a trace with its logs, or None if it is not stored."""
+        return self.api.trace(trace_id)
+
+    def captures_per_order(self) -> int:
+        """Return how often the card of one order was charged at most, by the books of the card processor."""
+        query = (
+            "SELECT max(captures) FROM (SELECT count(*) AS captures FROM processor_entries"
+            " WHERE kind = 'CAPTURE' GROUP BY idempotency_key) AS by_order"
+        )
+        url = make_url(self.settings.database_url("payment"))
+        engine = create_engine(url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url)
+        try:
+            with engine.connect() as connection:
+                return int(connection.execute(text(query)).scalar() or 0)
+        finally:
+            engine.dispose()
+
+
+def bottleneck_of(trace: Trace) -> str:
+    """Return the name of the span that the request waited for most, as the explorer names it."""
+    worst = bottleneck(trace.root, critical_path(trace.root))
+    return worst.span.name if worst else ""

@@ -1,0 +1,1 @@
+"""Instrument it yourself: a service without telemetry, nine steps, and a checker that looks at what arrives."""

@@ -1,0 +1,172 @@
+"""How answers are judged and counted, without a stack."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labs import attempts, definitions, predicates
+from labs.attempts import Answer, Attempt
+from labs.grading import Grader
+from local.settings import LocalSettings
+from waybill_explorer.client import ClientError, Fetched
+from waybill_explorer.trace_tree import Trace, read_trace
+
+NOW = int(time.time() * 1e6)
+TRACE_ID, OTHER_ID = "a" * 32, "b" * 32
+
+
+def span(number: int, service: str, name: str, parent: int | None, ms: int, **tags: Any) -> dict[str, Any]:
+    """Return a span in Jaeger's JSON that begins `number` ms after now."""
+    parents = [] if parent is None else [{"refType": "CHILD_OF", "traceID": TRACE_ID, "spanID": f"{parent:016x}"}]
+    return {
+        "traceID": TRACE_ID,
+        "spanID": f"{number:016x}",
+        "processID": service,
+        "operationName": name,
+        "references": parents,
+        "startTime": NOW + number * 1000,
+        "duration": ms * 1000,
+        "tags": [{"key": key.replace("__", "."), "value": value} for key, value in tags.items()],
+        "logs": [],
+    }
+
+
+def trace(*spans: dict[str, Any]) -> Trace:
+    services = {one["processID"] for one in spans}
+    processes = {service: {"serviceName": service, "tags": []} for service in services}
+    return read_trace({"traceID": TRACE_ID, "spans": list(spans), "processes": processes})
+
+
+def lost_answer() -> Trace:
+    """Return the trace of an order whose charge was made and whose response was lost."""
+    url = "http://127.0.0.1:8082/charges/1"
+    return trace(
+        span(1, "order-service", "POST /orders", None, 900, span__kind="server"),
+        span(2, "order-service", "charge_payment", 1, 800),
+        span(3, "order-service", "PUT", 2, 300, span__kind="client", url__full=url, error=True),
+        span(4, "payment-service", "PUT /charges", 3, 80, span__kind="server", http__response__status_code=201),
+        span(
+            5,
+            "order-service",
+            "PUT",
+            2,
+            90,
+            span__kind="client",
+            url__full=url,
+            http__response__status_code=200,
+        ),
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> LocalSettings:
+    """A data folder of its own."""
+    return LocalSettings(waybill_data=tmp_path)
+
+
+def grader(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, *stored: Trace, lab: str = "paid-twice") -> Grader:
+    """Return a grader of a lab in whose stack these traces are stored."""
+    judge = Grader(settings, Attempt(lab=lab, seed=1, started=NOW / 1e6 - 60))
+    known = {one.trace_id: Fetched({}, one, []) for one in stored}
+    monkeypatch.setattr(judge.evidence, "fetched", known.get)
+    monkeypatch.setattr(judge.evidence, "orders", lambda: list(stored))
+    return judge
+
+
+def reason(judge: Grader, key: str, value: str) -> str:
+    """Return what is said of an answer, "" if it is right."""
+    verdict = judge.judge(judge.case.question(key), value)
+    assert verdict.right != bool(verdict.reason)
+    return str(verdict.reason)
+
+
+def test_a_span_is_evidence_only_if_it_shows_the_thing_and_belongs_to_this_lab(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = grader(settings, monkeypatch, lost_answer())
+
+    assert reason(judge, "span", f"{TRACE_ID} {3:016x}") == ""
+    assert reason(judge, "span", f"http://127.0.0.1:16686/trace/{TRACE_ID}?span={3:016x}") == ""
+    assert "only waits for a span inside it" in reason(judge, "span", f"{TRACE_ID} {2:016x}")
+    assert "right trace, but not `PUT`" in reason(judge, "span", f"{TRACE_ID} {5:016x}")
+    assert "has no span" in reason(judge, "span", f"{TRACE_ID} {9:016x}")
+    assert "there is no trace" in reason(judge, "span", f"{OTHER_ID} {3:016x}")
+    assert "give a span as TRACE_ID SPAN_ID" in reason(judge, "span", "the second one")
+
+
+def test_a_trace_from_before_the_lab_is_no_evidence(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = grader(settings, monkeypatch, lost_answer())
+    judge.attempt.started = NOW / 1e6 + 3600
+    assert "ended before the lab began" in reason(judge, "span", f"{TRACE_ID} {3:016x}")
+
+
+def test_a_number_may_be_off_by_its_tolerance_and_says_in_which_direction(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = grader(settings, monkeypatch, lost_answer())
+    for near in ("2", "2.1", "1,9"):
+        assert reason(judge, "requests", near) == ""
+    assert reason(judge, "requests", "3").startswith("3 is too high.")
+    assert reason(judge, "requests", "1").startswith("1 is too low.")
+    assert "is not a number" in reason(judge, "requests", "many")
+
+
+def test_without_orders_a_number_cannot_be_judged_yet(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = grader(settings, monkeypatch)
+    with pytest.raises(ClientError, match="not enough recorded yet"):
+        reason(judge, "requests", "2")
+
+
+def test_a_wrong_choice_says_what_it_overlooks(settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = grader(settings, monkeypatch)
+    assert reason(judge, "service", "payment") == ""
+    assert "the one that waits for a response" in reason(judge, "service", "order")
+    assert "Open one of the orders" in reason(judge, "service", "inventory")
+    assert "choose one of: order, inventory" in reason(judge, "service", "storefront")
+
+
+def test_an_answer_that_is_right_in_another_case_is_wrong_in_this_one() -> None:
+    regions = {definitions.case(definitions.find("one-region"), seed).question("region").right for seed in range(60)}
+    assert regions == {"eu", "us", "ap"}
+
+
+def test_parts_have_their_weights_and_a_lab_without_one_spreads_its_points() -> None:
+    whole = Attempt(lab="paid-twice", seed=1)
+    assert {part: possible for part, (_, possible) in whole.points().items()} == {
+        "detect": 10,
+        "locate": 25,
+        "explain": 25,
+        "prove": 20,
+        "fix": 20,
+    }
+    warm_up = Attempt(lab="first-look", seed=1)
+    assert "fix" not in warm_up.points()
+    assert sum(possible for _, possible in warm_up.points().values()) == pytest.approx(100)
+
+
+def test_a_score_counts_what_is_right_less_the_hints_and_never_falls_below_zero() -> None:
+    attempt = Attempt(lab="paid-twice", seed=1)
+    attempt.answers = {"service": Answer(value="payment", right=True), "twice": Answer(value="yes", right=False)}
+    attempt.fixed = True
+    assert attempt.score() == round(12.5 + 20)
+    attempt.hints = 1
+    assert attempt.score() == round(12.5 + 20) - 5
+    attempt.hints = 20
+    assert attempt.score() == 0
+
+
+def test_without_a_lab_nothing_is_judged(settings: LocalSettings) -> None:
+    with pytest.raises(ClientError, match="no lab is on: start one with `waybill lab start NAME`"):
+        attempts.current(settings)
+
+
+def test_a_lock_wait_is_told_from_other_statements() -> None:
+    found = trace(
+        span(1, "inventory-service", "BEGIN inventory", None, 300, db__query__text="BEGIN IMMEDIATE"),
+        span(2, "inventory-service", "SELECT inventory", 1, 300, db__query__text="SELECT sku FROM items"),
+        span(3, "inventory-service", "SELECT inventory", 1, 300, db__query__text="SELECT 1 FROM items FOR UPDATE"),
+        span(4, "inventory-service", "BEGIN inventory", 1, 20, db__query__text="BEGIN IMMEDIATE"),
+    )
+    assert [one.span_id for one in predicates.matching(found, "waits_for_lock", {})] == [f"{1:016x}", f"{3:016x}"]
