@@ -12,3 +12,9 @@ FROM unnest(string_to_array(:'services', ',')) AS service
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = service) \gexec
 SELECT format('REVOKE CONNECT ON DATABASE %1$I FROM PUBLIC', service)
 FROM unnest(string_to_array(:'services', ',')) AS service \gexec
+
+-- The Collector reads statistics and can read no table.
+SELECT 'CREATE ROLE otel_collector LOGIN PASSWORD ''otel_collector'' IN ROLE pg_monitor'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'otel_collector') \gexec
+SELECT format('GRANT CONNECT ON DATABASE %1$I TO otel_collector', service)
+FROM unnest(string_to_array(:'services', ',')) AS service \gexec

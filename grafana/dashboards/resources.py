@@ -8,7 +8,7 @@ OF_SERVICE = 'job=~"$service"'
 
 
 def dashboard() -> Dashboard:
-    """Return the machine first, then the processes, then what they wait for."""
+    """Return the machine first, then the processes, what they wait for, and what keeps the telemetry."""
     return kit.dashboard(
         "resources",
         "Resources",
@@ -18,6 +18,8 @@ def dashboard() -> Dashboard:
             "Processes": processes(),
             "gunicorn": gunicorn(),
             "Database pool, cache and dependencies": dependencies(),
+            "PostgreSQL and Valkey": databases(),
+            "Backends of the telemetry": backends(),
         },
         (kit.services_of(kit.PROMETHEUS, "label_values(process_thread_count, job)"),),
     )
@@ -170,5 +172,91 @@ def dependencies() -> list[kit.Panel]:
                 f"sum by (job, service_peer_name) (circuit_breaker_open_count{{{OF_SERVICE}}})",
                 "{{job}} to {{service_peer_name}}",
             ),
+        ),
+    ]
+
+
+def databases() -> list[kit.Panel]:
+    """Return panels of the database server and the cache, as they count themselves."""
+    return [
+        kit.lines(
+            "Connections to PostgreSQL",
+            "Of all clients, per database, and how many the server allows. At the maximum it refuses new ones.",
+            "none",
+            kit.promql("sum by (db_namespace) (postgresql_backends)", "{{db_namespace}}"),
+            kit.promql("max(postgresql_connection_max)", "maximum"),
+        ),
+        kit.lines(
+            "Transactions",
+            "Ended per second, per database. Many rollbacks? Errors or conflicts: look for them in Logs.",
+            "ops",
+            kit.promql("sum by (db_namespace) (rate(postgresql_commits_total[$__rate_interval]))", "{{db_namespace}}"),
+            kit.promql(
+                "sum by (db_namespace) (rate(postgresql_rollbacks_total[$__rate_interval]))",
+                "{{db_namespace}} rolled back",
+            ),
+        ),
+        kit.lines(
+            "Blocks found in memory",
+            "Share of read blocks that were in shared_buffers. Falls? The data outgrow the memory, or a scan runs.",
+            "percentunit",
+            kit.promql(
+                "sum(rate(postgresql_blks_hit_total[$__rate_interval])) / (sum(rate(postgresql_blks_hit_total"
+                "[$__rate_interval])) + sum(rate(postgresql_blks_read_total[$__rate_interval])))",
+                "in memory",
+            ),
+            top=1,
+        ),
+        kit.lines(
+            "Deadlocks",
+            "Transactions that PostgreSQL ended because they waited for each other. Should be zero.",
+            "ops",
+            kit.promql(
+                "sum by (db_namespace) (rate(postgresql_deadlocks_total[$__rate_interval]))", "{{db_namespace}}"
+            ),
+        ),
+        kit.lines(
+            "Memory of Valkey",
+            "In use, and held by its process. Near maxmemory it evicts the least used entries.",
+            "bytes",
+            kit.promql("max(redis_memory_used_bytes)", "in use"),
+            kit.promql("max(redis_memory_rss_bytes)", "resident"),
+        ),
+        kit.lines(
+            "Evicted and expired",
+            "Entries that Valkey removed. Evicted for lack of memory? The hit ratio falls: give it more.",
+            "ops",
+            kit.promql("sum(rate(redis_keys_evicted_total[$__rate_interval]))", "evicted"),
+            kit.promql("sum(rate(redis_keys_expired_total[$__rate_interval]))", "expired"),
+        ),
+    ]
+
+
+def backends() -> list[kit.Panel]:
+    """Return panels of what receives, stores and shows the telemetry."""
+    return [
+        kit.lines(
+            "Memory",
+            "As a share of the container's limit. At 100 % the kernel stops the process, and it starts again.",
+            "percentunit",
+            kit.promql("job:memory_used:bytes / job:memory_limit:bytes", "{{job}}"),
+            top=1,
+        ),
+        kit.lines(
+            "CPU",
+            "Cores in use.",
+            "none",
+            kit.promql(
+                "sum by (job) (rate(process_cpu_seconds_total[$__rate_interval]))"
+                " or sum by (job) (rate(otelcol_process_cpu_seconds[$__rate_interval]))",
+                "{{job}}",
+            ),
+        ),
+        kit.lines(
+            "Available",
+            "1 if Prometheus can scrape it. 0? It is stopped, starting, or too busy to answer.",
+            "none",
+            kit.promql("up", "{{job}}"),
+            top=1,
         ),
     ]

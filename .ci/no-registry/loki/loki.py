@@ -7,6 +7,7 @@ and tests use. It reads no configuration, so Loki's own configuration is not tes
 
 import gzip
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -40,6 +42,17 @@ def database() -> sqlite3.Connection:
     db.execute("CREATE TABLE IF NOT EXISTS lines (time INTEGER, labels TEXT, body TEXT)")
     db.execute("CREATE INDEX IF NOT EXISTS lines_by_time ON lines (time)")
     return db
+
+
+def metrics() -> str:
+    """What Prometheus scrapes of this process."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return (
+        "# TYPE process_resident_memory_bytes gauge\n"
+        f"process_resident_memory_bytes {resident}\n"
+        "# TYPE process_cpu_seconds_total counter\n"
+        f"process_cpu_seconds_total {time.process_time()}\n"
+    )
 
 
 def rows(export: ExportLogsServiceRequest) -> Iterator[tuple[int, str, str]]:
@@ -187,6 +200,8 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path == "/ready":
             self.reply(200, b"ready\n", "text/plain")
+        elif url.path == "/metrics":
+            self.reply(200, metrics().encode(), "text/plain; version=0.0.4")
         elif url.path in ("/loki/api/v1/query_range", "/loki/api/v1/query"):
             try:
                 data = answer(url.path, dict(parse_qsl(url.query)))
