@@ -169,18 +169,19 @@ def _api(arguments: argparse.Namespace, settings: Settings) -> TraceApi:
 
 def import_files(api: TraceApi, files: Sequence[Path]) -> int:
     """Import files and print what came of each; return the exit status, 1 if anything of them was not stored."""
-    status = 0
     console = Console(stderr=True, highlight=False, markup=False)
-    for path in files:
-        with console.status(f"{path.name} ...") as shown:
-            found = import_file(api, path, lambda done: shown.update(f"{path.name} {done:.0%}"))  # noqa: B023
-        print(f"{path.name}: {found['summary']}")  # noqa: T201
-        for trace in found["traces"][:SHOWN_TRACES]:
-            print(f"  {api.link(trace['traceID'])}")  # noqa: T201
-        for problem in found["problems"]:
-            console.print(f"  {problem}")
-        status |= bool(found["problems"])
-    return status
+    return max([_print_import(api, console, path) for path in files], default=0)
+
+
+def _print_import(api: TraceApi, console: Console, path: Path) -> int:
+    with console.status(f"{path.name} ...") as shown:
+        found = import_file(api, path, lambda done: shown.update(f"{path.name} {done:.0%}"))
+    print(f"{path.name}: {found['summary']}")  # noqa: T201
+    for trace in found["traces"][:SHOWN_TRACES]:
+        print(f"  {api.link(trace['traceID'])}")  # noqa: T201
+    for problem in found["problems"]:
+        console.print(f"  {problem}")
+    return int(bool(found["problems"]))
 
 
 def print_comparison(api: TraceApi, arguments: argparse.Namespace) -> None:

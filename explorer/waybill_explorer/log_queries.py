@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -174,9 +175,14 @@ def log_json(row: sqlite3.Row) -> LogJson:
         "trace_id": row["trace_id"].hex() if row["trace_id"] else "",
         "span_id": row["span_id"].hex() if row["span_id"] else "",
         "attributes": exact_for_browsers(json.loads(row["attributes"])),
-        "resource": exact_for_browsers(plain_attributes(resource_of(row["resource_body"]).attributes)),
+        "resource": _resource_json(row["resource_body"]),
         "logger": row["logger"],
     }
+
+
+@lru_cache(maxsize=256)
+def _resource_json(body: bytes) -> Any:
+    return exact_for_browsers(plain_attributes(resource_of(body).attributes))
 
 
 def log_context(db: sqlite3.Connection, number: int, before: int, after: int, *, of_all: bool) -> list[LogJson] | None:

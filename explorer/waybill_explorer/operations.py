@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain, zip_longest
 
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from typing_extensions import TypedDict
 
-from waybill_explorer.queries import Budget
+from waybill_explorer.queries import Budget, spans_of
 from waybill_explorer.service_map import percentile
 from waybill_explorer.titles import STATEMENT_KEYS, SYSTEM_KEYS, title_of
 from waybill_explorer.traces import NO_NAME
@@ -49,7 +49,7 @@ def operation_durations(db: sqlite3.Connection, trace_id: bytes, start: int, end
         return None
     wanted: set[Operation] = set()
     titles: set[Operation] = set()
-    for service, span in _spans(db, row["id"], Budget()):
+    for service, span in spans_of(db, row["id"], Budget()):
         wanted.add((service, span.name))
         titles.add((service, _title(span)))
     candidates, is_sampled = _candidates(db, wanted, start, end)
@@ -60,7 +60,7 @@ def operation_durations(db: sqlite3.Connection, trace_id: bytes, start: int, end
             is_sampled = True
             break
         read += 1
-        for service, span in _spans(db, trace, budget):
+        for service, span in spans_of(db, trace, budget):
             if (service, span.name) in wanted and (key := (service, _title(span))) in titles:
                 durations[key].append(_duration(span))
     return {
@@ -102,17 +102,6 @@ def _candidates(
         found.append(traces[:MAX_TRACES])
     by_turns = dict.fromkeys(chain.from_iterable(zip_longest(*found)))
     return (trace for trace in by_turns if trace is not None), is_cut
-
-
-def _spans(db: sqlite3.Connection, trace: int, budget: Budget) -> Iterator[tuple[str, Span]]:
-    rows = db.execute(
-        "SELECT data, service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ?", (trace,)
-    )
-    for data, service in rows:
-        budget.left -= len(data)
-        for scope_spans in ResourceSpans.FromString(data).scope_spans:
-            for span in scope_spans.spans:
-                yield service, span
 
 
 def _title(span: Span) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from waybill_explorer.jaeger import Arrival, Json, trace_json
 from waybill_explorer.traces import HAS_PARENT
@@ -108,6 +108,18 @@ def _parts(
                 return
 
 
+def spans_of(db: sqlite3.Connection, trace: int, budget: Budget | None = None) -> Iterator[tuple[str, Span]]:
+    """Yield each span of a trace with its service, all of them; the budget is charged with what is read."""
+    for data, service in db.execute(
+        "SELECT data, service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ?", (trace,)
+    ):
+        if budget:
+            budget.left -= len(data)
+        for scope_spans in ResourceSpans.FromString(data).scope_spans:
+            for span in scope_spans.spans:
+                yield service, span
+
+
 @lru_cache(maxsize=256)
 def resource_of(body: bytes) -> Resource:
     """Read a stored resource."""
@@ -154,13 +166,9 @@ def dependencies(db: sqlite3.Connection, start: int, end: int) -> list[Json]:
     for (trace,) in db.execute(newest, (start, end, MAX_TRACES)):
         services_of_span: dict[bytes, list[str]] = defaultdict(list)
         parents = []
-        for part, service in db.execute(
-            "SELECT data, service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ?", (trace,)
-        ):
-            for scope_spans in ResourceSpans.FromString(part).scope_spans:
-                for span in scope_spans.spans:
-                    services_of_span[span.span_id].append(service)
-                    parents.append((span.parent_span_id, service))
+        for service, span in spans_of(db, trace):
+            services_of_span[span.span_id].append(service)
+            parents.append((span.parent_span_id, service))
         for parent, service in parents:
             callers = services_of_span.get(parent, [service])
             if service not in callers:  # a client and a server may share an id

@@ -2,31 +2,22 @@
 
 import re
 
-PLAIN_KEY = re.compile(r"[A-Za-z_][\w.\-/]*", re.ASCII)
+from waybill_explorer.query_language import ALIASES, FIELDS
+
+PLAIN_KEY = re.compile(r"[^\W\d][\w.\-/$@#\[\]]*")
 PLAIN_VALUE = re.compile(r"[\w.\-/:]+", re.ASCII)
-FIELDS = frozenset(
-    (
-        "service",
-        "operation",
-        "name",
-        "duration",
-        "total",
-        "status",
-        "kind",
-        "trace",
-        "level",
-        "logger",
-        "body",
-        "exists",
-    )
-)
-"""Words that are no attributes: an attribute of such a name is written in quotes."""
+NO_ATTRIBUTES = frozenset((*FIELDS, *ALIASES, "exists"))
+"""An attribute with such a name is written in quotes."""
 
 
 def attribute_term(key: str, value: str) -> str:
     """Return the term for an attribute with this value."""
-    is_plain = PLAIN_KEY.fullmatch(key) and key.lower() not in FIELDS
-    return f"{key if is_plain else _in_quotes(key)}={quoted(value)}"
+    return f"{attribute_key(key)}={quoted(value)}"
+
+
+def attribute_key(key: str) -> str:
+    """Return the key of an attribute, in quotes where it would be something else without."""
+    return key if PLAIN_KEY.fullmatch(key) and key.lower() not in NO_ATTRIBUTES else _in_quotes(key)
 
 
 def quoted(value: str) -> str:

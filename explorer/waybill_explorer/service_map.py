@@ -12,13 +12,13 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from waybill_explorer.dependencies import Address, Dependency, OutgoingCall, outgoing_calls
 from waybill_explorer.jaeger import Json
 from waybill_explorer.outcome import Outcome, Problem, outcomes, sent_outcome
+from waybill_explorer.queries import spans_of
 from waybill_explorer.query_text import attribute_term
 from waybill_explorer.traces import ANY, NEVER, NO_NAME
 
@@ -183,12 +183,7 @@ def _sample(db: sqlite3.Connection, start: int, end: int) -> tuple[float, Iterat
 def read_spans(db: sqlite3.Connection, traces: Iterable[int]) -> Iterator[Spans]:
     """Yield the spans of each trace."""
     for trace in traces:
-        members: list[tuple[str, Any]] = []
-        for row in db.execute(
-            "SELECT data, service FROM chunks JOIN resources ON resources.id = resource WHERE trace = ?", (trace,)
-        ):
-            for scope_spans in ResourceSpans.FromString(row["data"]).scope_spans:
-                members += [(row["service"], span) for span in scope_spans.spans]
+        members = list(spans_of(db, trace))
         services_of: dict[bytes, list[str]] = defaultdict(list)
         for service, span in members:
             services_of[span.span_id].append(service)

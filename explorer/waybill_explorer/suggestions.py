@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from waybill_explorer.log_search import OF_SPANS
 from waybill_explorer.logs import LEVELS
 from waybill_explorer.query_language import ALIASES, FIELDS, KINDS, STATUSES
+from waybill_explorer.query_text import attribute_key, quoted
 from waybill_explorer.texts import LOGGER, LOGS, SEPARATOR, TRACES
 from waybill_explorer.traces import ANY
 from waybill_explorer.value_tests import fold
@@ -20,8 +21,6 @@ MAX_BYTES = 2 * 2**20
 MAX_VALUE = 200
 EXAMPLES = ("10ms", "100ms", "1s")
 _TERM = re.compile(r'("(?:[^"\\]|\\.)*"|[^\s"():=<>!]+)(!=|>=|<=|[:=<>])(.*)', re.DOTALL)
-_PLAIN = re.compile(r'[^\s"()*!:=<>/\\-][^\s"()*]*')
-_KEY = re.compile(r"[^\W\d][\w.\-/$@#\[\]]*")
 
 
 class Suggestion(TypedDict):
@@ -66,13 +65,6 @@ def last_word(text: str) -> int:
     return begin
 
 
-def quoted(value: str) -> str:
-    """Return a value as it is written in a query."""
-    if _PLAIN.fullmatch(value):
-        return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def unquoted(text: str) -> str:
     """Return what was typed, perhaps without its second quotation mark yet."""
     if not text.startswith('"'):
@@ -97,7 +89,7 @@ def _fields(db: sqlite3.Connection, signal: int) -> Iterator[tuple[str, int | No
             yield f"{name}{'>' if name in ('duration', 'total') else ':'}", None
     yield "exists:", None
     for key in _keys(db, signal):
-        yield f"{key if _KEY.fullmatch(key) else quoted(key)}:", None
+        yield f"{attribute_key(key)}:", None
 
 
 def _values(db: sqlite3.Connection, signal: int, name: str, key: str) -> Counted:

@@ -1,7 +1,7 @@
 """Searches for traces: the newest that fit, page by page."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -75,21 +75,18 @@ def find_traces(db: sqlite3.Connection, query: TraceQuery) -> list[Json]:
 def find_summaries(db: sqlite3.Connection, query: TraceQuery) -> Page:
     """Return the newest traces that fit, each as one line of a list, newest first."""
     candidates = Candidates(db, query, Deadline())
-    found = []
-    for trace in candidates:
-        if query.needs_spans and not _fits(trace_body(db, trace, Budget()), query):
-            continue
-        found.append(summary(db, trace))
-        if len(found) == query.limit:
-            break
-    return Page(found, candidates.rest())
+    return Page([summary(db, trace) for trace in _fitting(db, query, candidates)], candidates.rest())
 
 
 def find_ids(db: sqlite3.Connection, query: TraceQuery) -> list[int]:
     """Return the rows of the traces that fit, the newest first, up to the query's limit."""
-    candidates = Candidates(db, query)
+    return list(_fitting(db, query, Candidates(db, query)))
+
+
+def _fitting(db: sqlite3.Connection, query: TraceQuery, candidates: Iterable[int]) -> Iterator[int]:
+    """Yield those that fit, up to the query's limit, and look at no candidate after the last."""
     fitting = (t for t in candidates if not query.needs_spans or _fits(trace_body(db, t, Budget()), query))
-    return list(islice(fitting, query.limit))
+    return islice(fitting, query.limit)
 
 
 class Candidates:

@@ -15,7 +15,7 @@ from waybill_explorer.api import error_response
 from waybill_explorer.decode import compact_json
 from waybill_explorer.otlp_json import NotStored, TooLargeToExport, export
 from waybill_explorer.store import Unavailable, Writer, reading
-from waybill_explorer.trace_queries import find_summaries
+from waybill_explorer.trace_queries import find_ids
 from waybill_explorer.transfer.files import BadFile, FileTooLarge, spool
 from waybill_explorer.transfer.importing import Import, ImportJson
 
@@ -64,15 +64,9 @@ def transfer_api(writer: Writer) -> Blueprint:
 
 
 def _found(db: sqlite3.Connection) -> list[bytes]:
-    """Return the ids of all that the search finds, up to its limit, however many pages that takes."""
-    query = parameters.summary_query()
-    found: list[bytes] = []
-    while True:
-        page = find_summaries(db, query)
-        found += [bytes.fromhex(one["traceID"]) for one in page.items]
-        query.cursor, query.limit = page.next, query.limit - len(page.items)
-        if page.next is None or query.limit <= 0:
-            return found
+    """Return the ids of all that the search finds, up to its limit."""
+    rows = find_ids(db, parameters.summary_query())
+    return [db.execute("SELECT trace_id FROM traces WHERE id = ?", (row,)).fetchone()[0] for row in rows]
 
 
 def _is_same_origin() -> bool:

@@ -1,7 +1,9 @@
 import { duration, number, percent, plural } from "../../shared/format.ts";
 import { useQuery } from "../common/api.ts";
 import { Empty, Failure, Field, Found, Service } from "../common/parts.tsx";
-import { address, type Params, setParams, url } from "../common/router.ts";
+import { range } from "../common/now.ts";
+import { address, setParams, url } from "../common/router.ts";
+import { timeParams } from "../common/time-range.ts";
 import { rate, rough } from "../common/words.ts";
 import type { GroupsComparedJson, OperationJson } from "./comparison-api.ts";
 import { versionChanges } from "./version-changes.ts";
@@ -20,15 +22,11 @@ type Figures = NonNullable<OperationJson["a"]>;
 
 const us = (value: number | null): string => (value === null ? "–" : duration(value));
 
-/** The time that the address says, as every view has it. */
-const timeOf = (params: URLSearchParams): Params =>
-  Object.fromEntries(["start", "end", "last"].map((name) => [name, params.get(name)]));
-
 /** Two groups of traces side by side, such as those of two versions: `a` and `b` are queries. */
 export function Groups() {
   const params = url.value.searchParams;
   const [a, b] = [params.get("a") ?? "", params.get("b") ?? ""];
-  const asked = useQuery<GroupsComparedJson>(a && b ? address("/api/comparison", { ...timeOf(params), a, b }) : null);
+  const asked = useQuery<GroupsComparedJson>(a && b ? address("/api/comparison", { ...timeParams(range.value), a, b }) : null);
   const changes = versionChanges(useVersions());
   const { data } = asked;
   return (
@@ -44,11 +42,7 @@ export function Groups() {
         <p class="versions-offered">
           <span class="eyebrow">Versions</span>
           {changes.map((change) => (
-            <a
-              key={change.label}
-              class="button small"
-              href={address("/compare", { ...timeOf(params), a: change.a, b: change.b })}
-            >
+            <a key={change.label} class="button small" href={address("/compare", { a: change.a, b: change.b })}>
               {change.label}
             </a>
           ))}
@@ -91,8 +85,7 @@ const WholeTable = ({ compared, names }: { compared: GroupsComparedJson; names: 
           return (
             <tr key={side}>
               <th scope="row">
-                <b>{side.toUpperCase()}</b>{" "}
-                <a href={address("/", { ...timeOf(url.value.searchParams), q: names[side] })}>{names[side]}</a>
+                <b>{side.toUpperCase()}</b> <a href={address("/", { q: names[side] })}>{names[side]}</a>
                 {read < traces && <span class="muted"> {number(read)} read</span>}
               </th>
               <td class="number">{number(traces)}</td>
