@@ -102,6 +102,16 @@ def test_a_ring_of_parents_is_broken_and_said(backend: Backend, service: str) ->
     assert found["b"]["warnings"] is None
 
 
+def test_a_call_without_a_start_does_not_take_decades_on_the_map(backend: Backend, service: str) -> None:
+    trace_id = secrets.token_bytes(16)
+    call = span(trace_id, "GET /", span_id=b"callcall", kind=CLIENT, ms=20)
+    served = span(trace_id, "GET /api", parent=b"callcall", kind=SERVER, ms=20)
+    served.start_time_unix_nano = 0
+    backend.send(spans(service, call), spans(service + "-b", served))
+    nodes = {one["service"]: one for one in backend.get("/api/map", start=US, end=US + 10**6)["services"]}
+    assert nodes[service + "-b"]["p95"] == 0
+
+
 def test_a_span_without_times_is_shown_at_its_parents_start(backend: Backend, service: str) -> None:
     trace_id, root, lost = secrets.token_bytes(16), b"rootroot", b"lostlost"
     no_times: dict[str, Any] = {"at": 0, "ms": 0}

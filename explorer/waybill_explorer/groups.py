@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing_extensions import TypedDict
 
 from waybill_explorer.outcome import Outcome
-from waybill_explorer.service_map import LEAST_TIME, Requests, duration_of, read_spans
+from waybill_explorer.service_map import LEAST_TIME, Requests, read_spans
 from waybill_explorer.trace_queries import TraceQuery, find_ids
-from waybill_explorer.traces import NEVER, NO_NAME
+from waybill_explorer.traces import NEVER, NO_NAME, duration_of
 
 MAX_TRACES = 1_000
 MAX_OPERATIONS = 500

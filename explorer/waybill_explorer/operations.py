@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from waybill_explorer.queries import Budget, spans_of
 from waybill_explorer.service_map import percentile
 from waybill_explorer.titles import STATEMENT_KEYS, SYSTEM_KEYS, title_of
-from waybill_explorer.traces import NO_NAME
+from waybill_explorer.traces import NO_NAME, duration_of
 
 MAX_TRACES = 1_000
 """Traces of one operation that are read, the newest."""
@@ -62,7 +62,7 @@ def operation_durations(db: sqlite3.Connection, trace_id: bytes, start: int, end
         read += 1
         for service, span in spans_of(db, trace, budget):
             if (service, span.name) in wanted and (key := (service, _title(span))) in titles:
-                durations[key].append(_duration(span))
+                durations[key].append(duration_of(span))
     return {
         "traces": read,
         "isSampled": is_sampled,
@@ -107,10 +107,3 @@ def _candidates(
 def _title(span: Span) -> str:
     tags = {item.key: item.value.string_value for item in span.attributes if item.key in TITLE_KEYS}
     return title_of(span.name or NO_NAME, tags)
-
-
-def _duration(span: Span) -> int:
-    """Return the duration in µs as the views show it: none of a span that lacks its start."""
-    if not span.start_time_unix_nano:
-        return 0
-    return max(0, span.end_time_unix_nano - span.start_time_unix_nano) // 1000

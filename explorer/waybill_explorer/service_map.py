@@ -20,7 +20,7 @@ from waybill_explorer.jaeger import Json
 from waybill_explorer.outcome import Outcome, Problem, outcomes, sent_outcome
 from waybill_explorer.queries import spans_of
 from waybill_explorer.query_text import attribute_term
-from waybill_explorer.traces import ANY, NEVER, NO_NAME
+from waybill_explorer.traces import ANY, NEVER, NO_NAME, duration_of
 
 MAX_TRACES = 2000
 SLOWEST = 10
@@ -204,11 +204,6 @@ def _outcomes(spans: Sequence[Span]) -> Callable[[Span], Outcome]:
     problems = [Problem(one.span_id, one.parent_span_id, own, one.end_time_unix_nano) for one, own in unsuccessful]
     known = dict(zip((id(span) for span, _ in unsuccessful), outcomes(problems), strict=True))
     return lambda span: known.get(id(span)) or sent_outcome(span)
-
-
-def duration_of(span: Span) -> int:
-    """Return the duration of a span in microseconds."""
-    return max(0, span.end_time_unix_nano - span.start_time_unix_nano) // 1000
 
 
 def _requests(trace: Spans) -> Iterator[Request]:

@@ -42,7 +42,7 @@ from waybill_explorer.texts import (
     texts_of_span,
     value_text,
 )
-from waybill_explorer.traces import NO_NAME, span_key
+from waybill_explorer.traces import NO_NAME, duration_of, span_key
 from waybill_explorer.value_tests import Begins, Compares, OneOf, fold
 
 OF_LOGS = ("level", "logger", "body")
@@ -71,8 +71,7 @@ class StoredSpan:
 
     @property
     def duration(self) -> int:
-        start, end = self.span.start_time_unix_nano, self.span.end_time_unix_nano
-        return max(0, end - start) // 1000 if start else 0
+        return duration_of(self.span)
 
     def texts(self) -> Iterator[str]:
         for sent in texts_of_span(self.span, self.name, self.scope):
