@@ -5,6 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -29,7 +30,9 @@ def asked(backend: Backend, session: Callable[[Client], Awaitable[Any]]) -> Any:
         async with Client(stdio_client(server)) as client:
             return await session(client)
 
-    return anyio.run(run)
+    # Not in this thread: Playwright's browser, once a test of this process has asked for it, runs an event loop here.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, run).result()
 
 
 def called(backend: Backend, tool: str, **arguments: Any) -> Any:
