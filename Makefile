@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.complete ## Install everything, tests and linters included, into .venv
+setup: .venv/.complete tests/grafana_panels/node_modules/.complete ## Install everything, tests and linters included, into .venv
 
 demo: .venv/.demo web/dist/.built ## Start the local stack, place a first order, show its trace; stays up until Ctrl-C
 	@.venv/bin/waybill demo
@@ -33,7 +33,7 @@ dev: .venv/.demo web/dist/.built ## Run one service in this terminal, restarted 
 down: ## Stop the container stack; its data stays (docker compose down -v removes that too)
 	@docker compose down
 
-test: .venv/.complete web/dist/.built ## Run every test and check
+test: setup web/dist/.built ## Run every test and check
 	@.venv/bin/pytest -n 2 --dist loadgroup
 
 test-stack: .venv/.complete ## Test the container stack that `make up` has started
@@ -44,11 +44,11 @@ test-outside: .venv/.complete web/dist/.built ## Make projects of their own and 
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
-	@$(NPM) run --silent check
+	@$(NPM) web run --silent check
 
 format: .venv/.complete web/node_modules/.complete ## Rewrite the code in its one style
 	@.venv/bin/ruff check --fix && .venv/bin/ruff format
-	@$(NPM) run --silent format
+	@$(NPM) web run --silent format
 
 chaos: .venv/.complete ## Break the stack under load and count what was lost (FAULTS=1000 DATABASE=postgresql SEED=1)
 	@.venv/bin/python -m tools.chaos --faults $(or $(FAULTS),100) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
@@ -79,7 +79,7 @@ reset: .venv/.demo ## Remove the local stack's data: orders, traces, metrics, lo
 	@.venv/bin/waybill reset
 
 clean: ## Remove what was installed and cached; the local stack's data stays
-	rm -rf .venv .uv .cache web/node_modules web/dist explorer/waybill_explorer/static explorer/dist lean/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .uv .cache web/node_modules tests/grafana_panels/node_modules web/dist explorer/waybill_explorer/static explorer/dist lean/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/.demo: uv.lock pyproject.toml explorer/pyproject.toml lean/pyproject.toml | $(UV)
 	@echo "Installing Waybill into .venv ..."
@@ -94,17 +94,17 @@ clean: ## Remove what was installed and cached; the local stack's data stays
 	@touch $@ .venv/.demo
 
 # Node is one of the packages in .venv.
-NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix web --loglevel=error
+NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm --loglevel=error --prefix
 
-web/node_modules/.complete: web/package-lock.json web/package.json | .venv/.demo
-	@echo "Installing what builds the pages into web/node_modules ..."
-	@$(NPM) ci --no-audit --no-fund >/dev/null \
-	  || { echo "npm could not install the packages of the pages; its error is above. Is the network there, and room on the disk? Then run make again."; exit 1; }
+%/node_modules/.complete: %/package-lock.json %/package.json | .venv/.demo
+	@echo "Installing the packages of Node into $*/node_modules ..."
+	@$(NPM) $* ci --no-audit --no-fund >/dev/null \
+	  || { echo "npm could not install the packages; its error is above. Is the network there, and room on the disk? Then run make again."; exit 1; }
 	@touch $@
 
 web/dist/.built: web/node_modules/.complete web/vite.config.ts $(shell find web/src -type f)
 	@echo "Building the pages into web/dist and explorer/waybill_explorer/static ..."
-	@$(NPM) run --silent build \
+	@$(NPM) web run --silent build \
 	  || { echo "The pages could not be built; the error is above. Correct it, or run make clean, then run make again."; exit 1; }
 	@touch $@
 

@@ -18,6 +18,8 @@ class Query:
 
     dashboard: str
     panel: str
+    ref_id: str
+    """The name of the query in its panel."""
     datasource: str
     """The uid of a data source: prometheus, loki."""
     expr: str
@@ -39,6 +41,7 @@ def _queries_of(dashboard: dict[str, Any]) -> Iterator[Query]:
             yield Query(
                 dashboard=dashboard["uid"],
                 panel=panel["title"],
+                ref_id=target["refId"],
                 datasource=target["datasource"]["uid"],
                 expr=_replaced(target["expr"], variables),
                 instant=target.get("instant", False) or target.get("queryType") == "instant",
