@@ -25,6 +25,9 @@ PROBE_PAUSE = 0.25
 PATIENCE = 60.0
 """Seconds without any news of a trace or a metric after which it is judged as it is."""
 POLL_SECONDS = 1.0
+HANG = "hang"
+REQUESTS = "http.server.request.duration"
+NOT_ARRIVED = "the trace {} of a new order has not arrived"
 
 Shown = Callable[["Proof", Fix, list[str], int], str]
 """Return what probe requests, of these trace ids and sent since a time (µs), still show, or ""."""
@@ -49,15 +52,22 @@ class Proof:
         since = time.time_ns() // 1000
         try:
             ids = self._send(wanted)
-        except ClientError as error:
-            return Verdict(False, f"a new request gets no response: {error}")
+        except ClientError:
+            if wanted.gone == HANG and not self._served(since):
+                return Verdict(False, "a new request gets no response, and order-service has ended none since then.")
+            raise
         if isinstance(ids, Verdict):
             return ids
         shown = SHOWN.get(wanted.gone, _spans)(self, wanted, ids, since)
-        if not shown:
+        # With no fault on, what new orders still show is the machine's: it is busy, and that is no one's mistake.
+        if not shown or not (now and now.faults):
             return RIGHT
-        runs = any(isinstance(one, Release) for one in now.faults) if now else False
+        runs = any(isinstance(one, Release) for one in now.faults)
         return Verdict(False, f"{shown}.{' The release that runs now still has it.' if runs else ''}")
+
+    def _served(self, since: int) -> float:
+        """Return how many requests order-service has ended since a time (µs), by its metric."""
+        return sum(self.evidence.counts(REQUESTS, "http.route", "order-service", since=since).values())
 
     def _is_untouched(self, wanted: Fix, now: Plan) -> bool:
         """Return whether more faults are on than may be."""
@@ -87,8 +97,8 @@ class Proof:
 
     def _complete(self, trace_id: str) -> Trace:
         fetched = self.evidence.api.wait_for_trace(trace_id, PATIENCE)
-        if fetched is None:
-            raise ClientError(f"the trace {trace_id} of a new order has not arrived: look with `waybill doctor`.")
+        if fetched is None or not fetched.complete:
+            raise ClientError(f"{NOT_ARRIVED.format(trace_id)}. Check again; `waybill doctor` says what is wrong.")
         return fetched.trace
 
 
@@ -125,16 +135,17 @@ def _still(trace: Trace, gone: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def _untraced(proof: Proof, _wanted: Fix, ids: list[str], _since: int) -> str:
-    """Look for traces that never arrive."""
-    missing, news = set(ids), time.monotonic()
+    """Look for traces that never arrive, though the log records of the same requests have arrived."""
+    missing, logged, news = set(ids), set[str](), time.monotonic()
     while missing and time.monotonic() - news < PATIENCE:
-        if arrived := {trace_id for trace_id in missing if proof.evidence.api.trace(trace_id)}:
-            missing -= arrived
-            news = time.monotonic()
+        arrived = {trace_id for trace_id in missing if proof.evidence.api.trace(trace_id)}
+        told = {trace_id for trace_id in missing - logged if proof.evidence.logs(trace_id=trace_id)}
+        if arrived or told:
+            missing, logged, news = missing - arrived, logged | told, time.monotonic()
         time.sleep(POLL_SECONDS)
-    if missing:
-        return f"{len(missing)} of {len(ids)} new orders have no trace, such as {min(missing)}"
-    return ""
+    if untold := missing - logged:
+        raise ClientError(f"{NOT_ARRIVED.format(min(untold))}, nor its log records. Check again.")
+    return f"{len(missing)} of {len(ids)} new orders have no trace, such as {min(missing)}" if missing else ""
 
 
 def _series(proof: Proof, wanted: Fix, ids: list[str], since: int) -> str:
@@ -156,7 +167,7 @@ def _memory(proof: Proof, wanted: Fix, _ids: list[str], since: int) -> str:
 
     def exported() -> dict[str, float] | None:
         used, later = (
-            proof.evidence.counts("http.server.request.duration", "service.instance.id", "order-service", since=moment)
+            proof.evidence.counts(REQUESTS, "service.instance.id", "order-service", since=moment)
             for moment in (since, until)
         )
         return used if used and used.keys() <= later.keys() else None
@@ -167,7 +178,12 @@ def _memory(proof: Proof, wanted: Fix, _ids: list[str], since: int) -> str:
     return f"{grown[0]} has grown by {growth[grown[0]]:.0f} MB with the new orders" if grown else ""
 
 
-SHOWN: dict[str, Shown] = {"untraced": _untraced, "series": _series, "memory": _memory}
+def _no_hang(_proof: Proof, _wanted: Fix, _ids: list[str], _since: int) -> str:
+    """Look no further: each of the probes has got its response."""
+    return ""
+
+
+SHOWN: dict[str, Shown] = {"untraced": _untraced, "series": _series, "memory": _memory, HANG: _no_hang}
 """What is looked for by another way than a predicate of spans."""
 
 
@@ -178,4 +194,4 @@ def _wait(found: Callable[[], dict[str, float] | None], problem: str) -> dict[st
         if (values := found()) is not None:
             return values
         time.sleep(POLL_SECONDS)
-    raise ClientError(f"{problem}: look with `waybill doctor`, then check again.")
+    raise ClientError(f"{problem}. Check again; `waybill doctor` says what is wrong.")

@@ -87,7 +87,11 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
         say(f"{name}: repairing")
         for command in case.fixes:
             engine.act(settings, command)
-        reason = engine.check_fix(settings, attempt)
+
+        def repaired() -> tuple[str]:
+            return (engine.check_fix(settings, attempt),)
+
+        (reason,) = _until(repaired, "the repair cannot be judged")
         _require(not reason, f"the repair does not help: {reason}")
     row["solved"] = attempt.score()
     _require(attempt.score() == 100, f"the solution gives {attempt.score()} points")

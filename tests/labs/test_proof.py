@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labs import definitions, proof
+from labs import definitions, plan, proof
 from labs.attempts import Attempt
 from labs.definitions import Fix
 from labs.faults import Link, Setting
@@ -68,6 +68,10 @@ def test_a_probe_without_a_trace_shows_that_orders_are_not_recorded(
     monkeypatch.setattr(proof, "POLL_SECONDS", 0)
     monkeypatch.setattr(proof, "PATIENCE", 0.05)
     monkeypatch.setattr(judge.evidence.api, "trace", lambda trace_id: trace_id != "b")
+    monkeypatch.setattr(judge.evidence, "logs", lambda **_options: [])
+    with pytest.raises(ClientError, match="the trace b of a new order has not arrived, nor its log records"):
+        proof._untraced(judge, wanted, ["a", "b", "c"], 0)
+    monkeypatch.setattr(judge.evidence, "logs", lambda *, trace_id: [{"trace_id": trace_id}])
     assert proof._untraced(judge, wanted, ["a", "b", "c"], 0) == "1 of 3 new orders have no trace, such as b"
     assert proof._untraced(judge, wanted, ["a", "c"], 0) == ""
 
@@ -81,6 +85,42 @@ def test_an_instance_that_grows_with_the_probes_shows_it(tmp_path: Path, monkeyp
     assert proof._memory(judge, wanted, [], 0) == "b has grown by 120 MB with the new orders"
     sizes["b"] = [90e6, 95e6]
     assert proof._memory(judge, wanted, [], 0) == ""
+
+
+def test_a_slow_machine_is_no_reason_against_a_repair_once_no_fault_is_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = proof_of(tmp_path, "two-seconds")
+    slow = served("a" * 32, "a", 9000)
+    slow.root.name = "PUT"
+    monkeypatch.setattr(judge, "_send", lambda _wanted: [slow.trace_id])
+    monkeypatch.setattr(judge, "traces", lambda _ids: [slow])
+    setting = Setting(service="payment", name="PROCESSOR_LATENCY_MS", value="1400")
+    on = Plan(faults=(setting,), ends_at=2e9, says="", off="")
+    monkeypatch.setattr(plan, "current", lambda _settings: on)
+    wanted = judge.case.proof
+    assert wanted
+    judge.case = judge.case.model_copy(update={"proof": wanted.model_copy(update={"off": "none"})})
+
+    assert "1 of 1 new orders still show it" in judge.judge().reason
+    monkeypatch.setattr(plan, "current", lambda _settings: on.without(setting.key))
+    assert judge.judge().right
+
+
+def test_a_request_without_a_response_is_a_hang_only_if_order_service_has_ended_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = proof_of(tmp_path, "nobody-answers")
+
+    def too_long(_wanted: Fix) -> list[str]:
+        raise ClientError("order-service took too long to answer")
+
+    monkeypatch.setattr(judge, "_send", too_long)
+    monkeypatch.setattr(judge.evidence, "counts", lambda *_arguments, **_options: {})
+    assert "has ended none since then" in judge.judge().reason
+    monkeypatch.setattr(judge.evidence, "counts", lambda *_arguments, **_options: {"/orders": 3.0})
+    with pytest.raises(ClientError, match="took too long"):
+        judge.judge()
 
 
 @pytest.mark.parametrize(("off", "repaired"), [("all", False), ("one", True), ("none", True)])
