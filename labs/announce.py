@@ -14,7 +14,7 @@ import requests
 from local.settings import HOST, LocalSettings
 from waybill_explorer.client import new_session
 
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 60
 INFO = 9
 """severity_number of OTLP."""
 

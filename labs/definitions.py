@@ -6,10 +6,11 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from local.registry import SERVICES
 from waybill_explorer.client import ClientError
 
 FOLDER = Path(__file__).parent / "catalog"
@@ -18,7 +19,25 @@ WEIGHTS = {"detect": 10, "locate": 25, "explain": 25, "prove": 20, "fix": 20}
 HINT_COST = 5
 
 Part = Literal["detect", "locate", "explain", "prove", "fix"]
+Kind = Literal[
+    "choice",
+    "text",
+    "number",
+    "order",
+    "span",
+    "two-spans",
+    "two-traces",
+    "two-instances",
+    "unfinished",
+    "untraced",
+]
 Value = str | float | int
+Commands = Annotated[
+    tuple[str, ...], BeforeValidator(lambda given: tuple(filter(None, [given])) if isinstance(given, str) else given)
+]
+"""One command or several, as after `waybill lab`."""
+OTHER_CHANGES = (0, 1, 1, 2)
+"""How many changes of a day have nothing to do with the case."""
 
 
 class _Table(BaseModel):
@@ -31,7 +50,7 @@ class Question(_Table):
     key: str = Field(pattern=r"^[a-z]+$")
     part: Part
     ask: str
-    kind: Literal["choice", "text", "number", "span", "two-spans", "two-traces", "order"]
+    kind: Kind
     choices: tuple[str, ...] = ()
     right: str = ""
     """Of a choice or a text; empty where `expect` computes it."""
@@ -47,7 +66,8 @@ class Question(_Table):
     predicate: str = ""
     """What a span has to show; for two spans, the first of them."""
     other: Mapping[str, Any] = {}
-    """The arguments of `runs` for the second of two spans, or the service of the second of two traces."""
+    """The arguments of `runs` for the second of two spans, or the service of the second of two traces; of a trace that
+    is not finished, its `last` span and those that are `absent`; of one that is not stored, the `text` of its log."""
     why: Mapping[str, str] = {}
     """Wrong choice -> what it overlooks."""
     wrong: str = ""
@@ -60,11 +80,16 @@ class Variant(_Table):
     fault: Mapping[str, Mapping[str, Any]] = {}
     """Kind -> its fields."""
     values: Mapping[str, Any] = {}
-    """More values for `{name}` in texts and arguments. With `pages`, a back office reads pages of so many orders."""
+    """More values for `{name}` in texts and arguments. With `pages`, a back office reads pages of so many orders;
+    `rate` is that of the orders instead of the lab's."""
     question: Mapping[str, Mapping[str, Any]] = {}
     """Key -> fields of the question that are others in this variant."""
-    fix: str = ""
-    """The command that repairs it, as after `waybill lab`."""
+    proof: Mapping[str, Any] = {}
+    """Fields of the lab's fix that are others in this variant."""
+    fix: Commands = ()
+    """What repairs it."""
+    later: Mapping[str, str] = {}
+    """Key of a fault that no team repairs today -> what that team says."""
 
 
 class Load(_Table):
@@ -78,16 +103,20 @@ class Fix(_Table):
     """What new orders have to show once it is repaired."""
 
     gone: str
-    """The predicate that holds for no span of the probe orders any more, or `joined`: all is in one trace again."""
+    """What probe orders do not show any more: a predicate that held for a span, or one of labs/proof.py."""
     arguments: Mapping[str, Any] = {}
     noise: float = 0.0
     """The share of the probes that may show it all the same: one slow call of a busy machine is not the trouble."""
     quantity: int = 1
-    """Pieces that each probe order has."""
+    """Pieces of each line that a probe order has."""
+    lines: int = 1
+    """Lines of a probe order."""
+    instances: bool = False
+    """Whether each process of order-service is judged by its own probes, of which there are three times as many."""
     get: str = ""
     """A path of order-service that the probes read instead of placing orders."""
-    off: bool = True
-    """Whether the fault itself has to be off; the code of a release can be corrected instead."""
+    off: Literal["all", "one", "none"] = "all"
+    """Which faults have to be off: all of them, one at least, or none, as code can be corrected in its release."""
 
 
 class Lab(_Table):
@@ -129,12 +158,22 @@ class Case(_Table):
 
     lab: Lab
     seed: int
-    values: Mapping[str, Value]
+    values: Mapping[str, Any]
     fault: Mapping[str, Mapping[str, Any]]
+    others: tuple[tuple[str, str], ...]
+    """Changes that have nothing to do with it: (kind, service)."""
     questions: tuple[Question, ...]
-    fix: str
-    """The command that repairs it."""
+    fixes: tuple[str, ...]
+    """The commands that repair it."""
+    later: Mapping[str, str]
     proof: Fix | None
+    wrong: Mapping[str, str]
+    """Key -> a plausible wrong answer."""
+
+    @property
+    def fix(self) -> str:
+        """Return the commands that repair it as one line, after `waybill lab`."""
+        return " && waybill lab ".join(self.fixes)
 
     def question(self, key: str) -> Question:
         """Return a question. Raise a ClientError that names the keys."""
@@ -175,14 +214,36 @@ def case(lab: Lab, seed: int) -> Case:
     }
     for fields in fault.values():
         for name, value in fields.items():
-            chosen.setdefault(name, value)
+            if not isinstance(value, Mapping):
+                chosen.setdefault(name, value)
     questions = tuple(
         Question.model_validate(_fill(question.model_dump() | dict(variant.question.get(question.key, {})), chosen))
         for question in lab.questions
     )
-    proof = Fix.model_validate(_fill(lab.fix.model_dump(), chosen)) if lab.fix else None
-    fix = str(_fill(variant.fix, chosen))
-    return Case(lab=lab, seed=seed, values=chosen, fault=fault, questions=questions, fix=fix, proof=proof)
+    proof = Fix.model_validate(_fill(lab.fix.model_dump() | dict(variant.proof), chosen)) if lab.fix else None
+    return Case(
+        lab=lab,
+        seed=seed,
+        values=chosen,
+        fault=fault,
+        others=_other_changes(lab, seed, fault),
+        questions=questions,
+        fixes=tuple(_fill(variant.fix, chosen)),
+        later={key: str(text) for key, text in _fill(variant.later, chosen).items()},
+        proof=proof,
+        wrong={key: str(_fill(value, chosen)) for key, value in lab.rehearsal.items()},
+    )
+
+
+def _other_changes(lab: Lab, seed: int, fault: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Choose what else changes on such a day: (kind, service), of services that have nothing to do with the fault."""
+    if not lab.load:
+        return ()
+    rng = random.Random(f"{lab.name}:{seed}:other changes")  # noqa: S311 - a puzzle, not a secret
+    involved = {fields.get("service") for fields in fault.values()}
+    services = [name for name in SERVICES if name not in involved]
+    chosen = rng.sample(services, k=min(len(services), rng.choice(OTHER_CHANGES)))
+    return tuple((rng.choice(("release", "setting")), service) for service in chosen)
 
 
 def _choose(rng: random.Random, value: Any) -> Any:

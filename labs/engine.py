@@ -13,6 +13,7 @@ from labs.definitions import Case
 from labs.faults import Fault, Release
 from labs.grading import Grader
 from labs.plan import Plan
+from labs.proof import Proof
 from local.settings import HOST, LocalSettings
 from local.wanted import WantedProcess
 from waybill_explorer.client import ClientError
@@ -21,6 +22,8 @@ LONGEST = 4
 """A lab ends by itself after so many times its minutes: long enough for a slow machine and a pause."""
 LOAD, READER = "load", "back-office"
 MAX_SEED = 1_000_000
+HARMLESS = "OTEL_BLRP_SCHEDULE_DELAY=900"
+"""Milliseconds after which a batch of log records is sent; the stack has 1,000."""
 
 
 def start(settings: LocalSettings, name: str, seed: int | None = None, minutes: float | None = None) -> Attempt:
@@ -37,6 +40,7 @@ def start(settings: LocalSettings, name: str, seed: int | None = None, minutes: 
         settings,
         Plan(
             faults=_faults(settings, case),
+            others=_others(settings, case),
             more=_traffic(settings, case),
             attempt=attempt.id,
             ends_at=time.time() + minutes * 60,
@@ -63,7 +67,9 @@ def _fault(settings: LocalSettings, case: Case, kind: str, fields: Mapping[str, 
         case "release":
             return releases.build(settings, fields["service"], definitions.patch_of(case, fields["patch"]))
         case "setting":
-            return faults.new_setting(fields["service"], f"{fields['name']}={fields['value']}")
+            setting = faults.new_setting(fields["service"], f"{fields['name']}={fields['value']}")
+            also = tuple((name, str(value)) for name, value in sorted(fields.get("also", {}).items()))
+            return setting.model_copy(update={"also": also})
         case "neighbor":
             return faults.new_neighbor(settings, (), fields["name"], fields["seconds"], fields["every"])
         case "data":
@@ -71,12 +77,21 @@ def _fault(settings: LocalSettings, case: Case, kind: str, fields: Mapping[str, 
     raise ClientError(f"{case.lab.name}: there is no kind of fault {kind!r}.")
 
 
+def _others(settings: LocalSettings, case: Case) -> tuple[Fault, ...]:
+    """Return what else was deployed that day: the same code under the next version, or a harmless setting."""
+    return tuple(
+        releases.build(settings, service, "") if kind == "release" else faults.new_setting(service, HARMLESS)
+        for kind, service in case.others
+    )
+
+
 def _traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
     """Return the processes that stand for customers and for a back office."""
     load = case.lab.load
     if load is None:
         return {}
-    options = ("--rate", f"{load.rate:g}", "--duration", "24h", "--tokens", load.tokens)
+    rate = float(case.values.get("rate", load.rate))
+    options = ("--rate", f"{rate:g}", "--duration", "24h", "--tokens", load.tokens)
     found = {LOAD: WantedProcess(command=(sys.executable, "-m", "local.cli", "load", *options))}
     if pages := case.values.get("pages"):
         url = f"http://{HOST}:{settings.port('order')}/orders?limit={pages}"
@@ -102,7 +117,7 @@ def check_fix(settings: LocalSettings, attempt: Attempt) -> str:
     """Place probe orders and keep whether they show that it is repaired. Return why not, or ""."""
     if attempt.solved:
         raise ClientError("the solution was shown, so a repair no longer counts. Start the lab again.")
-    verdict = Grader(settings, attempt).fix()
+    verdict = Proof(settings, attempt).judge()
     attempt.fixed = verdict.right
     attempts.save(settings, attempt)
     return verdict.reason
@@ -111,6 +126,8 @@ def check_fix(settings: LocalSettings, attempt: Attempt) -> str:
 def repair(settings: LocalSettings, key: str) -> None:
     """Repair what is no code: a link, a setting, a neighbor. Raise a ClientError if nothing is wrong there."""
     attempt, on = _on(settings)
+    if reason := attempt.case.later.get(key):
+        raise ClientError(reason)
     if key.startswith("release") or key not in {fault.key for fault in on.faults}:
         raise ClientError(f"the teams looked at `{key}` and found nothing wrong there. What points at it?")
     plan.bring(settings, on.without(key))
@@ -134,17 +151,19 @@ def redeploy(settings: LocalSettings, service: str) -> Release:
     return release
 
 
-def code(settings: LocalSettings) -> Path:
-    """Return the folder with the code of the release that runs. Raise a ClientError if it is that of the repository."""
+def code(settings: LocalSettings) -> dict[str, Path]:
+    """Return the folders with the code of the releases that run, by service. Raise a ClientError if there is none."""
     _, on = _on(settings)
-    for fault in on.faults:
-        if isinstance(fault, Release):
-            return fault.folder
-    raise ClientError("no service runs another release than the repository's: its `app/` and `services/` are in force.")
+    found = {change.service: change.folder for change in on.changes if isinstance(change, Release)}
+    if not found:
+        raise ClientError(
+            "no service runs another release than the repository's: its `app/` and `services/` are in force."
+        )
+    return dict(sorted(found.items()))
 
 
 def act(settings: LocalSettings, command: str) -> None:
-    """Do what a lab names as its repair, such as `rollback order` or `repair link payment`."""
+    """Do one thing that a lab names as its repair, such as `rollback order` or `repair link payment`."""
     verb, _, rest = command.partition(" ")
     if verb == "rollback":
         rollback(settings, rest)
@@ -169,9 +188,9 @@ def _on(settings: LocalSettings) -> tuple[Attempt, Plan]:
 
 
 def _release(on: Plan, service: str) -> Release:
-    for fault in on.faults:
-        if isinstance(fault, Release) and fault.service == service:
-            return fault
+    for change in on.changes:
+        if isinstance(change, Release) and change.service == service:
+            return change
     raise ClientError(f"{service}-service runs the release of the repository: there is none before it to go back to.")
 
 

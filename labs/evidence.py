@@ -1,5 +1,6 @@
 """What the learner's own stack has recorded, read as the graders need it."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from waybill_explorer.trace_tree import Trace, critical_path, read_trace
 ORDERS = ("order-service", "POST /orders")
 NEWEST = 300
 """Traces from which a number is computed."""
+STEPS = 40
+SHORTEST_STEP = 10
+"""Seconds: metrics are exported as often. Each series is read in STEPS steps at most, as there can be thousands."""
 
 
 class Evidence:
@@ -46,6 +50,32 @@ class Evidence:
     def fetched(self, trace_id: str) -> Fetched | None:
         """Return a trace with its logs, or None if it is not stored."""
         return self.api.trace(trace_id)
+
+    def logs(self, limit: int = NEWEST, **wanted: Any) -> list[dict[str, Any]]:
+        """Return log records, newest first; those of `trace_id`, or those since the beginning that fit."""
+        if "trace_id" not in wanted:
+            wanted["start"] = self.since
+        return list(self.api.data("/api/logs", limit=limit, **wanted))
+
+    def series(
+        self, name: str, *, stat: str, by: str, service: str = "", since: int | None = None
+    ) -> dict[str, list[float]]:
+        """Return the known values of an instrument since a time, by an attribute, "" for series without it."""
+        start, end = since or self.since, time.time_ns() // 1000
+        step = max(SHORTEST_STEP, (end - start) // 1_000_000 // STEPS)
+        wanted = {"name": name, "stat": stat, "by": by, "service": service, "exemplars": 0}
+        lines = self.api.data("/api/series", **wanted, start=start, end=end, step=step)
+        return {
+            str(line["attributes"][by]): [value for _, value in line["points"] if value is not None] for line in lines
+        }
+
+    def counts(self, name: str, by: str, service: str = "", since: int | None = None) -> dict[str, float]:
+        """Return how much an instrument has counted, by an attribute; what has counted nothing is left out."""
+        found = {
+            key: sum(values)
+            for key, values in self.series(name, stat="count", by=by, service=service, since=since).items()
+        }
+        return {key: count for key, count in found.items() if count > 0}
 
     def captures_per_order(self) -> int:
         """Return how often the card of one order was charged at most, by the books of the card processor."""

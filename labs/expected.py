@@ -6,10 +6,13 @@ from statistics import median
 from typing import Any, TypeVar
 
 from labs import predicates
-from labs.evidence import Evidence, bottleneck_of
+from labs.evidence import ORDERS, Evidence, bottleneck_of
 from waybill_explorer.client import ClientError, Fetched
+from waybill_explorer.trace_tree import Trace
 
 NOT_YET = "there is not enough recorded yet: wait for some more orders, then try again."
+MOST = 1500
+"""Traces that the read API returns at most."""
 BY_HAND = "opentelemetry.instrumentation."
 """Scopes that begin so are not written by hand."""
 
@@ -94,6 +97,117 @@ def log_records(fetched: Fetched) -> float:
     return float(len(fetched.logs or []))
 
 
+def median_wait_ms(evidence: Evidence, ms: float) -> float:
+    """Return the median duration of the statements that wait for a lock for `ms` and more."""
+    found = [
+        span.duration / 1000
+        for trace in evidence.orders()
+        for span in predicates.matching(trace, "waits_for_lock", {"ms": ms})
+    ]
+    return median(_some(found))
+
+
+def median_cache_ms(evidence: Evidence, ms: float) -> float:
+    """Return the median duration of the operations of the cache that take `ms` and more."""
+    found = [
+        span.duration / 1000
+        for trace in evidence.orders()
+        for span in predicates.matching(trace, "slow_cache", {"ms": ms})
+    ]
+    return median(_some(found))
+
+
+def series_per_hundred(evidence: Evidence, instrument: str, attribute: str) -> float:
+    """Return how many series an instrument has for each hundred of what it counts, by one attribute."""
+    counts = evidence.counts(instrument, attribute)
+    with_it = _some([key for key in counts if key])
+    return 100 * len(with_it) / sum(counts[key] for key in with_it)
+
+
+def values_of(evidence: Evidence, instrument: str, attribute: str) -> set[str]:
+    """Return the values of an attribute that have a series of their own."""
+    return set(_some([key.casefold() for key in evidence.counts(instrument, attribute) if key]))
+
+
+def level(evidence: Evidence, instrument: str) -> float:
+    """Return the newest value of an up-down counter, over all of its series."""
+    return _some(evidence.series(instrument, stat="value", by="service.name").get("order-service", []))[-1]
+
+
+def traced_percentage(evidence: Evidence) -> float:
+    """Return how many of the orders since the beginning have a trace, by the metric of the requests."""
+    return 100 * len(evidence.traces(*ORDERS, limit=MOST)) / _some([_orders_by_metric(evidence)])[0]
+
+
+def failing_percentage(evidence: Evidence) -> float:
+    """Return how many percent of order-service's own requests have failed, by the metric."""
+    counts = evidence.counts("http.client.request.duration", "error.type", "order-service")
+    return 100 * sum(count for key, count in counts.items() if key) / sum(_some(list(counts.values())))
+
+
+def special_instance(evidence: Evidence, by: str) -> set[str]:
+    """Return the instance of order-service that takes most: of time for an order, or of memory."""
+    amounts = (
+        memory_growth(evidence)
+        if by == "memory"
+        else {instance: median(durations) for instance, durations in durations_by_instance(evidence.orders()).items()}
+    )
+    return {max(_instances(amounts), key=lambda instance: amounts[instance])}
+
+
+def instance_share(evidence: Evidence, by: str) -> float:
+    """Return how many percent of the orders that instance has served."""
+    (instance,) = special_instance(evidence, by)
+    served = {key: len(durations) for key, durations in durations_by_instance(evidence.orders()).items()}
+    return 100 * served.get(instance, 0) / sum(_some(list(served.values())))
+
+
+def extra_ms(evidence: Evidence) -> float:
+    """Return how many ms an order takes longer there than elsewhere, in the median."""
+    (instance,) = special_instance(evidence, "time")
+    by_instance = durations_by_instance(evidence.orders())
+    others = [duration for key, durations in by_instance.items() if key != instance for duration in durations]
+    return median(by_instance[instance]) - median(_some(others))
+
+
+def extra_mb(evidence: Evidence) -> float:
+    """Return how many MB that instance grows by more than the others, for each hundred orders of the service."""
+    growth = memory_growth(evidence)
+    (instance,) = special_instance(evidence, "memory")
+    others = [amount for key, amount in growth.items() if key != instance]
+    return 100 * (growth[instance] - median(_some(others))) / _some([_orders_by_metric(evidence)])[0]
+
+
+def memory_growth(evidence: Evidence, since: int | None = None) -> dict[str, float]:
+    """Return by how many MB each instance of order-service has grown, those that still report."""
+    values = evidence.series(
+        "process.memory.usage", stat="value", by="service.instance.id", service="order-service", since=since
+    )
+    return {key: (sizes[-1] - sizes[0]) / 1e6 for key, sizes in values.items() if len(sizes) > 1}
+
+
+def durations_by_instance(traces: list[Trace]) -> dict[str, list[float]]:
+    """Return the durations (ms) of the requests of these traces, by the instance that served them."""
+    found: dict[str, list[float]] = {}
+    for trace in traces:
+        found.setdefault(instance_of(trace), []).append(trace.root.duration / 1000)
+    return found
+
+
+def instance_of(trace: Trace) -> str:
+    """Return the instance that served the request of a trace."""
+    return str(trace.processes[trace.root.process].tags.get("service.instance.id", ""))
+
+
+def _instances(amounts: Mapping[str, float]) -> list[str]:
+    """Return the instances if there are several. Raise a ClientError if not."""
+    return _some(list(amounts) if len(amounts) > 1 else [])
+
+
+def _orders_by_metric(evidence: Evidence) -> float:
+    return evidence.counts("http.server.request.duration", "http.route", "order-service").get("/orders", 0.0)
+
+
 NUMBERS: dict[str, Number] = {
     "share_of_orders": share_of_orders,
     "calls_per_order": calls_per_order,
@@ -101,8 +215,22 @@ NUMBERS: dict[str, Number] = {
     "median_ms": median_ms,
     "repetitions": repetitions,
     "percentile_ms": percentile_ms,
+    "median_wait_ms": median_wait_ms,
+    "median_cache_ms": median_cache_ms,
+    "series_per_hundred": series_per_hundred,
+    "level": level,
+    "traced_percentage": traced_percentage,
+    "failing_percentage": failing_percentage,
+    "instance_share": instance_share,
+    "extra_ms": extra_ms,
+    "extra_mb": extra_mb,
 }
-WORDS: dict[str, Words] = {"versions": versions, "waiting_statement": waiting_statement}
+WORDS: dict[str, Words] = {
+    "versions": versions,
+    "waiting_statement": waiting_statement,
+    "values_of": values_of,
+    "special_instance": special_instance,
+}
 OWN_NUMBERS: dict[str, Callable[[Fetched], float]] = {
     "automatic_percentage": automatic_percentage,
     "log_records": log_records,

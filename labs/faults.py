@@ -66,12 +66,13 @@ class Link(_Fault):
 
 
 class Setting(_Fault):
-    """A service runs with another value of an environment variable."""
+    """A service runs with another value of an environment variable, and of those that were changed along with it."""
 
     kind: Literal["setting"] = "setting"
     service: str
     name: str
     value: str
+    also: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -224,7 +225,7 @@ def _changes(settings: LocalSettings, fault: Fault) -> Mapping[str, dict[str, An
             environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path}
             return {REGISTRY[fault.service].host: {"environment": environment}}
         case Setting():
-            return {REGISTRY[fault.service].host: {"environment": {fault.name: fault.value}}}
+            return {REGISTRY[fault.service].host: {"environment": {fault.name: fault.value, **dict(fault.also)}}}
         case Link():
             return _link(settings, fault)
         case Neighbor():

@@ -1,27 +1,16 @@
 """Whether an answer is right, and what a wrong one overlooks. Judged by what the learner's own stack has recorded."""
 
 import re
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labs import expected, plan, predicates
+from labs import expected, predicates
 from labs.attempts import Attempt
-from labs.definitions import Case, Fix, Question
+from labs.definitions import Case, Question
 from labs.evidence import Evidence
-from labs.faults import Release
-from local import client
-from local.load import REGIONS
-from local.settings import HOST, LocalSettings
-from waybill_explorer.client import ClientError, Fetched, new_session
+from local.settings import LocalSettings
+from waybill_explorer.client import ClientError, Fetched
 from waybill_explorer.trace_tree import Span, Trace
-
-PROBES = 20
-PROBE_PAUSE = 0.25
-"""Seconds between two probe orders: together they take longer than any fault pauses."""
-PROBE_PATIENCE = 60.0
-"""Seconds without any news of a trace after which it is judged as it is."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +51,12 @@ class Grader:
                 return self._two_spans(question, value)
             case "two-traces":
                 return self._two_traces(question, value)
+            case "two-instances":
+                return self._two_instances(question, value)
+            case "unfinished":
+                return self._unfinished(question, value)
+            case "untraced":
+                return self._untraced(question, value)
 
     def number(self, question: Question) -> float:
         """Return the right number of now. Raise a ClientError if too little is recorded."""
@@ -173,6 +168,54 @@ class Grader:
             return Verdict(False, "these two are of different orders: compare order.id in both.")
         return RIGHT
 
+    def _two_instances(self, question: Question, value: str) -> Verdict:
+        """Judge two traces: one of an order that the process in question served, and one of another process."""
+        pieces = _ids(value)
+        if len(pieces) != 2:
+            return Verdict(False, "give two trace ids: that of an order of this process, then that of another process.")
+        instances = []
+        for piece in pieces:
+            found = self._find(piece)
+            if isinstance(found, Verdict):
+                return found
+            instances.append(found.trace.processes[found.trace.root.process].tags.get("service.instance.id"))
+        wanted = self.words(question)
+        if str(instances[0]) not in wanted:
+            return Verdict(False, f"the first order was served by {instances[0]}. {question.wrong}")
+        if str(instances[1]) in wanted:
+            return Verdict(False, "both orders were served by the same process: give one of another process.")
+        return RIGHT
+
+    def _unfinished(self, question: Question, value: str) -> Verdict:
+        """Judge the trace of a request that has not come to its end."""
+        found = self._find(value)
+        if isinstance(found, Verdict):
+            return found
+        names = {span.name for span in found.trace.spans if span.service == "order-service"}
+        if ended := sorted(names & set(question.other["absent"])):
+            return Verdict(False, f"that order went on: its trace has `{ended[0]}` of order-service.")
+        if question.other["last"] not in names:
+            return Verdict(
+                False, f"that trace has nothing of order-service that tells how far it came. {question.wrong}"
+            )
+        return RIGHT
+
+    def _untraced(self, question: Question, value: str) -> Verdict:
+        """Judge the trace id of a log record whose trace is not stored."""
+        pieces = _ids(value)
+        if not pieces or len(pieces[0]) != 32:
+            return Verdict(False, f"{value!r} is no trace id: it has 32 hex digits.")
+        if self.evidence.fetched(pieces[0]):
+            return Verdict(False, "that trace is stored: it opens. Look for a log record whose trace does not.")
+        records = self.evidence.logs(trace_id=pieces[0])
+        if not records:
+            return Verdict(False, f"no log record has the trace id {pieces[0]}.")
+        if max(record["timestamp"] for record in records) < self.attempt.since:
+            return Verdict(False, "those log records are from before the lab.")
+        if not any(str(question.other["text"]) in str(record["body"]) for record in records):
+            return Verdict(False, f"its log records tell of no such request. {question.wrong}")
+        return RIGHT
+
     def _find(self, value: str) -> Fetched | Verdict:
         pieces = _ids(value)
         if not pieces or len(pieces[0]) != 32:
@@ -203,59 +246,6 @@ class Grader:
         if not isinstance(found, Fetched):
             raise ClientError("answer `order` first: this question is about that trace.")
         return found
-
-    def fix(self) -> Verdict:
-        """Send requests of our own and judge whether the trouble is gone. Raise a ClientError if none can be sent."""
-        wanted = self.case.proof
-        if wanted is None:
-            return RIGHT
-        now = plan.current(self.settings)
-        on = now.faults if now else ()
-        if wanted.off and on:
-            return Verdict(False, "nothing is repaired yet. `waybill lab brief` lists what you can do.")
-        probes = self._probe(wanted)
-        if isinstance(probes, Verdict):
-            return probes
-        touched = [trace for trace in probes if self._still(trace, wanted.gone, wanted.arguments)]
-        if len(touched) <= PROBES * wanted.noise:
-            return RIGHT
-        release = " The release that runs now still has it." if any(isinstance(one, Release) for one in on) else ""
-        return Verdict(
-            False, f"{len(touched)} of {PROBES} new orders still show it, such as {touched[0].trace_id}.{release}"
-        )
-
-    def _probe(self, wanted: Fix) -> list[Trace] | Verdict:
-        """Send PROBES requests of our own and return their traces, once they are complete."""
-        api, ids = f"http://{HOST}:{self.settings.port('order')}", []
-        sku = "" if wanted.get else client.skus_in_stock(api)[0]
-        with new_session() as session:
-            for number in range(PROBES):
-                if wanted.get:
-                    response = session.get(api + wanted.get)
-                else:
-                    response = client.place_order(api, _probe_order(sku, wanted.quantity, number))
-                trace_id = client.trace_id_of(response)
-                if not response.ok or not trace_id:
-                    return Verdict(False, f"a new request is refused: {response.status_code} {response.text[:200]}")
-                ids.append(trace_id)
-                time.sleep(PROBE_PAUSE)
-        return [self._complete(trace_id) for trace_id in ids]
-
-    def _complete(self, trace_id: str) -> Trace:
-        fetched = self.evidence.api.wait_for_trace(trace_id, PROBE_PATIENCE)
-        if fetched is None:
-            raise ClientError(f"the trace {trace_id} of a new order has not arrived: look with `waybill doctor`.")
-        return fetched.trace
-
-    def _still(self, trace: Trace, gone: str, arguments: Mapping[str, Any]) -> bool:
-        if gone == "joined":
-            return not predicates.has_service(trace, str(arguments["service"]))
-        return bool(predicates.matching(trace, gone, dict(arguments)))
-
-
-def _probe_order(sku: str, quantity: int, number: int) -> dict[str, Any]:
-    region = REGIONS[number % len(REGIONS)]
-    return client.order_body({sku: quantity}, token="tok_approve", region=region, customer=f"cus_{number}")  # noqa: S106
 
 
 def _ids(value: str) -> list[str]:

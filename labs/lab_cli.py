@@ -140,8 +140,9 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def code() -> None:
-    """Print the folder of the code that runs, to read and to edit. `waybill lab redeploy` puts it in force."""
-    typer.echo(str(engine.code(_settings())))
+    """Print the folder of each release that runs, to read and to edit. `waybill lab redeploy` puts it in force."""
+    for service, folder in engine.code(_settings()).items():
+        typer.echo(f"{service:<13} {folder}")
 
 
 @app.command()
@@ -208,16 +209,19 @@ def stop(as_json: Json = False) -> None:
 
 @app.command()
 def rehearse(
-    name: Annotated[list[str] | None, typer.Argument(help="Labs.", show_default="all")] = None,
+    name: Annotated[list[str] | None, typer.Argument(help="Labs.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="All labs.")] = False,
     seed: Annotated[list[int] | None, typer.Option(help="Repeat it for more.", show_default="1")] = None,
     as_json: Json = False,
 ) -> None:
     """Play labs through: untouched, with a wrong answer, solved, stopped. Exit status 1 if one does not work.
 
-    Example: `waybill lab rehearse paid-twice --seed 1 --seed 2`
+    Examples: `waybill lab rehearse paid-twice --seed 1 --seed 2` · `waybill lab rehearse --all`
     """
     from labs import rehearsal
 
+    if bool(name) == every:
+        raise ClientError("name the labs, or choose --all.")
     settings = _settings()
     rows = []
     for each in name or list(definitions.labs()):
@@ -226,9 +230,11 @@ def rehearse(
                 row = rehearsal.play(settings, each, number, now.update)
             rows.append(row)
             if not as_json:
-                out.print(_line(row))
+                out.print(_line(row), soft_wrap=True)
     if as_json:
         print_json(rows)
+    else:
+        out.print(_rehearsed(rows))
     raise typer.Exit(1 if any(row["problem"] for row in rows) else 0)
 
 
@@ -236,6 +242,29 @@ def _line(row: dict[str, Any]) -> str:
     points = f"untouched {row['untouched']:>3}   wrong {row['wrong']:>3}   solved {row['solved']:>3}"
     what = f"{row['lab']:<18} seed {row['seed']:<4} {row['kind']:<9} {row['minutes']:5.1f} min"
     return f"{what}   {points}   {row['problem'] or 'as it should be'}"
+
+
+def _rehearsed(rows: list[dict[str, Any]]) -> Table:
+    """Return a table with a row for each lab: of all its seeds, the most minutes and the worst points."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("lab", "kind", "seeds", "min", "untouched", "wrong", "solved", "ok"):
+        table.add_column(column, no_wrap=column != "kind")
+    for name in dict.fromkeys(row["lab"] for row in rows):
+        of_lab = [row for row in rows if row["lab"] == name]
+        untouched, wrong, solved = (
+            [row[part] for row in of_lab if row[part] != "-"] for part in ("untouched", "wrong", "solved")
+        )
+        table.add_row(
+            name,
+            " / ".join(dict.fromkeys(row["kind"] for row in of_lab)),
+            " ".join(str(row["seed"]) for row in of_lab),
+            f"{max(row['minutes'] for row in of_lab):.1f}",
+            str(max(untouched, default="-")),
+            str(max(wrong, default="-")),
+            str(min(solved, default="-")),
+            "no" if any(row["problem"] for row in of_lab) else "yes",
+        )
+    return table
 
 
 def _settings() -> LocalSettings:

@@ -28,6 +28,8 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     faults: tuple[Fault, ...] = ()
+    others: tuple[Fault, ...] = ()
+    """Changes of the same day that do no harm."""
     more: Mapping[str, WantedProcess] = {}
     """Other processes, such as the load of a lab."""
     attempt: str = ""
@@ -38,11 +40,24 @@ class Plan(BaseModel):
 
     def with_fault(self, fault: Fault) -> "Plan":
         """Return the plan with one more fault, or with this one in place of the one with its key."""
-        return self.model_copy(update={"faults": (*self.without(fault.key).faults, fault)})
+        harmless = fault.key in {other.key for other in self.others}
+        rest = self.without(fault.key)
+        if harmless:
+            return rest.model_copy(update={"others": (*rest.others, fault)})
+        return rest.model_copy(update={"faults": (*rest.faults, fault)})
 
     def without(self, *keys: str) -> "Plan":
-        """Return the plan without the faults of these keys."""
-        return self.model_copy(update={"faults": tuple(fault for fault in self.faults if fault.key not in keys)})
+        """Return the plan without the changes of these keys."""
+        rest = {
+            "faults": tuple(fault for fault in self.faults if fault.key not in keys),
+            "others": tuple(other for other in self.others if other.key not in keys),
+        }
+        return self.model_copy(update=rest)
+
+    @property
+    def changes(self) -> tuple[Fault, ...]:
+        """Return all that differs from the stack without a plan."""
+        return (*self.faults, *self.others)
 
 
 def current(settings: LocalSettings) -> Plan | None:
@@ -123,7 +138,7 @@ def _put(settings: LocalSettings, plan: Plan | None) -> None:
         ends_at=plan.ends_at,
         says=plan.says,
         off=plan.off,
-        processes={**faults.processes(settings, plan.faults), **plan.more},
+        processes={**faults.processes(settings, plan.changes), **plan.more},
         undo=tuple(_undo(fault) for fault in plan.faults if isinstance(fault, Data)),
         notes=plan.model_dump(mode="json"),
     )
@@ -170,7 +185,7 @@ def _clean_up(settings: LocalSettings, before: Plan | None, after: Plan | None) 
 
 def texts(before: Plan | None, after: Plan | None) -> Iterable[tuple[str, str]]:
     """Yield what the deploy log says of a change: (name of what was deployed, text)."""
-    old, new = (set(plan.faults) if plan else set() for plan in (before, after))
+    old, new = (set(plan.changes) if plan else set() for plan in (before, after))
     for fault in sorted(old ^ new, key=lambda fault: fault.key):
         began = fault in new
         if isinstance(fault, Neighbor):
@@ -179,7 +194,7 @@ def texts(before: Plan | None, after: Plan | None) -> Iterable[tuple[str, str]]:
         host = REGISTRY[fault.service].host if fault.service in REGISTRY else fault.service
         if isinstance(fault, Release) and began:
             yield host, f"{host} {fault.version} deployed"
-        elif isinstance(fault, Release) and not any(isinstance(one, Release) for one in new):
+        elif isinstance(fault, Release) and not any(fault.key == one.key for one in new):
             yield host, f"{host} {releases.base_version()} deployed"
         elif isinstance(fault, Data):
             yield host, f"database job of {host} finished"

@@ -71,6 +71,17 @@ def childless(span: Span, name: str) -> bool:
     return span.name == name and not any(child.kind == "client" for child in span.children)
 
 
+def slow_itself(span: Span, name: str, ms: float) -> bool:
+    """Tell a span whose name begins so and that took `ms` longer than the longest span below it."""
+    longest = max((child.duration for child in span.children), default=0)
+    return span.name.startswith(name) and span.duration - longest >= ms * 1000
+
+
+def slow_cache(span: Span, ms: float) -> bool:
+    """Tell an operation of the cache that took `ms` or longer."""
+    return span.tags.get("db.system.name") == "redis" and span.duration >= ms * 1000
+
+
 def repeated(span: Span, statement: str, times: int) -> bool:
     """Tell a span with that many children that are the same statement, which begins so."""
     same = [child for child in span.children if str(child.tags.get("db.query.text", "")).startswith(statement)]
@@ -89,6 +100,8 @@ PREDICATES: dict[str, SpanPredicate] = {
     "without_child": without_child,
     "slow_server": slow_server,
     "repeated": repeated,
+    "slow_itself": slow_itself,
+    "slow_cache": slow_cache,
 }
 
 

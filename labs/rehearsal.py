@@ -24,7 +24,10 @@ PATIENCE = 1200.0
 """Seconds after which what a lab needs will not come: a hang, not a measure."""
 SETTLED_SECONDS = 15
 """By then the spans of a request have arrived."""
-COMPARED = ("PORT", "PYTHONPATH", "PROCESSOR_LATENCY_MS", "WEB_CONCURRENCY", "OTEL_TRACES_SAMPLER")
+COMPARED = (
+    *("PORT", "THREADS", "WEB_CONCURRENCY", "PYTHONPATH", "PYTHONSAFEPATH", "PROCESSOR_LATENCY_MS"),
+    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_BLRP_SCHEDULE_DELAY"),
+)
 
 
 class Wrong(Exception):
@@ -70,7 +73,7 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
     say(f"{name}: answering")
     row["wrong"] = 0
     for question in case.questions:
-        if value := lab.rehearsal.get(question.key):
+        if value := case.wrong.get(question.key):
             _wrong_answer(settings, attempt, question.key, value)
 
         def right(question: definitions.Question = question) -> attempts.Answer:
@@ -82,8 +85,13 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
 
     if lab.fix:
         say(f"{name}: repairing")
-        engine.act(settings, case.fix)
-        reason = engine.check_fix(settings, attempt)
+        for command in case.fixes:
+            engine.act(settings, command)
+
+        def repaired() -> tuple[str]:
+            return (engine.check_fix(settings, attempt),)
+
+        (reason,) = _until(repaired, "the repair cannot be judged")
         _require(not reason, f"the repair does not help: {reason}")
     row["solved"] = attempt.score()
     _require(attempt.score() == 100, f"the solution gives {attempt.score()} points")

@@ -21,11 +21,12 @@ def base_version() -> str:
 
 
 def build(settings: LocalSettings, service: str, patch: str) -> Release:
-    """Copy the code, apply the text of a patch, and give it the next version. Raise a ClientError."""
+    """Copy the code, apply the text of a patch if there is one, and give it the next version. Raise a ClientError."""
     target = _next_folder(settings)
     for part in PARTS:
         shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-    apply(target, patch)
+    if patch:
+        apply(target, patch)
     return Release(service=service, version=_bump(target), folder=target)
 
 

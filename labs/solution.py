@@ -3,7 +3,7 @@
 from labs import predicates
 from labs.attempts import Answer, Attempt
 from labs.definitions import Question
-from labs.expected import NOT_YET
+from labs.expected import NOT_YET, instance_of
 from labs.grading import Grader
 from local import client
 from local.settings import HOST, LocalSettings
@@ -41,6 +41,12 @@ def answer(grader: Grader, question: Question) -> str:
             return _two_spans(grader, question)
         case "two-traces":
             return _two_traces(grader, question)
+        case "two-instances":
+            return _two_instances(grader, question)
+        case "unfinished":
+            return _unfinished(grader, question)
+        case "untraced":
+            return _untraced(grader, question)
 
 
 def _order(grader: Grader) -> str:
@@ -97,4 +103,29 @@ def _two_traces(grader: Grader, question: Question) -> str:
         for other in others:
             if other.trace_id != trace.trace_id and predicates.order_ids(trace) & predicates.order_ids(other):
                 return f"{trace.trace_id} {other.trace_id}"
+    raise ClientError(NOT_YET)
+
+
+def _two_instances(grader: Grader, question: Question) -> str:
+    special = grader.words(question)
+    by_instance = {instance_of(trace): trace.trace_id for trace in grader.evidence.orders()}
+    here = [trace_id for instance, trace_id in by_instance.items() if instance in special]
+    elsewhere = [trace_id for instance, trace_id in by_instance.items() if instance not in special]
+    if not here or not elsewhere:
+        raise ClientError(NOT_YET)
+    return f"{here[0]} {elsewhere[0]}"
+
+
+def _unfinished(grader: Grader, question: Question) -> str:
+    last, absent = str(question.other["last"]), set(question.other["absent"])
+    for trace in grader.evidence.traces("order-service", last):
+        if not absent & {span.name for span in trace.spans if span.service == "order-service"}:
+            return trace.trace_id
+    raise ClientError(NOT_YET)
+
+
+def _untraced(grader: Grader, question: Question) -> str:
+    for record in grader.evidence.logs(service="order-service", text=str(question.other["text"])):
+        if record["trace_id"] and not grader.evidence.fetched(record["trace_id"]):
+            return str(record["trace_id"])
     raise ClientError(NOT_YET)

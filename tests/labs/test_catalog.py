@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,19 +17,7 @@ from local.settings import ROOT, LocalSettings
 from tests.labs.test_faults import GIVEAWAY
 from waybill_explorer.client import ClientError
 
-LESSONS = {
-    "which-dependency-is-slow",
-    "three-pillars",
-    "custom-spans",
-    "auto-instrumentation",
-    "metrics",
-    "correlated-logs",
-    "collector",
-    "dashboards",
-    "traces-answer-why",
-    "correlate-signals",
-    "histograms-over-averages",
-}
+LESSONS = tomllib.loads((ROOT / "labs" / "lessons.toml").read_text())
 SEEDS = range(12)
 
 
@@ -55,7 +44,17 @@ def test_a_lab_has_a_story_three_hints_and_a_debrief_in_the_form_of_a_post_morte
     debrief = lab.text("debrief.md")
     for section in ("**What ", "**How it is found.**", "**How it is found faster.**", "**What in the kit helps.**"):
         assert section in debrief or (name == "lost-thread" and "kit" in section)
-    assert set(lab.lessons) <= LESSONS
+    assert set(lab.lessons) <= set(LESSONS)
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_each_lesson_is_in_a_lab_or_in_a_step_of_the_path(lesson: str) -> None:
+    row = LESSONS[lesson]
+    assert row["says"]
+    assert row["labs"] or row["path"]
+    assert row["labs"] == [name for name, lab in definitions.labs().items() if lesson in lab.lessons]
+    pages = {page.stem for page in (ROOT / "labs" / "path" / "pages").glob("*.md")}
+    assert set(row["path"]) <= pages
 
 
 @pytest.mark.parametrize("name", definitions.labs())
@@ -95,6 +94,37 @@ def test_a_seed_always_makes_the_same_and_seeds_differ() -> None:
         assert len({str((case.values, case.fault)) for case in made}) > 1, lab.name
 
 
+def test_on_some_days_other_services_change_too_and_never_one_that_has_to_do_with_the_case() -> None:
+    others = {(case.lab.name, case.seed): case.others for case in cases()}
+    assert others == {(case.lab.name, case.seed): case.others for case in cases()}
+    for case in cases():
+        involved = {fields.get("service") for fields in case.fault.values()}
+        assert not involved & {service for _, service in case.others}
+        if not case.lab.load:
+            assert not case.others
+    made = [change for found in others.values() for change in found]
+    assert {kind for kind, _ in made} == {"release", "setting"}
+    assert {service for _, service in made} == {"order", "inventory", "payment", "notification"}
+    assert {len(found) for found in others.values()} == {0, 1, 2}
+
+
+def test_every_variant_of_a_lab_is_some_seeds_case() -> None:
+    for lab in definitions.labs().values():
+        faults = {str(sorted(case.fault)) + case.fix for case in (definitions.case(lab, seed) for seed in range(200))}
+        assert len(faults) == len({str(sorted(variant.fault)) + str(variant.fix) for variant in lab.variants}), lab.name
+
+
+def test_orders_are_fine_in_one_case_of_two_seconds_and_nothing_is_to_be_repaired() -> None:
+    lab = definitions.find("two-seconds")
+    found = [definitions.case(lab, seed) for seed in range(60)]
+    causes = {case.question("cause").right for case in found}
+    assert causes == {"network", "card-processor", "cache", "database", "nothing"}
+    (fine, *_) = [case for case in found if case.question("cause").right == "nothing"]
+    assert fine.fault == {}
+    assert fine.fixes == ()
+    assert fine.question("service").right == "none"
+
+
 def test_a_name_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(ClientError, match=r"there is no lab 'x'. Choose one of .*paid-twice"):
         definitions.find("x")
@@ -117,6 +147,7 @@ def test_a_patch_applies_and_is_typed(name: str, tmp_path: Path, type_cache: Pat
     assert release.version != releases.base_version()
     changed = re.findall(r"^\+\+\+ b/(\S+)", patches()[name], re.MULTILINE)
     assert changed
+    assert len(re.findall(r"^[+-](?![+-]{2} )", patches()[name], re.MULTILINE)) < 15, "no one reads a longer one"
     for file in changed:
         assert (release.folder / file).read_text() != (ROOT / file).read_text()
     mypy = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(type_cache)]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from typer.testing import CliRunner
 
-from labs import announce, data, faults, plan
+from labs import announce, data, faults, plan, releases
 from labs.faults import Data, Fault, Link, Neighbor, Release
 from labs.plan import Plan
 from local.cli import app
@@ -228,6 +228,42 @@ def test_the_deploy_log_tells_of_each_change_and_gives_nothing_away(settings: Lo
     assert len(began) == len(ended) == 5
     assert not [body for body in (*began, *ended) if GIVEAWAY.search(body)]
     announce.announce(settings, plan.texts(None, a_plan(*all_kinds)))  # without a backend, nothing happens
+
+
+def test_the_deploy_log_tells_of_changes_that_do_no_harm_in_the_same_words(
+    settings: LocalSettings, tmp_path: Path
+) -> None:
+    harmful = Release(service="order", version="0.1.1", folder=tmp_path)
+    harmless = Release(service="payment", version="0.1.1", folder=tmp_path)
+    found = a_plan(harmful).model_copy(update={"others": (harmless,)})
+    assert [body for _, body in plan.texts(None, found)] == [
+        "order-service 0.1.1 deployed",
+        "payment-service 0.1.1 deployed",
+    ]
+    assert set(faults.processes(settings, found.changes)) == {"order-service", "payment-service"}
+    rolled_back = found.without("release payment")
+    assert rolled_back.changes == (harmful,)
+    ((host, body),) = plan.texts(found, rolled_back)
+    assert (host, body) == ("payment-service", f"payment-service {releases.base_version()} deployed")
+
+
+def test_a_change_that_does_no_harm_stays_one_when_it_is_deployed_again(tmp_path: Path) -> None:
+    harmless = Release(service="payment", version="0.1.1", folder=tmp_path)
+    found = a_plan(link()).model_copy(update={"others": (harmless,)})
+    later = found.with_fault(harmless.model_copy(update={"version": "0.1.2"}))
+    assert later.faults == found.faults
+    assert [other.version for other in later.others if isinstance(other, Release)] == ["0.1.2"]
+
+
+def test_variables_that_were_changed_along_with_a_setting_come_and_go_with_it(settings: LocalSettings) -> None:
+    setting = faults.new_setting("order", "OTEL_TRACES_SAMPLER=parentbased_traceidratio").model_copy(
+        update={"also": (("OTEL_TRACES_SAMPLER_ARG", "0.1"),)}
+    )
+    (process,) = faults.processes(settings, [setting]).values()
+    assert dict(process.environment) == {
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+    }
 
 
 def test_two_commands_do_not_change_the_plan_at_the_same_time(settings: LocalSettings) -> None:

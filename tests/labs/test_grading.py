@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from labs import attempts, definitions, predicates
+from labs import attempts, definitions, expected, predicates
 from labs.attempts import Answer, Attempt
+from labs.evidence import Evidence
 from labs.grading import Grader
 from local.settings import LocalSettings
 from waybill_explorer.client import ClientError, Fetched
@@ -128,8 +129,8 @@ def test_a_wrong_choice_says_what_it_overlooks(settings: LocalSettings, monkeypa
 
 
 def test_an_answer_that_is_right_in_another_case_is_wrong_in_this_one() -> None:
-    regions = {definitions.case(definitions.find("one-region"), seed).question("region").right for seed in range(60)}
-    assert regions == {"eu", "us", "ap"}
+    hit = {definitions.case(definitions.find("one-region"), seed).question("hit").right for seed in range(60)}
+    assert hit == {"eu", "us", "ap", "fresh-prices", "live-stock", "price-check"}
 
 
 def test_parts_have_their_weights_and_a_lab_without_one_spreads_its_points() -> None:
@@ -170,3 +171,89 @@ def test_a_lock_wait_is_told_from_other_statements() -> None:
         span(4, "inventory-service", "BEGIN inventory", 1, 20, db__query__text="BEGIN IMMEDIATE"),
     )
     assert [one.span_id for one in predicates.matching(found, "waits_for_lock", {})] == [f"{1:016x}", f"{3:016x}"]
+
+
+def served(trace_id: str, instance: str, ms: int) -> Trace:
+    """Return the trace of an order that one process of order-service served."""
+    one = span(1, "order-service", "POST /orders", None, ms, span__kind="server")
+    tags = [{"key": "service.instance.id", "value": instance}]
+    processes = {"order-service": {"serviceName": "order-service", "tags": tags}}
+    return read_trace({"traceID": trace_id, "spans": [one | {"traceID": trace_id}], "processes": processes})
+
+
+def test_two_orders_are_evidence_if_the_process_in_question_served_the_first_and_another_one_the_second(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = next(
+        seed
+        for seed in range(20)
+        if "ms" in str(definitions.case(definitions.find("one-of-three"), seed).question("amount").expect)
+    )
+    slow, fast = served(TRACE_ID, "a-1", 2500), served(OTHER_ID, "b-2", 90)
+    judge = grader(settings, monkeypatch, slow, fast, lab="one-of-three")
+    judge.case = definitions.case(definitions.find("one-of-three"), seed)
+
+    assert reason(judge, "orders", f"{TRACE_ID} {OTHER_ID}") == ""
+    assert "served by b-2" in reason(judge, "orders", f"{OTHER_ID} {TRACE_ID}")
+    assert "by the same process" in reason(judge, "orders", f"{TRACE_ID} {TRACE_ID}")
+    assert reason(judge, "instance", "a-1") == ""
+    assert reason(judge, "share", "50") == ""
+    assert reason(judge, "amount", "2410") == ""
+
+
+def test_an_order_that_hangs_is_evidence_only_as_long_as_it_did_not_go_on(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = definitions.find("nobody-answers")
+    seed = next(seed for seed in range(20) if definitions.case(lab, seed).values["peer"] == "notification")
+    hangs = trace(
+        span(2, "order-service", "charge_payment", 1, 80),
+        span(4, "payment-service", "PUT /charges", 3, 80, span__kind="server"),
+    )
+    judge = grader(settings, monkeypatch, hangs, lab="nobody-answers")
+    judge.case = definitions.case(lab, seed)
+    assert reason(judge, "trace", TRACE_ID) == ""
+
+    ended = trace(span(2, "order-service", "send_notification", 1, 80))
+    judge = grader(settings, monkeypatch, ended, lab="nobody-answers")
+    judge.case = definitions.case(lab, seed)
+    assert "that order went on" in reason(judge, "trace", TRACE_ID)
+
+
+def test_a_log_record_is_evidence_of_what_is_not_sampled_only_if_its_trace_is_not_stored(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = grader(settings, monkeypatch, lost_answer(), lab="not-in-the-trace")
+    records = {
+        OTHER_ID: [{"timestamp": NOW, "body": "attempt 1 failed, trying again: payment-service"}],
+        "c" * 32: [{"timestamp": NOW, "body": "POST /orders 201"}],
+        "d" * 32: [],
+    }
+    monkeypatch.setattr(judge.evidence, "logs", lambda *, trace_id: records[trace_id])
+
+    assert reason(judge, "record", OTHER_ID) == ""
+    assert "that trace is stored" in reason(judge, "record", TRACE_ID)
+    assert "tell of no such request" in reason(judge, "record", "c" * 32)
+    assert "no log record has" in reason(judge, "record", "d" * 32)
+
+
+def test_numbers_of_metrics_are_computed_from_what_was_counted(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = Evidence(settings, NOW)
+    counted = {
+        "notification.sent": {"": 5.0, "cus_1": 2.0, "cus_2": 2.0, "cus_3": 1.0},
+        "http.client.request.duration": {"": 90.0, "ConnectionError": 10.0},
+        "http.server.request.duration": {"/orders": 40.0},
+    }
+    monkeypatch.setattr(evidence, "counts", lambda name, *_arguments, **_options: counted[name])
+    monkeypatch.setattr(evidence, "traces", lambda *_arguments, **_options: [lost_answer()] * 2)
+    monkeypatch.setattr(evidence, "series", lambda *_arguments, **_options: {"order-service": [3.0, 8.0]})
+
+    assert expected.series_per_hundred(evidence, "notification.sent", "customer.id") == 60
+    assert expected.values_of(evidence, "notification.sent", "customer.id") == {"cus_1", "cus_2", "cus_3"}
+    assert expected.failing_percentage(evidence) == 10
+    assert expected.traced_percentage(evidence) == 5
+    assert expected.level(evidence, "orders.active") == 8
+    with pytest.raises(ClientError, match="not enough recorded yet"):
+        expected.special_instance(evidence, "memory")
