@@ -43,6 +43,7 @@ def test_alike_spans_at_the_same_place_are_one_line_and_what_one_trace_has_alone
     assert [growth(line) for line in lines] == [40_000, 30_000, -5_000]
     assert [own_growth(line) for line in lines] == [15_000, 30_000, -5_000]
     assert compared["most"] == 1
+    assert compare_traces(read_trace(there), read_trace(here))["most"] == 1, "the order of the two is no matter"
     assert compare_traces(read_trace(there), read_trace(there))["most"] is None
 
 
@@ -171,7 +172,9 @@ def test_the_terminal_prints_two_traces_and_refuses_a_mixture(backend: Backend, 
 
     output = printed(backend, *ids)
 
-    assert f"Grew most: {service} render, +40 ms of its own time" in output
+    assert f"Differs most: {service} render, 40 ms more of its own time in A" in output
+    assert f"Differs most: {service} render, 40 ms less of its own time in A" in printed(backend, *reversed(ids))
+    assert "Each span took as long in A as in B." in printed(backend, ids[0], ids[0])
     assert all(f"/trace/{one}" in output for one in ids)
     with pytest.raises(ClientError, match="give two of one kind"):
         printed(backend, ids[0], "service:x")

@@ -33,6 +33,10 @@ class Shop:
         found: dict[str, Any] = self.backend.get("/api/map", start=self.at // 1000, end=self.at // 1000 + 20_000_000)
         return found
 
+    def found_by(self, query: str) -> list[str]:
+        found = self.backend.get("/api/summaries", q=f"service={self.service} {query}")
+        return [trace["traceID"] for trace in found]
+
     def dependencies(self) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.map()["dependencies"]}
 
@@ -68,6 +72,8 @@ def test_a_database_a_cache_and_another_system_are_nodes_with_figures_and_caller
     (caller,) = order["callers"]
     assert (caller["service"], caller["count"]) == (shop.service, 4)
     assert order["query"] == "kind:client db.namespace=/data/order.db"
+    assert redis["query"] == "kind:client db.system.name=redis server.address=10.0.0.1 server.port=6379"
+    assert pay["query"] == "kind:client server.address=pay.example"
 
 
 def test_a_call_that_a_service_answered_is_no_dependency_nor_one_that_did_not_reach_it(shop: Shop) -> None:
@@ -135,6 +141,27 @@ def test_a_dependency_is_named_by_what_is_most_telling(
 ) -> None:
     found = dependency_of(Span(attributes=attributes(values)))
     assert (found and (found.kind, found.system, found.name)) == expected
+
+
+def test_the_search_for_a_dependency_finds_its_calls_and_not_those_of_others_on_its_host(shop: Shop) -> None:
+    here = {"server.address": "127.0.0.1", "server.port": 6379}
+    by_url = {"http.method": "GET", "http.url": "http://rates.example:81/eur"}
+    shop.send(
+        shop.root,
+        shop.calls("GET", attributes=here | {"db.system.name": "redis"}),
+        shop.calls("GET", attributes=by_url),
+        shop.calls("send", kind=PRODUCER, attributes={"messaging.system": "kafka", "messaging.destination.name": "o"}),
+    )
+    other = Shop(shop.backend, shop.service)
+    other.at = shop.at
+    other.send(other.root, other.calls("GET", attributes=here | {"server.port": 8081, "http.request.method": "GET"}))
+
+    found = shop.dependencies()
+
+    assert set(found) == {"127.0.0.1:6379", "127.0.0.1:8081", "rates.example:81", "o"}
+    ids = {name: shop.found_by(one["query"]) for name, one in found.items()}
+    assert ids.pop("127.0.0.1:8081") == [other.trace_id.hex()]
+    assert all(found == [shop.trace_id.hex()] for found in ids.values())
 
 
 def test_a_message_that_is_sent_to_a_queue_is_a_call_of_it(shop: Shop) -> None:

@@ -27,7 +27,7 @@ class LineJson(TypedDict):
 
 
 class TracesComparedJson(TypedDict):
-    """Two traces; `most` is the index of the line whose own time grew most from `there` to `here`, if any grew."""
+    """Two traces; `most` is the index of the line whose own time differs most between them, if any differs."""
 
     here: str
     there: str
@@ -53,9 +53,9 @@ def compare_traces(here: Trace, there: Trace) -> TracesComparedJson:
         if node.line:
             lines.append(node.line)
         stack += [*node.children.values()][::-1]
-    most = max(range(len(lines)), key=lambda i: own_growth(lines[i]))
-    is_slower = own_growth(lines[most]) > 0
-    return {"here": here.trace_id, "there": there.trace_id, "lines": lines, "most": most if is_slower else None}
+    most = max(range(len(lines)), key=lambda i: abs(own_growth(lines[i])))
+    differs = own_growth(lines[most]) != 0
+    return {"here": here.trace_id, "there": there.trace_id, "lines": lines, "most": most if differs else None}
 
 
 def growth(line: LineJson) -> int:

@@ -52,11 +52,12 @@ def _print_traces(console: Console, compared: TracesComparedJson, api: TraceApi)
     lines, most = compared["lines"], compared["most"]
     scale = max(max(line["here"]["duration"], line["there"]["duration"]) for line in lines)
     if most is None:
-        console.print(Text("No span took longer in A.", "bold"))
+        console.print(Text("Each span took as long in A as in B.", "bold"))
     else:
-        line = lines[most]
-        text = Text("Grew most: ", "yellow").append(f"{clean(line['service'])} {clean(line['name'])}", "bold")
-        console.print(text.append(f", +{duration(own_growth(line))} of its own time"), soft_wrap=True)
+        line, differs = lines[most], own_growth(lines[most])
+        text = Text("Differs most: ", "yellow").append(f"{clean(line['service'])} {clean(line['name'])}", "bold")
+        words = f", {duration(abs(differs))} {'more' if differs > 0 else 'less'} of its own time in A"
+        console.print(text.append(words), soft_wrap=True)
     table = _table("A", "B", "A - B", first="Span")
     for index, line in enumerate(lines[:MAX_LINES]):
         here, there = line["here"], line["there"]

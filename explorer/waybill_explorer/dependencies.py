@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from waybill_explorer.decode import plain_value
+from waybill_explorer.query_text import attribute_term, contains_term
 
 OUTGOING = (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER)
 CACHES = frozenset({"redis", "valkey", "memcached", "dragonfly", "keydb", "hazelcast"})
@@ -36,15 +37,14 @@ Address = tuple[str, str]
 class Dependency(NamedTuple):
     """Something that is called: `kind` is `database`, `cache`, `messaging`, `rpc`, `http` or `other`.
 
-    `key` and `value` are the attribute by which its calls are found, `address` is a host and port.
+    `query` finds its calls, in the query language; `address` is a host and port.
     """
 
     kind: str
     system: str
     name: str
     address: Address
-    key: str
-    value: str
+    query: str
 
 
 class OutgoingCall(NamedTuple):
@@ -69,17 +69,27 @@ def dependency_of(span: Span) -> Dependency | None:
         kind = "cache"
     if kind == "http":
         system = "http"
-    peer, place, url, host = (first(keys) for keys in (PEER_KEYS, PLACE_KEYS, URL_KEYS, ADDRESS_KEYS))
-    address = _address(url[1], host[1], first(PORT_KEYS)[1])
+    is_stored = kind in ("database", "cache", "messaging")
+    peer, place, url, host, port = (first(keys) for keys in (PEER_KEYS, PLACE_KEYS, URL_KEYS, ADDRESS_KEYS, PORT_KEYS))
+    address = _address(url[1], host[1], port[1])
     if peer[1]:
-        return Dependency(kind, system, peer[1], address, *peer)
+        return Dependency(kind, system, peer[1], address, _query(kind, attribute_term(*peer)))
     if place[1] and not (kind == "cache" and place[1].isdigit()):  # Redis numbers its databases
-        return Dependency(kind, system, place[1].rpartition("/")[2] or place[1], address, *place)
+        name = place[1].rpartition("/")[2] or place[1]
+        return Dependency(kind, system, name, address, _query(kind, attribute_term(*place)))
+    of_system = [attribute_term(key, system)] if is_stored else []
+    if host[1]:
+        # A host has more than one of them: without system and port, its other calls would be found too.
+        terms = (*of_system, attribute_term(*host), *([attribute_term(*port)] if port[1] else []))
+        return Dependency(kind, system, ":".join(filter(None, address)), address, _query(kind, *terms))
     if address[0]:
-        return Dependency(kind, system, ":".join(filter(None, address)), address, *(host if host[1] else url))
-    return (
-        Dependency(kind, system, system, address, key, system) if kind in ("database", "cache", "messaging") else None
-    )
+        name = ":".join(filter(None, address))
+        return Dependency(kind, system, name, address, _query(kind, contains_term(url[0], f"//{name}/")))
+    return Dependency(kind, system, system, address, _query(kind, *of_system)) if is_stored else None
+
+
+def _query(kind: str, *terms: str) -> str:
+    return " ".join(("(kind:client or kind:producer)" if kind == "messaging" else "kind:client", *terms))
 
 
 def _address(url: str, host: str, port: str) -> Address:

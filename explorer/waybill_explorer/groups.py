@@ -1,5 +1,7 @@
 """Two groups of traces side by side, such as those of two versions: rate, errors and durations of each operation.
 
+An operation is a span name, or a statement where it is a database's: so a query that only one group runs is a line.
+
 Of a group MAX_TRACES are read, evenly from all of it; counts and rates are scaled up to all. A group's rate is over the
 time from its first trace to its last one, at least 10 s, so a version that was there for a minute has the rate of that
 minute. `perTrace` is how many spans of an operation a trace of the group has on average.
@@ -12,10 +14,11 @@ from collections.abc import Sequence
 
 from typing_extensions import TypedDict
 
+from waybill_explorer.operations import sent_title
 from waybill_explorer.outcome import Outcome
 from waybill_explorer.service_map import LEAST_TIME, Requests, read_spans
 from waybill_explorer.trace_queries import TraceQuery, find_ids
-from waybill_explorer.traces import NEVER, NO_NAME, duration_of
+from waybill_explorer.traces import NEVER, duration_of
 
 MAX_TRACES = 1_000
 MAX_OPERATIONS = 500
@@ -78,7 +81,7 @@ class _Group:
         self.operations: dict[tuple[str, str], Requests] = defaultdict(lambda: Requests(self.weight))
         for trace in read_spans(db, sample):
             for service, span in trace.members:
-                self.operations[service, span.name or NO_NAME].add(duration_of(span), trace.outcome(span))
+                self.operations[service, sent_title(span)].add(duration_of(span), trace.outcome(span))
 
     def time_per_trace(self, operation: tuple[str, str]) -> float:
         """Return the time (µs) that a trace spends in an operation on average."""

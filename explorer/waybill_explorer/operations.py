@@ -51,7 +51,7 @@ def operation_durations(db: sqlite3.Connection, trace_id: bytes, start: int, end
     titles: set[Operation] = set()
     for service, span in spans_of(db, row["id"], Budget()):
         wanted.add((service, span.name))
-        titles.add((service, _title(span)))
+        titles.add((service, sent_title(span)))
     candidates, is_sampled = _candidates(db, wanted, start, end)
     durations: dict[Operation, list[int]] = defaultdict(list)
     budget, read = Budget(), 0
@@ -61,7 +61,7 @@ def operation_durations(db: sqlite3.Connection, trace_id: bytes, start: int, end
             break
         read += 1
         for service, span in spans_of(db, trace, budget):
-            if (service, span.name) in wanted and (key := (service, _title(span))) in titles:
+            if (service, span.name) in wanted and (key := (service, sent_title(span))) in titles:
                 durations[key].append(duration_of(span))
     return {
         "traces": read,
@@ -104,6 +104,7 @@ def _candidates(
     return (trace for trace in by_turns if trace is not None), is_cut
 
 
-def _title(span: Span) -> str:
+def sent_title(span: Span) -> str:
+    """Return what a span did, in a few words, as it was sent: its name, or its statement if it is a database's."""
     tags = {item.key: item.value.string_value for item in span.attributes if item.key in TITLE_KEYS}
     return title_of(span.name or NO_NAME, tags)

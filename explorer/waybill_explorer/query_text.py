@@ -15,6 +15,11 @@ def attribute_term(key: str, value: str) -> str:
     return f"{attribute_key(key)}={quoted(value)}"
 
 
+def contains_term(key: str, text: str) -> str:
+    """Return the term for an attribute whose value has a text in it."""
+    return f"{attribute_key(key)}:{quoted(text)}"
+
+
 def attribute_key(key: str) -> str:
     """Return the key of an attribute, in quotes where it would be something else without."""
     return key if PLAIN_KEY.fullmatch(key) and key.lower() not in NO_ATTRIBUTES else _in_quotes(key)

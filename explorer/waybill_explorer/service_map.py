@@ -19,7 +19,6 @@ from waybill_explorer.dependencies import Address, Dependency, OutgoingCall, out
 from waybill_explorer.jaeger import Json
 from waybill_explorer.outcome import Outcome, Problem, outcomes, sent_outcome
 from waybill_explorer.queries import spans_of
-from waybill_explorer.query_text import attribute_term
 from waybill_explorer.traces import ANY, NEVER, NO_NAME, duration_of
 
 MAX_TRACES = 2000
@@ -131,8 +130,7 @@ class _Outgoing:
             found.append(
                 {
                     "id": " ".join(filter(None, (dependency.system, dependency.name, *dependency.address))),
-                    **{key: getattr(dependency, key) for key in ("kind", "system", "name")},
-                    "query": f"kind:client {attribute_term(dependency.key, dependency.value)}",
+                    **{key: getattr(dependency, key) for key in ("kind", "system", "name", "query")},
                     "address": ":".join(filter(None, dependency.address)),
                     **total.summary(seconds),
                     "callers": [{"service": name} | callers[name].summary(seconds) for name in sorted(callers)],

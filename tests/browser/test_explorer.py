@@ -374,7 +374,7 @@ def test_two_traces_of_an_operation_are_compared(page: Page, stack: Stack) -> No
         ids.append(send(stack, service, [root, span("slow step", parent=root["spanId"], at=2, ms=ms)]))
     page.goto(f"{stack.traces}/trace/{ids[1]}")
     page.get_by_role("navigation", name="Views of this trace").get_by_role("link", name="Compare").click()
-    expect(page.locator(".verdict")).to_contain_text(f"Grew most: {service} slow step, +380\u202fms")
+    expect(page.locator(".verdict")).to_contain_text(f"Differs most: {service} slow step, 380\u202fms more")
     expect(page.get_by_role("row", name="slow step")).to_contain_text("400\u202fms")
     other = send(stack, f"{service}-other", [span("GET /elsewhere", ms=5)])
     page.get_by_label("or paste an id").fill(f"{stack.traces}/trace/{other}")

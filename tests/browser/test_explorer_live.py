@@ -182,8 +182,8 @@ def test_failures_and_refusals_are_told_apart_everywhere(page: Page, stack: Stac
 
     page.goto(f"{stack.traces}/services")
     row = page.get_by_role("row", name=service)
-    expect(row.get_by_role("cell").nth(2)).to_have_text("50\u202f%")
-    expect(row.get_by_role("cell").nth(3)).to_have_text("0\u202f%")
+    expect(row.get_by_role("cell").nth(2)).to_have_text("1 · 50\u202f%")
+    expect(row.get_by_role("cell").nth(3)).to_have_text("0")
 
     page.goto(f"{stack.traces}/trace/{refused_id}?span={call['spanId']}")
     expect(page.locator(".facts").first).to_contain_text("1 refused")

@@ -217,7 +217,7 @@ def test_a_figure_of_a_service_leads_to_its_traces(page: Page, stack: Stack) -> 
         send(stack, service, [span(f"GET /{len(status)}", status=status)])
     page.goto(f"{stack.traces}/services")
     row = page.get_by_role("row", name=service)
-    row.get_by_role("link", name="50\u202f%").click()
+    row.get_by_role("link", name="1 · 50\u202f%").click()
     expect(search(page)).to_have_value(f"service={service} status:error")
     expect(rows(page)).to_have_count(1)
     expect(rows(page)).to_contain_text("GET /1")

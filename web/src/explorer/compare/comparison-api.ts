@@ -30,7 +30,7 @@ export interface SideJson {
   own: number;
 }
 /**
- * Two traces; `most` is the index of the line whose own time grew most from `there` to `here`, if any grew.
+ * Two traces; `most` is the index of the line whose own time differs most between them, if any differs.
  */
 export interface TracesComparedJson {
   here: string;

@@ -85,14 +85,19 @@ const ownGrowth = (line: LineJson): number => line.here.own - line.there.own;
 
 function Verdict({ compared: { lines, most, there } }: { compared: TracesComparedJson }) {
   const line = most === null ? undefined : lines[most];
+  const differs = line ? ownGrowth(line) : 0;
   return (
     <p class="verdict">
       {line ? (
         <>
-          Grew most: <b>{`${line.service} ${line.name}`}</b>, <b class="grew">+{duration(ownGrowth(line))}</b> of its own time.{" "}
+          Differs most: <b>{`${line.service} ${line.name}`}</b>,{" "}
+          <b class={differs > 0 ? "grew" : "shrank"}>
+            {duration(Math.abs(differs))} {differs > 0 ? "more" : "less"}
+          </b>{" "}
+          of its own time here.{" "}
         </>
       ) : (
-        "No span took longer here. "
+        "Each span took as long here as there. "
       )}
       <a href={traceLink(there)}>Open the other</a>
     </p>

@@ -15,11 +15,15 @@ test("each version is compared with the one before it of the same service, the n
 
   expect(changes).toEqual([
     {
+      service: "payment-service",
+      version: "0.3 beta",
       label: "payment 0.2 → 0.3 beta",
       a: "service=payment-service service.version=0.2",
       b: 'service=payment-service service.version="0.3 beta"',
     },
     {
+      service: "payment-service",
+      version: "0.2",
       label: "payment 0.1 → 0.2",
       a: "service=payment-service service.version=0.1",
       b: "service=payment-service service.version=0.2",

@@ -2,7 +2,10 @@
 import { shortService } from "../common/words.ts";
 import type { VersionJson } from "./comparison-api.ts";
 
+/** `version` is the later one. */
 interface VersionChange {
+  service: string;
+  version: string;
   label: string;
   a: string;
   b: string;
@@ -19,7 +22,8 @@ export function versionChanges(versions: readonly VersionJson[]): VersionChange[
     const before = last.get(version.service);
     if (before) {
       const label = `${shortService(version.service)} ${before.version} → ${version.version}`;
-      changes.unshift({ label, a: queryOf(before), b: queryOf(version) });
+      const { service, version: name } = version;
+      changes.unshift({ service, version: name, label, a: queryOf(before), b: queryOf(version) });
     }
     last.set(version.service, version);
   }

@@ -17,6 +17,7 @@ const STEPS = 90;
 const LEAST_STEP = 5;
 const MOST_LINES = 8;
 const LISTED = 50;
+const MOST_SENDERS = 4;
 const PERCENTILES = [
   ["p50", "P50", "var(--service-3)"],
   ["p95", "P95", "var(--service-2)"],
@@ -87,6 +88,10 @@ const isCounted = (one: Instrument): boolean => isHistogram(one) || /^(1|\{.*|)$
 const kindOf = (one: Instrument): string =>
   isHistogram(one) ? "histogram" : isCounter(one) ? "counter" : one.type === "sum" ? "up-down counter" : one.type;
 
+/** Who measures it: by name, unless they are many. */
+const sendersOf = ({ services }: Instrument): string =>
+  services.length > MOST_SENDERS ? plural(services.length, "service") : services.join(", ");
+
 function InstrumentView({ instrument }: { instrument: Instrument }) {
   const params = url.value.searchParams;
   const by = params.get("by") ?? "";
@@ -110,6 +115,7 @@ function InstrumentView({ instrument }: { instrument: Instrument }) {
           <p class="muted">
             {kindOf(instrument)}
             {instrument.unit && instrument.unit !== "1" ? `, in ${instrument.unit}` : ""}
+            {`, from ${sendersOf(instrument)}`}
           </p>
         </div>
       </header>

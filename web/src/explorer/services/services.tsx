@@ -109,14 +109,10 @@ const RequestsTable = ({ first, rows, hasLogs = false }: TableProps) => (
           </td>
           <td class="number">{rate(row.rate ?? NaN)}</td>
           <td class="number">
-            <Traces of={row.errors ? `${row.query} status:error` : ""} class="bad-text">
-              {percent(row.errors)}
-            </Traces>
+            <Share of={row.errors} row={row} term="status:error" class="bad-text" />
           </td>
           <td class="number">
-            <Traces of={row.refused ? `${row.query} status:refused` : ""} class="warn-text">
-              {percent(row.refused)}
-            </Traces>
+            <Share of={row.refused} row={row} term="status:refused" class="warn-text" />
           </td>
           {[row.p50, row.p95, row.p99].map((us, i) => (
             <td key={i} class="number">
@@ -133,6 +129,16 @@ const RequestsTable = ({ first, rows, hasLogs = false }: TableProps) => (
     </tbody>
   </table>
 );
+
+/** How many of the requests, and which share of them. */
+const Share = ({ of, row, term, class: name }: { of: number; row: Named; term: string; class: string }) =>
+  of ? (
+    <Traces of={`${row.query} ${term}`} class={name}>
+      {number(Math.round(of * row.count))} · {percent(of)}
+    </Traces>
+  ) : (
+    <>0</>
+  );
 
 const Traces = ({ of, class: name, children }: { of: string; class?: string; children: preact.ComponentChildren }) =>
   of ? (
