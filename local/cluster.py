@@ -1,4 +1,4 @@
-"""The stack on a Kubernetes cluster: applies kubernetes/overlays/local, waits until it is ready, places a first order."""
+"""The stack on a Kubernetes cluster: applies kubernetes/overlays/local, waits, places a first order."""
 
 import re
 import shlex
@@ -113,8 +113,7 @@ def forwarded(service: str, port: int) -> Iterator[None]:
     command = [program(), "--namespace", NAMESPACE, "port-forward"]
     with subprocess.Popen([*command, f"service/{service}", str(port)], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
-            assert process.stdout
-            if not process.stdout.readline().startswith("Forwarding"):
+            if not (process.stdout and process.stdout.readline().startswith("Forwarding")):
                 raise ClientError(f"port {port} could not be forwarded to {service}. Is it free on this machine?")
             yield
         finally:

@@ -1,6 +1,6 @@
 """What `make generate` writes into `kubernetes/`: a folder for each service, versions of images, the shared pipelines.
 
-All of it follows from services.toml, docker-compose.yml, otel-collector-config.yaml and docs/recipes/tail-sampling.yaml.
+It follows from services.toml, docker-compose.yml, otel-collector-config.yaml and docs/recipes/tail-sampling.yaml.
 """
 
 import re
@@ -47,6 +47,7 @@ def _all(services: Mapping[str, Service]) -> str:
 def _service(service: Service, services: Mapping[str, Service]) -> str:
     """Return what makes the template in kubernetes/service/ this service."""
     called = [services[name] for name in service.calls]
+    memory = f"{{memory: {service.memory}Mi}}"
     callers = [each.host for each in services.values() if service.name in each.calls]
     environment = {
         "PORT": str(service.port),
@@ -74,7 +75,7 @@ def _service(service: Service, services: Mapping[str, Service]) -> str:
         "              - name: service",
         f'                args: [gunicorn, -c, "python:app.gunicorn_conf", "services.{service.name}:create_app()"]',
         f"                ports: [{{name: http, containerPort: {service.port}}}]",
-        f"                resources: {{requests: {{memory: {service.memory}Mi}}, limits: {{memory: {service.memory}Mi}}}}",
+        f"                resources: {{requests: {memory}, limits: {memory}}}",
         "                env:",
         *(f'                  - {{name: {name}, value: "{value}"}}' for name, value in environment.items()),
         "            volumes:",
