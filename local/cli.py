@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from local import client, container_doctor, containers, doctor, first_order, load, load_view, slow_orders
+from local import client, cluster, container_doctor, containers, doctor, first_order, load, load_view, slow_orders
 from local.client import TraceApi
 from local.console import Commands, errors, out, print_json
 from local.options import QUERY, Api, Everything, Json, Loki, Query, Since, Traces, pairs, seconds, service_name
@@ -273,6 +274,26 @@ def containers_command() -> None:
     """Start the container stack with `docker compose`, place a first order and print its trace."""
     at = read_settings(containers.ContainerSettings)
     raise typer.Exit(containers.up(at, lambda: first_order.place_first_order(at, f"http://{HOST}:{at.loki_port}")))
+
+
+@app.command("cluster")
+def cluster_command(
+    load: Annotated[
+        str | None,
+        typer.Option(
+            help="A command that copies images of the container engine into the cluster, such as "
+            "`kind load docker-image` or `minikube image load`.",
+            show_default="the cluster has them",
+        ),
+    ] = None,
+) -> None:
+    """Run the stack on the Kubernetes cluster that `kubectl` is set to, place a first order and print its trace.
+
+    Example: `waybill cluster --load "kind load docker-image"`
+    """
+    at = read_settings(containers.ContainerSettings)
+    first = partial(first_order.place_first_order, at, f"http://{HOST}:{at.loki_port}")
+    raise typer.Exit(cluster.up(at, load, first))
 
 
 @app.command()

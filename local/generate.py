@@ -2,14 +2,14 @@
 
 A generated part is between two comments, `generated from services.toml, <part>: begin` and `... end`; the rest of
 a file is written by hand. `tests/test_registry.py` checks that every part is fresh. What is generated of telemetry is
-whole files; `tests/test_telemetry_registry.py` checks them.
+whole files, as are some in `kubernetes/`; `tests/test_telemetry_registry.py` and `tests/test_kubernetes.py` check them.
 """
 
 import re
 import sys
 from collections.abc import Callable, Mapping
 
-from local import telemetry_files, telemetry_registry
+from local import kubernetes_files, telemetry_files, telemetry_registry
 from local.registry import ALL, Service, in_stacks
 from local.settings import ROOT
 
@@ -130,6 +130,32 @@ def _database_url(service: Service) -> str:
     return f"postgresql://{service.name}:{service.name}@postgres/{service.name}"
 
 
+def migrated_databases(services: Mapping[str, Service]) -> str:
+    """Return where the Job `migrate` finds the URL of each database, for `kubernetes/base/migrations.yaml`."""
+    databases = [service for service in services.values() if service.database]
+    sources = [kubernetes_files.database_secret(each, each.variable("DATABASE_URL").lower()) for each in databases]
+    return "".join(f"              - {source}\n" for source in sources)
+
+
+def local_databases(services: Mapping[str, Service]) -> str:
+    """Return the Secrets with the URLs of the databases, for `kubernetes/overlays/local/kustomization.yaml`."""
+    databases = [service for service in services.values() if service.database]
+    return "".join(
+        f'  - {{name: {each.name}-database-app, namespace: waybill, literals: ["uri={_database_url(each)}"]}}\n'
+        for each in databases
+    )
+
+
+def postgresql_clusters(services: Mapping[str, Service]) -> str:
+    """Return a database cluster for each service, for `kubernetes/overlays/production/databases.yaml`."""
+    return "".join(
+        f"---\napiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {{name: {each.name}-database}}\n"
+        f"spec: {{bootstrap: {{initdb: {{database: {each.name}, owner: {each.name}}}}}}}\n"
+        for each in services.values()
+        if each.database
+    )
+
+
 def absent_services(services: Mapping[str, Service]) -> str:
     """Return the expression of the alert on missing telemetry, for `prometheus/pipeline.yaml`."""
     absent = [f'absent(process_thread_count{{job="{service.host}"}})' for service in services.values()]
@@ -171,6 +197,9 @@ PARTS: dict[tuple[str, str], Callable[[Mapping[str, Service]], str]] = {
     ("prometheus/pipeline.yaml", "services with telemetry"): absent_services,
     ("prometheus/pipeline.yaml", "memory limits"): memory_limits,
     ("README.md", "table of services"): table,
+    ("kubernetes/base/migrations.yaml", "databases"): migrated_databases,
+    ("kubernetes/overlays/local/kustomization.yaml", "databases"): local_databases,
+    ("kubernetes/overlays/production/databases.yaml", "databases"): postgresql_clusters,
 }
 """(File, part) -> what writes the part."""
 OF_ALL = ("migrations/alembic.ini", "sections")
@@ -199,7 +228,9 @@ def main() -> None:
         if fresh != text:
             (ROOT / file).write_text(fresh)
             sys.stdout.write(f"{file}: {part}\n")
-    for file, text in telemetry_files.files(telemetry_registry.read(ALL), ALL).items():
+    whole = telemetry_files.files(telemetry_registry.read(ALL), ALL) | kubernetes_files.files(ALL)
+    for file, text in whole.items():
+        (ROOT / file).parent.mkdir(parents=True, exist_ok=True)
         if not (ROOT / file).exists() or (ROOT / file).read_text() != text:
             (ROOT / file).write_text(text)
             sys.stdout.write(f"{file}\n")

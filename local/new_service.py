@@ -12,7 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from opentelemetry.semconv._incubating import attributes
 
-from local import telemetry_files, telemetry_registry
+from local import kubernetes_files, telemetry_files, telemetry_registry
 from local.generate import PARTS, renewed
 from local.processes import STOREFRONT_COLOR
 from local.registry import ALL, FILE, REGISTRY, Service, in_stacks
@@ -64,6 +64,7 @@ def remove(name: str, *, force: bool = False) -> list[str]:
     changed = _write(_derived(rest, _without_entry(name)))
     for folder in FOLDERS:
         shutil.rmtree(ROOT / folder / name, ignore_errors=True)
+    shutil.rmtree(ROOT / kubernetes_files.SERVICES / name, ignore_errors=True)
     return [*present, *changed]
 
 
@@ -173,7 +174,8 @@ def _derived(services: Mapping[str, Service], registry: str, new: Mapping[str, s
         telemetry = telemetry_registry.read(services, new)
     except ValueError as error:
         raise ClientError(str(error)) from None
-    return {**texts, telemetry_files.PAGE: telemetry_files.page(telemetry, in_stacks(services))}
+    page = telemetry_files.page(telemetry, in_stacks(services))
+    return {**texts, telemetry_files.PAGE: page, **kubernetes_files.files(services)}
 
 
 def _write(texts: Mapping[str, str]) -> list[str]:

@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import Literal
 
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from app.config import load_settings
-from app.database import UtcDateTime
+from app.database import LOCK_WAIT, UtcDateTime
 
 service = context.config.config_ini_section
 metadata = import_module(f"services.{service}.models").Base.metadata
@@ -24,7 +24,10 @@ def render_item(kind: str, item: object, _context: object) -> str | Literal[Fals
 
 def run() -> None:
     """Apply the revisions in one transaction each."""
-    engine = create_engine(load_settings(settings).database_url.get_secret_value())
+    url = make_url(load_settings(settings).database_url.get_secret_value())
+    # All statements on a table wait behind one that waits to change it, so a migration gives up instead; run it again.
+    options = {"options": f"-c lock_timeout={int(LOCK_WAIT * 1000)}"} if url.get_backend_name() == "postgresql" else {}
+    engine = create_engine(url, connect_args=options)
     with engine.connect() as connection:
         context.configure(
             connection=connection,

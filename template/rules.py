@@ -67,7 +67,7 @@ FILES: dict[str, tuple[Rule, ...]] = {
         ),
         (r"^from importlib import import_module\n", ""),
         (
-            r"^from app\.database import UtcDateTime\n",
+            r"^from app\.database import LOCK_WAIT, UtcDateTime\n",
             r"\g<0>from {package}.service.models import Base\n"
             r"from {package}.service.settings import DatabaseSettings\n",
         ),

@@ -20,6 +20,10 @@ NEW_PROJECT: dict[str, Any] = yaml.safe_load(
     re.sub(r"(?m)^\{.*\}$", "", (ROOT / "template/project/otel-collector-config.yaml.jinja").read_text())
 )
 """The Collector of a new project, without what it has from ours."""
+KUBERNETES: list[dict[str, Any]] = [
+    yaml.safe_load((ROOT / f"kubernetes/base/collector/{name}.yaml").read_text()) for name in ("agent", "gateway")
+]
+"""The Collectors of a cluster."""
 RECIPES: list[dict[str, Any]] = [yaml.safe_load(path.read_text()) for path in ROOT.glob("docs/recipes/*.yaml")]
 ONE_SHOT = ENDING
 """They run one after the other and end before any service starts."""
@@ -152,7 +156,7 @@ def test_the_collectors_stand_in_is_built_of_the_components_that_are_used_and_no
     used = {
         named_otherwise.get(component, component.replace("_", "") + kind)
         for kind in kinds
-        for configuration in (COLLECTOR, NEW_PROJECT, *RECIPES)
+        for configuration in (COLLECTOR, NEW_PROJECT, *RECIPES, *KUBERNETES)
         for component in (name.partition("/")[0] for name in configuration.get(f"{kind}s") or ())
     }
     assert {path.rpartition("/")[2] for path, _version in modules} == used

@@ -158,6 +158,23 @@ REMOVALS: dict[str, tuple[str, Callable[[str], str] | None]] = {
         without_lines(f"absent.*{NAME}-service"),
     ),
     "prometheus/pipeline.yaml (memory limits)": ("prometheus/pipeline.yaml", without_lines(f"job: {NAME}-service")),
+    "kubernetes/base/migrations.yaml (databases)": (
+        "kubernetes/base/migrations.yaml",
+        without_lines(f"{NAME}-database"),
+    ),
+    "kubernetes/overlays/local/kustomization.yaml (databases)": (
+        "kubernetes/overlays/local/kustomization.yaml",
+        without_lines(f"{NAME}-database"),
+    ),
+    "kubernetes/overlays/production/databases.yaml (databases)": (
+        "kubernetes/overlays/production/databases.yaml",
+        without_lines(f"{NAME}-database"),
+    ),
+    "kubernetes/base/services/kustomization.yaml": (
+        "kubernetes/base/services/kustomization.yaml",
+        replacing(f", {NAME}", ""),
+    ),
+    "kubernetes/base/services/<name>/": (f"kubernetes/base/services/{NAME}/kustomization.yaml", None),
     "README.md (table of services)": ("README.md", without_lines(f"{NAME}-service")),
     "docs/telemetry.md": ("docs/telemetry.md", without_lines(f"^## {NAME}-service")),
     "local/processes.py": ("local/processes.py", replacing("for name in SERVICES)", f"{OTHERS})")),

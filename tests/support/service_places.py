@@ -9,6 +9,7 @@ from typing import Any
 from local.containers import PUBLISHED
 from local.doctor import examine
 from local.generate import PARTS
+from local.kubernetes_files import SERVICES as KUBERNETES
 from local.processes import process_table
 from local.registry import ALL, REGISTRY
 from local.settings import ROOT, LocalSettings
@@ -44,6 +45,9 @@ ENTRY_IN_PART = {
     ("prometheus/pipeline.yaml", "services with telemetry"): r"job=\"{service}-service\"",
     ("prometheus/pipeline.yaml", "memory limits"): r"job: {service}-service}}}}",
     ("README.md", "table of services"): r"^\| \[{service}-service\]",
+    ("kubernetes/base/migrations.yaml", "databases"): r"name: {service}-database-app,",
+    ("kubernetes/overlays/local/kustomization.yaml", "databases"): r"name: {service}-database-app,",
+    ("kubernetes/overlays/production/databases.yaml", "databases"): r"name: {service}-database}}",
 }
 """By which line a generated part names a service."""
 
@@ -72,6 +76,10 @@ def places() -> Mapping[str, Callable[[str], bool]]:
         "migrations/<name>/": lambda service: any((ROOT / "migrations" / service).glob("[0-9]*.py")),
         "tests/<name>/": lambda service: any((ROOT / "tests" / service).glob("test_*.py")),
         **dict(generated_parts()),
+        f"{KUBERNETES}/kustomization.yaml": lambda service: bool(
+            re.search(rf"[ \[]{service}[,\]]", (ROOT / KUBERNETES / "kustomization.yaml").read_text())
+        ),
+        f"{KUBERNETES}/<name>/": lambda service: (ROOT / KUBERNETES / service / "kustomization.yaml").exists(),
         PAGE: lambda service: f"\n## {service}-service\n" in (ROOT / PAGE).read_text(),
         "local/processes.py": lambda service: f"{service}-service" in rows,
         "local/processes.py (migrations)": lambda service: (
@@ -89,6 +97,9 @@ WITH_A_DATABASE = {
     "migrations/alembic.ini (sections)",
     "postgres/databases.sql (databases)",
     "docker-compose.yml (databases)",
+    "kubernetes/base/migrations.yaml (databases)",
+    "kubernetes/overlays/local/kustomization.yaml (databases)",
+    "kubernetes/overlays/production/databases.yaml (databases)",
     "local/processes.py (migrations)",
 }
 """The places that know a service only if it has a database."""
