@@ -16,9 +16,11 @@ from waybill_explorer.client import ClientError
 PYTHON = sys.executable
 
 
-def change(settings: LocalSettings, service: str, statements: Sequence[str], undo: Sequence[str]) -> Data:
+def change(
+    settings: LocalSettings, service: str, statements: Sequence[str], undo: Sequence[str], name: str = ""
+) -> Data:
     """Run SQL statements in one transaction. Raise a ClientError, after which nothing has changed."""
-    path = folder(settings) / f"undo-{uuid.uuid4().hex[:8]}.json"
+    path = folder(settings) / f"undo-{name or uuid.uuid4().hex[:8]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"service": service, "statements": list(undo)}, indent=2) + "\n")
     try:

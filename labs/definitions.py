@@ -270,7 +270,7 @@ def filled(text: str, case: Case) -> str:
 
 
 def patch_of(case: Case, file: str) -> str:
-    """Return the text of a patch of a lab, with the values of the case in place of @name@."""
+    """Return the text of a patch or of SQL of a lab, with the values of the case in place of @name@."""
     text = case.lab.text(file)
     for name, value in case.values.items():
         text = text.replace(f"@{name}@", str(value))

@@ -73,7 +73,8 @@ def _fault(settings: LocalSettings, case: Case, kind: str, fields: Mapping[str, 
         case "neighbor":
             return faults.new_neighbor(settings, (), fields["name"], fields["seconds"], fields["every"])
         case "data":
-            return data.change(settings, fields["service"], [fields["change"]], [fields["undo"]])
+            change, undo = (definitions.patch_of(case, fields[part]).split(";") for part in ("change", "undo"))
+            return data.change(settings, fields["service"], change, undo, fields["name"])
     raise ClientError(f"{case.lab.name}: there is no kind of fault {kind!r}.")
 
 

@@ -163,13 +163,13 @@ def rollback(service: Service) -> None:
 
 @app.command()
 def repair(
-    kind: Annotated[str, typer.Argument(help="link, setting or neighbor.")],
-    target: Annotated[list[str], typer.Argument(help="A service, a service and a variable, or another program.")],
+    kind: Annotated[str, typer.Argument(help="link, setting, neighbor or data.")],
+    target: Annotated[list[str], typer.Argument(help="A service, with a variable or an index, or another program.")],
 ) -> None:
     """Ask the team in charge to repair something that is no code of yours.
 
     Examples: `waybill lab repair link payment` · `waybill lab repair setting payment PROCESSOR_LATENCY_MS` ·
-    `waybill lab repair neighbor stock-report`
+    `waybill lab repair neighbor stock-report` · `waybill lab repair data order NAME_OF_AN_INDEX`
     """
     with errors.status("Repairing"):
         engine.repair(_settings(), " ".join([kind, target[0].removesuffix("-service"), *target[1:]]))
@@ -289,7 +289,7 @@ def _brief(attempt: Attempt, *, as_json: bool) -> None:
             out.print(Text(f"{'':<12}{' · '.join(question.choices)}", "dim"), soft_wrap=True)
     out.print(Text("\nwaybill lab answer KEY VALUE · check · hint (5 points) · solve · stop", "dim"))
     if case.lab.fix:
-        how = "repair link|setting|neighbor TARGET · rollback SERVICE · code, then redeploy SERVICE"
+        how = "repair link|setting|neighbor|data TARGET · rollback SERVICE · code, then redeploy SERVICE"
         out.print(Text(f"Fix it with waybill lab {how}", "dim"))
 
 

@@ -71,6 +71,11 @@ def childless(span: Span, name: str) -> bool:
     return span.name == name and not any(child.kind == "client" for child in span.children)
 
 
+def reads(span: Span, statement: str) -> bool:
+    """Tell a span of a statement that begins so."""
+    return str(span.tags.get("db.query.text", "")).startswith(statement)
+
+
 def slow_itself(span: Span, name: str, ms: float) -> bool:
     """Tell a span whose name begins so and that took `ms` longer than the longest span below it."""
     longest = max((child.duration for child in span.children), default=0)
@@ -100,6 +105,7 @@ PREDICATES: dict[str, SpanPredicate] = {
     "without_child": without_child,
     "slow_server": slow_server,
     "repeated": repeated,
+    "reads": reads,
     "slow_itself": slow_itself,
     "slow_cache": slow_cache,
 }

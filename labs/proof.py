@@ -71,7 +71,8 @@ class Proof:
 
     def _is_untouched(self, wanted: Fix, now: Plan) -> bool:
         """Return whether more faults are on than may be."""
-        allowed = {"all": 0, "one": len(self.case.fault) - 1, "none": len(self.case.fault)}[wanted.off]
+        known = len(self.case.fault)
+        allowed = {"all": 0, "one": max(0, known - 1), "none": known}[wanted.off]
         return len(now.faults) > allowed
 
     def _send(self, wanted: Fix) -> list[str] | Verdict:

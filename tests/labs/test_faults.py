@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from typer.testing import CliRunner
 
-from labs import announce, data, faults, plan, releases
+from labs import announce, data, definitions, faults, plan, releases
 from labs.faults import Data, Fault, Link, Neighbor, Release
 from labs.plan import Plan
 from local.cli import app
 from local.data_folder import locked
 from local.settings import LocalSettings
 from local.wanted import Wanted, read, write
+from tests.conftest import migrate
 from waybill_explorer.client import ClientError
 
 GIVEAWAY = re.compile(r"fault|\blabs?\b|chaos|inject", re.IGNORECASE)
@@ -187,6 +188,33 @@ def test_a_change_of_data_has_its_undo_stored_before_and_is_undone_once(settings
 
     with engine.begin() as connection:
         assert connection.execute(text("SELECT id FROM notes")).scalars().all() == [1, 2]
+    engine.dispose()
+
+
+def test_the_sql_of_a_lab_changes_a_database_and_its_undo_leaves_it_as_it_was(settings: LocalSettings) -> None:
+    url = settings.database_url("order")
+    migrate("order", url)
+    engine = create_engine(url)
+
+    def state() -> tuple[Any, ...]:
+        with engine.connect() as connection:
+            orders = connection.execute(text("SELECT count(*) FROM orders")).scalar()
+        indexes = sorted(str(index["name"]) for index in inspect(engine).get_indexes("orders"))
+        return orders, indexes
+
+    before = state()
+    lab = definitions.find("page-of-orders")
+    case = next(case for case in (definitions.case(lab, seed) for seed in range(40)) if "data" in case.fault)
+    case = case.model_copy(update={"values": {**case.values, "rows": 500}})
+    change, undo = (definitions.patch_of(case, case.fault["data"][part]).split(";") for part in ("change", "undo"))
+
+    changed = data.change(settings, "order", change, undo, case.fault["data"]["name"])
+
+    assert changed.key == "data order ix_orders_created_at_id"
+    assert case.fixes == (f"repair {changed.key}",)
+    assert state() == (500, [name for name in before[1] if name != "ix_orders_created_at_id"])
+    data.restore(settings, changed.file)
+    assert state() == before
     engine.dispose()
 
 

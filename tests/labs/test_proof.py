@@ -123,6 +123,17 @@ def test_a_request_without_a_response_is_a_hang_only_if_order_service_has_ended_
         judge.judge()
 
 
+def test_where_nothing_is_wrong_there_is_nothing_to_switch_off(tmp_path: Path) -> None:
+    judge = proof_of(tmp_path, "two-seconds")
+    judge.case = next(
+        case
+        for case in (definitions.case(definitions.find("two-seconds"), seed) for seed in range(60))
+        if not case.fault
+    )
+    assert judge.case.proof
+    assert not judge._is_untouched(judge.case.proof, Plan(ends_at=2e9, says="", off=""))
+
+
 @pytest.mark.parametrize(("off", "repaired"), [("all", False), ("one", True), ("none", True)])
 def test_a_lab_says_how_many_of_its_faults_have_to_be_off(tmp_path: Path, off: str, repaired: bool) -> None:
     judge = proof_of(tmp_path, "not-in-the-trace")
