@@ -15,6 +15,7 @@ from waybill_explorer.difference import DifferenceJson
 from waybill_explorer.groups import GroupsComparedJson
 from waybill_explorer.log_queries import LogFacets, LogHistogram, LogJson
 from waybill_explorer.operations import OperationsJson
+from waybill_explorer.queries import SummaryJson
 from waybill_explorer.suggestions import Suggestions
 from waybill_explorer.tree_json import TreeJson
 from waybill_explorer.versions import VersionJson
@@ -64,7 +65,7 @@ def _explorer_types(source: str, *types: Any) -> str:
 
 def search_api() -> str:
     """Return the types of what the explorer's searches give."""
-    return _explorer_types("searches", LogJson, LogHistogram, LogFacets, Suggestions)
+    return _explorer_types("searches", SummaryJson, LogJson, LogHistogram, LogFacets, Suggestions)
 
 
 FILES: dict[Path, Callable[[], str]] = {

@@ -172,8 +172,8 @@ def test_the_terminal_prints_two_traces_and_refuses_a_mixture(backend: Backend, 
 
     output = printed(backend, *ids)
 
-    assert f"Differs most: {service} render, 40 ms more of its own time in A" in output
-    assert f"Differs most: {service} render, 40 ms less of its own time in A" in printed(backend, *reversed(ids))
+    assert f"Differs most: {service} render, 40.0 ms more of its own time in A" in output
+    assert f"Differs most: {service} render, 40.0 ms less of its own time in A" in printed(backend, *reversed(ids))
     assert "Each span took as long in A as in B." in printed(backend, ids[0], ids[0])
     assert all(f"/trace/{one}" in output for one in ids)
     with pytest.raises(ClientError, match="give two of one kind"):

@@ -16,7 +16,7 @@ from waybill_explorer.encoded import EncodedSpans, decoded
 from waybill_explorer.query_text import attribute_term
 from waybill_explorer.store import reading
 from waybill_explorer.trace_queries import TraceQuery
-from waybill_explorer.words import duration_text, percent
+from waybill_explorer.words import percent
 
 US = START // 1000
 ERROR = Status(code=Status.STATUS_CODE_ERROR, message="it broke")
@@ -131,7 +131,7 @@ def test_where_slow_requests_take_longer_is_named_by_the_innermost_operation(bac
     (row,) = found(backend, service, select="slow")["rows"]
 
     assert row["sentence"] == (
-        f"100 % of the slow ones took 1.9 s or more in PUT /charges of {service}-payment; 0 % of the others"
+        f"100 % of the slow ones took 1.90 s or more in PUT /charges of {service}-payment; 0 % of the others"
     )
     assert row["query"] == f'service={service}-payment operation="PUT /charges" duration>=1900000us'
     assert [(one["kind"], one["key"]) for one in row["alike"]] == [("duration", "charge")]
@@ -173,6 +173,61 @@ def test_the_search_and_the_time_are_for_both_groups(backend: Backend, service: 
     assert answer["note"] == "Too few traces to compare: 2 selected."
 
 
+def sent_with_versions(backend: Backend, service: str) -> None:
+    """Send 60 requests of version 1.0 and 60 of 2.0, which has a new statement; all of region ap miss the cache."""
+    for n, root, inner in requests_of(backend, service, 60):
+        add(inner, order__region="ap" if n % 4 == 0 else "eu", **{"cache__result": "miss"} if n % 4 == 0 else {})
+        root.attributes.add(key="tenant").value.string_value = "x" if n % 2 else "y"
+    for _, _, inner in requests_of(backend, service, 60, seed=2, **{"service.version": "2.0"}):
+        add(inner, db__query__text="SELECT rate FROM fees")
+
+
+def facts(answer: dict[str, Any]) -> set[tuple[str, str]]:
+    found = [one for row in answer["rows"] for one in (row, *row["alike"])]
+    return {(one["key"], one["value"]) for one in found}
+
+
+def test_the_traces_of_a_query_are_compared_with_the_rest_or_with_those_of_another(
+    backend: Backend, service: str
+) -> None:
+    sent_with_versions(backend, service)
+
+    of_the_rest = found(backend, service, q="order.region=ap")
+    of_another = found(
+        backend, service, q="service.version=2.0", against="service.version=1.0 tenant=x", noun="B traces"
+    )
+
+    assert (of_the_rest["selected"], of_the_rest["others"]) == (15, 105)
+    assert of_the_rest["rows"][0]["sentence"].startswith("100 % of the selected ones have cache.result=miss in")
+    assert (of_another["selected"], of_another["others"]) == (60, 30)
+    assert of_another["rows"][0]["sentence"] == (
+        f"100 % of the B traces run SELECT rate FROM fees in {service}; 0 % of the others"
+    )
+
+
+def test_a_part_of_a_search_is_compared_with_the_traces_of_another(backend: Backend, service: str) -> None:
+    for n, root, inner in requests_of(backend, service, 80):
+        root.status.CopyFrom(ERROR if n % 4 == 0 else Status())
+        add(inner, gateway="b" if n % 4 == 0 else "a", half=str(n // 40))
+
+    answer = found(backend, service, q="half=0", select="failed", against="half=1 status:ok")
+
+    assert (answer["selected"], answer["others"]) == (10, 40)
+    assert ("gateway", "b") in facts(answer)
+
+
+def test_what_a_query_names_is_no_finding(backend: Backend, service: str) -> None:
+    sent_with_versions(backend, service)
+
+    assert ("order.region", "ap") not in facts(found(backend, service, q="order.region=ap"))
+    assert ("order.region", "eu") not in facts(found(backend, service, q="-order.region=ap exists:order.region"))
+    assert ("service.version", "2.0") not in facts(found(backend, service, q="SELECT", against="service.version=1.0"))
+    named = backend.get("/api/difference", q=f"service={service} operation:charge")
+    assert ("service", service) not in facts(named)
+    assert ("operation", "charge") not in facts(named)
+    assert ("operation", "POST /orders") in facts(named)
+
+
 def test_without_others_nothing_is_said(backend: Backend, service: str) -> None:
     for _, root, _ in requests_of(backend, service, 5):
         root.status.CopyFrom(ERROR)
@@ -183,7 +238,11 @@ def test_without_others_nothing_is_said(backend: Backend, service: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"select": "blue"}, {"box": "1,2,3"}, {"ids": "xyz"}, {"select": "slow", "minTotal": "soon"}]
+    "parameters",
+    [
+        *({"q": "a=1", "against": "a="}, {"against": "a=1"}),
+        *({}, {"select": "blue"}, {"box": "1,2,3"}, {"ids": "xyz"}, {"select": "slow", "minTotal": "soon"}),
+    ],
 )
 def test_what_cannot_be_selected_is_refused(backend: Backend, parameters: dict[str, str]) -> None:
     answer = backend.ask("/api/difference", **parameters)
@@ -294,11 +353,3 @@ def test_a_share_is_never_rounded_to_none_or_all(share: float, text: str) -> Non
 )
 def test_a_term_is_quoted_where_the_query_language_needs_it(key: str, value: str, term: str) -> None:
     assert attribute_term(key, value) == term
-
-
-@pytest.mark.parametrize(
-    ("us", "text"),
-    [(0, "0 µs"), (999, "999 µs"), (4_250, "4.25 ms"), (1_240_000, "1.24 s"), (7_200_000_000, "7,200 s")],
-)
-def test_a_duration_has_three_figures(us: int, text: str) -> None:
-    assert duration_text(us) == text

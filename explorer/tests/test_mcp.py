@@ -97,8 +97,14 @@ def test_an_assistant_finds_a_failed_trace_and_gets_it_explained(
 def test_two_traces_are_compared_by_what_they_do(backend: Backend, traces: list[str]) -> None:
     compared = called(backend, "compare_traces", first=traces[0], second=traces[1])
     assert compared["durations"] == [20_000, 400_000]
-    (select,) = [row for row in compared["differences"] if row["operation"].startswith("SELECT")]
-    assert select["counts"] == [1, 10]
+    root, select = compared["differences"]
+    assert (root["operation"], root["times"], root["own_times"]) == (
+        "POST /orders",
+        [20_000, 400_000],
+        [15_000, 395_000],
+    )
+    assert (select["operation"], select["depth"], select["counts"]) == ("SELECT stock", 1, [1, 10])
+    assert compared["all_differences"] == 2
 
 
 @pytest.mark.usefixtures("traces")

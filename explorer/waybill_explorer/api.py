@@ -39,7 +39,7 @@ POST /api/import
 GET /api/trees?traceID=
 GET /api/summaries?q=&cursor=&text=&failed=1&refused=1&minTotal=&maxTotal=&(as /api/traces)
 GET /api/suggestions?signal=traces|logs&q=
-GET /api/difference?select=slow|failed|refused&ids=&box=<start>,<end>,<low>,<high>&(as /api/summaries)
+GET /api/difference?select=slow|failed|refused&ids=&box=<start>,<end>,<low>,<high>&against=<query>&(as /api/summaries)
 GET /api/comparison?a=<query>&b=<query>&(as /api/summaries)
 GET /api/comparison?traceID=<here>&traceID=<there>
 GET /api/versions

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from waybill_explorer.client import ClientError, TraceApi, valid_trace_id
 from waybill_explorer.comparison import TracesComparedJson, compare_traces, growth, own_growth
+from waybill_explorer.durations import duration_text
 from waybill_explorer.score_report import seconds
-from waybill_explorer.terminal import clean, duration
+from waybill_explorer.terminal import clean
 from waybill_explorer.words import percent
 
 MAX_LINES = 200
@@ -56,7 +57,7 @@ def _print_traces(console: Console, compared: TracesComparedJson, api: TraceApi)
     else:
         line, differs = lines[most], own_growth(lines[most])
         text = Text("Differs most: ", "yellow").append(f"{clean(line['service'])} {clean(line['name'])}", "bold")
-        words = f", {duration(abs(differs))} {'more' if differs > 0 else 'less'} of its own time in A"
+        words = f", {duration_text(abs(differs))} {'more' if differs > 0 else 'less'} of its own time in A"
         console.print(text.append(words), soft_wrap=True)
     table = _table("A", "B", "A - B", first="Span")
     for index, line in enumerate(lines[:MAX_LINES]):
@@ -69,8 +70,8 @@ def _print_traces(console: Console, compared: TracesComparedJson, api: TraceApi)
         if max(here["spans"], there["spans"]) > 1:
             name.append(f" x{here['spans']} / x{there['spans']}", "dim")
         sign = "+" if grown >= 0 else "-"
-        shown = (duration(side["duration"]) if side["spans"] else "absent" for side in (here, there))
-        table.add_row(name, *shown, Text(f"{sign}{duration(abs(grown))}", look))
+        shown = (duration_text(side["duration"]) if side["spans"] else "absent" for side in (here, there))
+        table.add_row(name, *shown, Text(f"{sign}{duration_text(abs(grown))}", look))
     console.print(table)
     if len(lines) > MAX_LINES:
         console.print(Text(f"{len(lines) - MAX_LINES:,} more lines: --json has all.", "yellow"))
@@ -120,4 +121,4 @@ def _operation(figures: dict[str, Any] | None) -> list[str]:
 
 
 def _durations(figures: dict[str, Any]) -> list[str]:
-    return ["-" if figures[key] is None else duration(figures[key]) for key in ("p50", "p95")]
+    return ["-" if figures[key] is None else duration_text(figures[key]) for key in ("p50", "p95")]

@@ -14,6 +14,8 @@ They are ranked by `score`: the lower bound of the 95 % confidence interval of t
 that are as frequent in both groups as one that ranks higher, and the same attribute in another service, are listed
 with it.
 
+What the traces were selected by is no finding: attributes that a query names are left out.
+
 Of many traces a sample is read, until SAMPLE of each side or BUDGET is spent. The answer says how many that were.
 """
 
@@ -30,12 +32,14 @@ from typing import NamedTuple
 from typing_extensions import TypedDict
 
 from waybill_explorer.decode import compact_json
+from waybill_explorer.durations import duration_text
 from waybill_explorer.encoded import EncodedResource, EncodedSpans, decoded
+from waybill_explorer.query_language import ATTRIBUTE, terms
 from waybill_explorer.query_text import attribute_term, quoted
 from waybill_explorer.titles import one_line
 from waybill_explorer.trace_queries import TraceQuery, find_ids
 from waybill_explorer.traces import NO_NAME
-from waybill_explorer.words import duration_text, percent
+from waybill_explorer.words import percent
 
 SAMPLE = 2_000
 """Traces read of each side."""
@@ -85,9 +89,9 @@ class Box:
 class DifferenceQuery:
     """Which traces to select and which to compare with.
 
-    What both have to fit is in `chosen` and `against`, which differ in what is searched for. `select` is `slow`,
-    `failed`, `refused` or nothing; `slow` are the slowest tenth of each operation, so that a slow operation is not
-    taken for a cause.
+    Those selected are of `chosen`: all of them, or those that `select`, `box` and `trace_ids` say. The others are
+    all of `against` that are not selected. `select` is `slow`, `failed`, `refused` or nothing; `slow` are the slowest
+    tenth of each operation, so that a slow operation is not taken for a cause.
     """
 
     chosen: TraceQuery
@@ -199,9 +203,9 @@ def difference(db: sqlite3.Connection, query: DifferenceQuery) -> DifferenceJson
     counts = _count(db, selected, others, deadline)
     add_durations(*counts)
     tested, evidence = stand_out(*counts)
-    asked = _asked_for(query)
     noun = query.noun or {"": "selected ones"}.get(query.select, f"{query.select} ones")
-    rows = _rows([one for one in evidence if one.fact not in asked], counts, noun)
+    is_asked_for = _asked_for(query)
+    rows = _rows([one for one in evidence if not is_asked_for(one.fact)], counts, noun)
     return {
         "noun": noun,
         "selected": len(selected),
@@ -397,9 +401,25 @@ def _simplicity(fact: Fact) -> tuple[int, int, str, str]:
     return 1 if item else 2, len(item), service, item
 
 
-def _asked_for(query: DifferenceQuery) -> set[Fact]:
-    """Return the facts by which traces were selected: that they have them is no finding."""
-    return {(WHOLE_TRACE, query.select)} if query.select in ("failed", "refused") else set()
+def _asked_for(query: DifferenceQuery) -> Callable[[Fact], bool]:
+    """Return a function that says whether a fact is what traces were selected by: that they have it is no finding."""
+    named = [*terms(query.chosen.node), *terms(query.against.node)]
+    keys = {term.key for term in named if term.field == ATTRIBUTE}
+    fields = {field: [term.test for term in named if term.field == field] for field in ("service", "operation")}
+    is_of_outcome = query.select in ("failed", "refused") or any(term.field == "status" for term in named)
+
+    def is_asked_for(fact: Fact) -> bool:
+        service, item = fact
+        if service == WHOLE_TRACE:
+            return is_of_outcome
+        if isinstance(item, bytes):
+            return decoded(item)[0] in keys
+        if isinstance(item, Long):
+            return False
+        field, value = ("operation", item) if item else ("service", service)
+        return any(test.accepts(value) for test in fields[field])
+
+    return is_asked_for
 
 
 def _rows(evidence: Iterable[Evidence], counts: tuple[Counts, Counts], noun: str) -> list[DifferenceRow]:

@@ -15,6 +15,7 @@ from mcp.types import ToolAnnotations
 from waybill_explorer import titles
 from waybill_explorer.bottleneck import bottlenecks
 from waybill_explorer.client import ClientError, TraceApi, valid_trace_id
+from waybill_explorer.comparison import compare_traces, own_growth
 from waybill_explorer.terminal_search import Search, now
 from waybill_explorer.trace_tree import Span, Trace, critical_path, time_by_service
 
@@ -71,12 +72,15 @@ def mcp_server(api: TraceApi) -> MCPServer[Any]:
     @server.tool(annotations=READ_ONLY)
     @explaining
     def compare_traces(first: str, second: str) -> dict[str, Any]:
-        """Compare two traces by id: what each does more often or for longer, the largest difference first."""
+        """Compare two traces by id, span by span: what each does more often or for longer.
+
+        The largest difference of a span's own time comes first; that is the time in which none of its children ran.
+        """
         one, other = (api.find(valid_trace_id(trace_id)).trace for trace_id in (first, second))
         return {
             "durations": [one.root.duration, other.root.duration],
             "bottlenecks": [_bottlenecks(one), _bottlenecks(other)],
-            "differences": differences(one, other),
+            **differences(one, other),
         }
 
     @server.tool(annotations=READ_ONLY)
@@ -114,20 +118,22 @@ def explained(trace: Trace) -> dict[str, Any]:
     }
 
 
-def differences(one: Trace, other: Trace) -> list[dict[str, Any]]:
-    """Return how often, and how long in all (µs), each operation runs in two traces."""
-    counts: dict[tuple[str, str], list[list[int]]] = {}
-    for place, trace in enumerate((one, other)):
-        for span in trace.spans:
-            totals = counts.setdefault((span.service, titles.title(span)), [[0, 0], [0, 0]])[place]
-            totals[0] += 1
-            totals[1] += span.duration
-    rows: list[dict[str, Any]] = [
-        {"service": service, "operation": operation, "counts": [a[0], b[0]], "times": [a[1], b[1]]}
-        for (service, operation), (a, b) in counts.items()
+def differences(one: Trace, other: Trace) -> dict[str, Any]:
+    """Return the lines of a comparison in which two traces differ: how many spans, their time and own time (µs)."""
+    lines = [line for line in compare_traces(one, other)["lines"] if line["here"] != line["there"]]
+    lines.sort(key=lambda line: -abs(own_growth(line)))
+    rows = [
+        {
+            "service": line["service"],
+            "operation": line["name"],
+            "depth": line["depth"],
+            "counts": [line["here"]["spans"], line["there"]["spans"]],
+            "times": [line["here"]["duration"], line["there"]["duration"]],
+            "own_times": [line["here"]["own"], line["there"]["own"]],
+        }
+        for line in lines[:MAX_DIFFERENCES]
     ]
-    rows.sort(key=lambda row: -abs(row["times"][0] - row["times"][1]))
-    return rows[:MAX_DIFFERENCES]
+    return {"differences": rows, "all_differences": len(lines)}
 
 
 def _bottlenecks(trace: Trace) -> list[dict[str, Any]]:

@@ -191,17 +191,24 @@ def summary_query() -> TraceQuery:
 
 
 def difference_query() -> DifferenceQuery:
-    """Return which traces to select and what to compare them with; the search's parameters are for both."""
+    """Return which traces to select and what to compare them with.
+
+    Those selected are some of the search, which `select`, `box` or `ids` name, or all that fit its `q`. The others fit
+    `against`; without it, they are the rest of the search, or of all traces of its time if `q` is the selection.
+    """
     chosen = replace(summary_query(), limit=MAX_COMPARED_TRACES)
     select, ids = text("select"), [trace_id("ids", given) for given in text("ids").split(",") if given]
     if select and select not in SELECTIONS:
         raise BadParameter("select", f"one of {', '.join(SELECTIONS)}")
-    if not (select or ids or text("box")):
-        raise BadParameter("select", f"name the traces by select ({', '.join(SELECTIONS)}), ids or box")
+    is_part = bool(select or ids or text("box"))
+    if not is_part and not text("q").strip():
+        raise BadParameter("select", f"name the traces by q, select ({', '.join(SELECTIONS)}), ids or box")
     noun = text("noun")
     if noun and not re.fullmatch(r"[\w -]{1,40}", noun):
         raise BadParameter("noun", f"{noun!r:.80} is not up to 40 letters, digits and spaces")
-    return DifferenceQuery(chosen, chosen, select, _box(), frozenset(ids), noun)
+    is_rest = is_part and not text("against").strip()
+    against = chosen if is_rest else replace(chosen, query=query("against"))
+    return DifferenceQuery(chosen, against, select, _box(), frozenset(ids), noun)
 
 
 def groups_query() -> tuple[TraceQuery, TraceQuery]:

@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+from typing_extensions import TypedDict
 
 from waybill_explorer.jaeger import Arrival, Json, trace_json
 from waybill_explorer.traces import HAS_PARENT
@@ -128,7 +130,27 @@ def resource_of(body: bytes) -> Resource:
     return resource
 
 
-def summary(db: sqlite3.Connection, trace: int) -> Json:
+class SummaryJson(TypedDict):
+    """A trace as one line of a list; times in µs. `service` and `operation` are those of its root.
+
+    `errors` and `refusals` are how many spans failed and were refused, `problem` is what the first of them says. While
+    the root is `awaited`, `operation` is of another span; `missing`, it may be in another system.
+    """
+
+    traceID: str
+    service: str
+    operation: str
+    startTime: int
+    duration: int
+    spans: int
+    errors: int
+    refusals: int
+    problem: str
+    root: Literal["stored", "awaited", "missing"]
+    services: list[str]
+
+
+def summary(db: sqlite3.Connection, trace: int) -> SummaryJson:
     """Return a trace as one line of a list."""
     row = db.execute("SELECT * FROM traces WHERE id = ?", (trace,)).fetchone()
     names = db.execute(
@@ -151,7 +173,7 @@ def summary(db: sqlite3.Connection, trace: int) -> Json:
     }
 
 
-def _root_state(row: sqlite3.Row) -> str:
+def _root_state(row: sqlite3.Row) -> Literal["stored", "awaited", "missing"]:
     """Return whether the root of a trace is `stored`, still `awaited`, or `missing`: another system may have it."""
     if row["root_rank"] < HAS_PARENT:
         return "stored"

@@ -7,7 +7,7 @@ what each term means; `trace_search.py` and `log_search.py` decide what fits.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -133,6 +133,18 @@ def parse(text: str) -> Node:
     if not parser.is_at_end:
         parser.fail("this parenthesis was never opened")
     return node
+
+
+def terms(node: Node) -> Iterator[Term]:
+    """Yield the terms of a tree, those that must not hold too."""
+    match node:
+        case All(nodes) | Either(nodes):
+            for one in nodes:
+                yield from terms(one)
+        case Not(one) | Logged(one):
+            yield from terms(one)
+        case Term():
+            yield node
 
 
 class _Parser:

@@ -15,6 +15,7 @@ from rich.text import Text
 from waybill_explorer import titles
 from waybill_explorer.bottleneck import Bottleneck, bottlenecks
 from waybill_explorer.client import Fetched
+from waybill_explorer.durations import duration_text
 from waybill_explorer.outcome import Outcome
 from waybill_explorer.trace_tree import Section, Span, Trace, critical_path, time_by_service, walk
 
@@ -52,18 +53,6 @@ class Row:
 def clean(text: object) -> str:
     """Text from outside on one line, without what could steer the terminal or turn the line around."""
     return "".join(char for char in re.sub(r"\s+", " ", str(text)[:4000]) if char.isprintable()).strip()
-
-
-def duration(microseconds: float) -> str:
-    """At most seven characters that compare by eye: `840 µs`, `4.2 ms`, `96 ms`, `1.24 s`, `2 m 5 s`."""
-    if microseconds < 999.5:
-        return f"{microseconds:.0f} µs"
-    if microseconds < 999_500:
-        return f"{microseconds / 1e3:.{1 if microseconds < 9_950 else 0}f} ms"
-    if microseconds < 59.95e6:
-        return f"{microseconds / 1e6:.{2 if microseconds < 9.995e6 else 1}f} s"
-    minutes, seconds = divmod(round(microseconds / 1e6), 60)
-    return f"{minutes} m {seconds} s" if minutes < 60 else f"{minutes / 60:.1f} h"
 
 
 def title(span: Span) -> str:
@@ -191,7 +180,7 @@ def print_trace(console: Console, fetched: Fetched, link: str, *, everything: bo
         for part in re.findall("─+|[^─]+", bar(spans, critical, trace, bar_width)):
             text.append(part, f"{'dim ' * (part[0] == '─')}{colors[spans[0].service]}")
         marked = bool(worst) and worst[0].span in spans
-        time = duration(sum(span.duration for span in spans)) if isinstance(row.item, Span) else ""
+        time = duration_text(sum(span.duration for span in spans)) if isinstance(row.item, Span) else ""
         text.append(f" {time:>7}", "bold yellow" if marked else "" if critical else "dim")
         console.print(text.append(" ◀" * marked, "bold yellow"), soft_wrap=True)
     _print_footer(console, fetched, shown, link)
@@ -222,7 +211,7 @@ def _print_note(console: Console, head: str, note: Note, trace: Trace, width: in
         text = Text().append(head + "  " * (index > 0), "dim").append(line)
         if note.timestamp is not None and not index:
             text.truncate(width, overflow="ellipsis", pad=True)
-            text.append(f"{'+' + duration(max(0, note.timestamp - trace.start)):>8}", "dim")
+            text.append(f"{'+' + duration_text(max(0, note.timestamp - trace.start)):>8}", "dim")
         console.print(text, soft_wrap=True)
 
 
@@ -241,18 +230,20 @@ def _print_header(
 ) -> None:
     spans, services = len(trace.spans), len(colors)
     failed, refused = _counts(trace.spans)
-    text = Text("Trace ").append(f"{clean(trace.trace_id)} · {duration(trace.root.duration)}", "bold")
+    text = Text("Trace ").append(f"{clean(trace.trace_id)} · {duration_text(trace.root.duration)}", "bold")
     text.append(f" · {spans:,} span{'s' * (spans != 1)} · {services} service{'s' * (services != 1)}")
     text.append(f" · {failed:,} failed" if failed else "", "red")
     console.print(text.append(f" · {refused:,} refused" if refused else "", "yellow"), soft_wrap=True)
     times = time_by_service(trace, path)
-    shares = (Text.assemble(("● ", colors[name]), f"{clean(name)} {duration(time)}") for name, time in times.items())
+    shares = (
+        Text.assemble(("● ", colors[name]), f"{clean(name)} {duration_text(time)}") for name, time in times.items()
+    )
     console.print(Columns(shares, padding=(0, 3)))
     for place, one in enumerate(worst):
         look = "dim" if place else "bold"
         text = Text().append("Bottleneck: " if not place else "      then: ", "dim" if place else "yellow")
-        text.append(duration(one.time), "dim" if place else "bold yellow")
-        text.append(f" of {duration(one.total)}: ", look if place else "").append(clean(one.what), look)
+        text.append(duration_text(one.time), "dim" if place else "bold yellow")
+        text.append(f" of {duration_text(one.total)}: ", look if place else "").append(clean(one.what), look)
         text.append(f", {clean(one.where)}", look if place else "")
         if place:
             text.truncate(min(console.width, MAX_WIDTH), overflow="ellipsis")

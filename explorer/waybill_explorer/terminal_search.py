@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from waybill_explorer.client import TraceApi, WrongQuery
+from waybill_explorer.durations import duration_text
 from waybill_explorer.score_report import seconds
-from waybill_explorer.terminal import LEVELS, clean, duration
+from waybill_explorer.terminal import LEVELS, clean
 
 MAX_ERRORS = 10_000
 """Failed traces that `errors` looks at, the newest."""
@@ -48,7 +49,7 @@ def traces(console: Console, api: TraceApi, search: Search, *, as_json: bool) ->
     if as_json:
         return _print_json(console, {"traces": found})
     for one in found:
-        line = _time(one["startTime"]).append(f" {duration(one['duration']):>7}  ", "bold")
+        line = _time(one["startTime"]).append(f" {duration_text(one['duration']):>7}  ", "bold")
         line.append(f"{clean(one['service'])} {clean(one['operation'])}", _look(one)).append(_outcome(one), _look(one))
         _print_line(console, line, one["traceID"])
     return _print_end(console, len(found), search, "trace")

@@ -7,15 +7,3 @@ def percent(share: float) -> str:
     digits = 1 if 0 < value < 1 or 99 < value < 100 else 0
     text = f"{value:.{digits}f}"
     return f"{'<0.1' if text == '0.0' else '>99.9' if text == '100.0' else text} %"
-
-
-def duration_text(microseconds: int) -> str:
-    """Return a duration with three figures: 840 µs, 4.25 ms, 1.24 s."""
-    for limit, unit, size in ((999.5, "µs", 1), (999_500, "ms", 1_000)):
-        if microseconds < limit:
-            return f"{_figures(microseconds / size)} {unit}"
-    return f"{_figures(microseconds / 1_000_000)} s"
-
-
-def _figures(value: float) -> str:
-    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

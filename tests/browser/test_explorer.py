@@ -198,6 +198,33 @@ def test_what_is_different_about_slow_traces_is_named_with_both_shares(page: Pag
     expect(row).to_be_hidden()
 
 
+def test_what_a_search_finds_is_compared_with_the_rest_or_with_another_search(
+    page: Page, stack: Stack, problems: list[str]
+) -> None:
+    service = f"versions-{secrets.token_hex(3)}"
+    for n in range(40):
+        values = {"tenant": "a" if n < 20 else "b", "cache.result": "miss" if n < 20 else "hit", "half": str(n % 2)}
+        send(stack, service, [span("GET /", attributes=values)])
+    page.goto(f"{stack.traces}/?q=service={service} tenant=a")
+    expect(rows(page)).to_have_count(20)
+    different = page.get_by_role("region", name="What is different?")
+
+    different.get_by_role("button", name="Ones found").click()
+    different.get_by_label("compared with").fill(f"service={service} tenant=b half=1")
+
+    row = different.get_by_role("listitem").first
+    expect(different).to_contain_text("20 selected ones, 10 others")
+    expect(row).to_contain_text(f"100 % of the selected ones have cache.result=miss in {service}; 0 % of the others")
+    expect(different.get_by_role("link", name="tenant=a")).to_have_count(0)
+    assert accessibility_problems(page) == []
+    page.reload()
+    expect(row).to_contain_text("cache.result=miss")
+    different.get_by_label("compared with").fill("tenant=")
+    expect(different.get_by_role("alert")).to_contain_text("against")
+    assert all("400" in problem for problem in problems)
+    problems.clear()
+
+
 def test_two_traces_are_picked_in_the_list_and_compared(page: Page, stack: Stack) -> None:
     service = f"picked-{secrets.token_hex(3)}"
     ids = [send(stack, service, [span(name, ms=ms)]) for name, ms in (("GET /a", 10), ("GET /b", 70))]
@@ -211,12 +238,15 @@ def test_two_traces_are_picked_in_the_list_and_compared(page: Page, stack: Stack
 
 def test_two_groups_of_traces_are_compared(page: Page, stack: Stack) -> None:
     mark = secrets.token_hex(3)
-    for version, ms in (("old", 20), ("new", 300)):
-        send(stack, f"grouped-{version}-{mark}", [span("GET /x", ms=ms)])
+    for version, ms in (("old", 20), ("new", 300)) * 12:
+        send(stack, f"grouped-{version}-{mark}", [span("GET /x", ms=ms, attributes={"cache": version})])
     page.goto(f"{stack.traces}/compare?a=grouped-old-{mark}&b=grouped-new-{mark}")
     groups = page.get_by_role("region", name="Both groups")
     expect(groups.get_by_role("row", name=f"A grouped-old-{mark}")).to_contain_text("20.0\u202fms")
     expect(groups.get_by_role("row", name=f"B grouped-new-{mark}")).to_contain_text("300\u202fms")
+    for side, version in (("A", "old"), ("B", "new")):
+        more = page.get_by_role("region", name=f"What {side} has more often")
+        expect(more).to_contain_text(f"100 % of the {side} traces have cache={version} in grouped-{version}-{mark}")
     assert accessibility_problems(page) == []
 
 

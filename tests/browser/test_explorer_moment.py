@@ -180,6 +180,44 @@ def test_a_drag_over_a_chart_zooms_all_of_the_view_to_that_time(
     expect(page.get_by_role("button", name="Live")).to_be_visible()
 
 
+def touch(page: Page, *points: tuple[float, float]) -> None:
+    """Move a finger over the page, as the browser gets it from the screen."""
+    session = page.context.new_cdp_session(page)
+    for kind, at in zip(("touchStart", *["touchMove"] * (len(points) - 1)), points, strict=True):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": at[0], "y": at[1]}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
+
+
+def test_a_finger_along_a_chart_selects_and_up_and_down_scrolls(new_page: NewPage, stack: Stack) -> None:
+    page = new_page(viewport={"width": 390, "height": 600}, has_touch=True)
+    service = f"touched-{secrets.token_hex(3)}"
+    for n in range(30):
+        send(stack, service, [span(f"GET /{n}", at=n * 100, ms=n)])
+    page.goto(f"{stack.traces}/?service={service}")
+    expect(rows(page)).to_have_count(30)
+    box = page.locator(".u-over").bounding_box()
+    assert box
+    left, middle, low = box["x"] + 20, box["y"] + box["height"] / 2, box["y"] + box["height"] - 5
+    right = left + box["width"] / 2
+
+    touch(page, *((left, middle - 12 * n) for n in range(12)))
+    page.wait_for_function("scrollY > 20")
+    assert "start=" not in page.url
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_function("scrollY === 0")
+    touch(page, *((left + (right - left) * n / 8, low - 8 * n) for n in range(9)))
+    expect(page).to_have_url(re.compile("box="))
+    expect(page.get_by_role("region", name="What is different?")).to_contain_text("Chosen: ")
+    page.get_by_role("button", name="Close what is different").click()
+    touch(page, *((left + (right - left) * n / 8, middle) for n in range(9)))
+    expect(page).to_have_url(re.compile(r"start=\d+&end=\d+"))
+    page.get_by_role("button", name="Paused").click()
+    expect(rows(page)).to_have_count(30)
+    page.touchscreen.tap(box["x"] + box["width"] - 1, box["y"] + 1)
+    assert "start=" not in page.url
+
+
 def test_a_point_of_a_chart_leads_to_the_traces_and_logs_of_its_moment(page: Page, stack: Stack) -> None:
     trace_id = place(stack)
     service = "order-service"

@@ -416,3 +416,4 @@ def test_10_what_changed_from_one_version_to_the_next(page: Page, front: str) ->
         fees = table.get_by_role("row", name=re.compile("FROM fees")).get_by_role("cell")
         expect(fees.nth(0)).to_have_text(NOT_THERE)
         expect(fees.nth(1)).to_have_text("3")
+        expect(page.get_by_role("region", name="What B has more often")).to_contain_text("run SELECT rate FROM fees")

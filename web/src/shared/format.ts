@@ -8,14 +8,15 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 /** Whether times of day are in UTC, else in the reader's zone. */
 export const isUtc = signal(false);
 
-/** Microseconds -> `840 µs`, `12.3 ms`, `2.10 s`, `3 min 20 s`; three figures at most. */
+/** Microseconds -> `840 µs`, `12.3 ms`, `2.10 s`, `3 min 20 s`, `1 d 4 h`; three figures at most. The terminal's rule too. */
 export function duration(us: number): string {
   if (us < 999.5) return `${Math.round(us)}${NARROW_SPACE}µs`;
   if (us < 999_500) return `${figures(us / 1e3)}${NARROW_SPACE}ms`;
   if (us < 59.95e6) return `${figures(us / 1e6)}${NARROW_SPACE}s`;
   const seconds = Math.round(us / 1e6);
   if (seconds < 3600) return parts(seconds, 60, "min", "s");
-  return parts(Math.round(seconds / 60), 60, "h", "min");
+  const minutes = Math.round(seconds / 60);
+  return minutes < 1440 ? parts(minutes, 60, "h", "min") : parts(Math.round(minutes / 60), 24, "d", "h");
 }
 
 /** Bytes -> `512 B`, `1.2 kB`, `34 MB`. */

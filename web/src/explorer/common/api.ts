@@ -1,26 +1,11 @@
 // The read API: its answers' shapes and a hook that asks, again and again where a view is live.
 import { signal } from "@preact/signals";
-import type { LogJson } from "./search-api.ts";
+import type { LogJson, SummaryJson } from "./search-api.ts";
 import { useLayoutEffect, useState } from "preact/hooks";
 import { resolved } from "./time-range.ts";
 import type { TagValue } from "../trace/trace.ts";
 
-export interface Summary {
-  traceID: string;
-  service: string;
-  operation: string;
-  startTime: number;
-  duration: number;
-  spans: number;
-  /** Spans that failed, and that were refused: docs/pages.md has the definition. */
-  errors: number;
-  refusals: number;
-  /** What the first of them says. */
-  problem: string;
-  /** The root names the trace. While it is awaited, `operation` is of another span; missing, it may be in another system. */
-  root: "stored" | "awaited" | "missing";
-  services: string[];
-}
+export type Summary = SummaryJson;
 export type Log = LogJson;
 export interface Instrument {
   name: string;

@@ -5,6 +5,7 @@ import { isUtc, time } from "../../shared/format.ts";
 import { resolveColor, theme } from "../../shared/theme.ts";
 import { drawMarks, type Mark } from "./chart-marks.ts";
 import { type Step, stepsOf } from "./chart-steps.ts";
+import { addTouch } from "./chart-touch.ts";
 import { ChartTable, MomentMenu } from "./moment-links.tsx";
 import { showBetween } from "./now.ts";
 import { navigate } from "./router.ts";
@@ -235,7 +236,7 @@ function options(host: HTMLElement, current: { current: Current }): uPlot.Option
           ),
         (u) => drawDots(u, current.current.dots ?? []),
       ],
-      ready: [(u) => addPointer(u, current, host)],
+      ready: [(u) => addPointer(u, current, host), (u) => addTouch(u, () => current.current.onBrush !== undefined)],
       setSelect: [
         (u) => {
           const { width, height } = u.select;

@@ -1,6 +1,7 @@
 // Written by `make api-types` from the explorer's searches; a test keeps it fresh.
 
 export interface Schemas {
+  SummaryJson: SummaryJson;
   LogJson: LogJson;
   LogPoint: LogPoint;
   LogHistogram: LogHistogram;
@@ -9,6 +10,25 @@ export interface Schemas {
   LogFacets: LogFacets;
   Suggestion: Suggestion;
   Suggestions: Suggestions;
+}
+/**
+ * A trace as one line of a list; times in µs. `service` and `operation` are those of its root.
+ *
+ * `errors` and `refusals` are how many spans failed and were refused, `problem` is what the first of them says. While
+ * the root is `awaited`, `operation` is of another span; `missing`, it may be in another system.
+ */
+export interface SummaryJson {
+  traceID: string;
+  service: string;
+  operation: string;
+  startTime: number;
+  duration: number;
+  spans: number;
+  errors: number;
+  refusals: number;
+  problem: string;
+  root: "stored" | "awaited" | "missing";
+  services: string[];
 }
 /**
  * A log line; its time is in microseconds, integers that JavaScript cannot hold are text.

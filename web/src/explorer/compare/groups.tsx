@@ -2,6 +2,7 @@ import { duration, number, percent, plural } from "../../shared/format.ts";
 import { useQuery } from "../common/api.ts";
 import { Empty, Failure, Field, Found, Service } from "../common/parts.tsx";
 import { range } from "../common/now.ts";
+import { Differences } from "../difference/difference.tsx";
 import { address, setParams, url } from "../common/router.ts";
 import { timeParams } from "../common/time-range.ts";
 import { rate, rough } from "../common/words.ts";
@@ -59,12 +60,34 @@ export function Groups() {
         <div class={`results ${asked.isBusy ? "stale" : ""}`}>
           <Found {...asked} text={`${plural(data.a.traces, "trace")} compared with ${number(data.b.traces)}`} />
           <WholeTable compared={data} names={{ a, b }} />
+          <MoreOften side="B" query={b} other="A" against={a} />
+          <MoreOften side="A" query={a} other="B" against={b} />
           <OperationsTable operations={data.operations} />
         </div>
       )}
     </main>
   );
 }
+
+interface MoreOftenProps {
+  side: "A" | "B";
+  query: string;
+  other: "A" | "B";
+  against: string;
+}
+
+/** Which attributes, statements and operations one group has more often than the other. */
+const MoreOften = ({ side, query, other, against }: MoreOftenProps) => (
+  <section class="card difference" aria-label={`What ${side} has more often`}>
+    <h2 class="eyebrow difference-head">
+      What {side} has more often than {other}
+    </h2>
+    <Differences
+      path={address("/api/difference", { ...timeParams(range.value), q: query, against, noun: `${side} traces` })}
+      linkTo={(term) => address("/", { q: `(${query}) ${term}` })}
+    />
+  </section>
+);
 
 const WholeTable = ({ compared, names }: { compared: GroupsComparedJson; names: { a: string; b: string } }) => (
   <section class="card table-scroll" tabIndex={0} aria-label="Both groups">
