@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -159,16 +159,15 @@ class Load:
         return {status: int(number) for status, _, number in (row.partition("|") for row in rows)}
 
     def traces(self) -> list[dict[str, Any]]:
-        """The traces of the requests for orders since it began, in Jaeger's JSON."""
+        """The traces of orders since it began, in Jaeger's JSON: requests for them, and what resumed them."""
         query: dict[str, str | int] = {
             "service": "order-service",
-            "operation": "POST /orders",
             "limit": 3000,
             "start": int(self.began * 1e6),
             "end": int(time.time() * 1e6),
         }
         response = requests.get(f"http://{HOST}:{settings.traces_port}/api/traces", query, timeout=120)
-        return list(response.json()["data"])
+        return [trace for trace in response.json()["data"] if ids_of_orders(trace)]
 
 
 def ids_of_orders(trace: dict[str, Any]) -> set[str]:
@@ -177,7 +176,7 @@ def ids_of_orders(trace: dict[str, Any]) -> set[str]:
 
 
 def is_whole(trace: dict[str, Any]) -> bool:
-    """Whether each span has its parent, and all services of an order have left spans."""
+    """Whether each span has its parent."""
     known = {span["spanID"] for span in trace["spans"]}
     parents = {
         reference["spanID"]
@@ -185,7 +184,16 @@ def is_whole(trace: dict[str, Any]) -> bool:
         for reference in span["references"]
         if reference["refType"] == "CHILD_OF" and reference["traceID"] == span["traceID"]
     }
-    return parents <= known and {each["service.name"] for each in pods_of(trace)} >= IN_AN_ORDER
+    return parents <= known
+
+
+def seen_by_all(traces: list[dict[str, Any]]) -> set[str]:
+    """The orders of which all services have left spans, in one trace or in those of its later attempts."""
+    services: dict[str, set[str]] = defaultdict(set)
+    for trace in traces:
+        for order in ids_of_orders(trace):
+            services[order] |= {each["service.name"] for each in pods_of(trace)}
+    return {order for order, names in services.items() if names >= IN_AN_ORDER}
 
 
 def pods_in(traces: list[dict[str, Any]]) -> Counter[str]:
@@ -201,15 +209,16 @@ def assert_nothing_is_lost(load: Load) -> list[dict[str, Any]]:
     until(lambda: load.orders() == {"CONFIRMED": sent}, ARRIVAL_TIMEOUT)
 
     def whole() -> list[dict[str, Any]]:
-        # A request that was repeated after an order was placed has a trace of its own, without the other services.
-        found = [trace for trace in load.traces() if is_whole(trace)]
-        ids = [order for trace in found for order in ids_of_orders(trace)]
-        return found if len(set(ids)) == sent else []
+        found = load.traces()
+        return found if all(map(is_whole, found)) and len(seen_by_all(found)) == sent else []
 
     try:
         found = until(whole, ARRIVAL_TIMEOUT)
     except AssertionError:
-        broken = [trace["traceID"] for trace in load.traces() if not is_whole(trace)]
-        raise AssertionError(f"{len(load.traces())} traces of {sent} orders; not whole: {broken}") from None
+        found = load.traces()
+        broken = [trace["traceID"] for trace in found if not is_whole(trace)]
+        raise AssertionError(
+            f"{len(seen_by_all(found))} of {sent} orders in all services; not whole: {broken}"
+        ) from None
     say(f"{sent} orders, {len(found)} whole traces; traces by pod: {dict(pods_in(found))}")
     return found

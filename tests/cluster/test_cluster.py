@@ -1,6 +1,7 @@
 """Orders, traces and logs survive what happens in a cluster. These tests run one after the other: each starts load."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def downgrade() -> None:
     op.drop_column("orders", "gift_note")
 '''
 
+KILL = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if b"gunicorn" in open(f"/proc/{pid}/cmdline", "rb").read() and int(pid) != os.getpid():
+        os.kill(int(pid), signal.SIGKILL)
+"""
+"""What a process in a container of a service runs to kill the service, as the kernel does when memory is short."""
+
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -58,6 +67,11 @@ def logs_of(pod: str) -> list[str]:
     url = f"http://{HOST}:{settings.loki_port}/loki/api/v1/query_range"
     streams = requests.get(url, {"query": query, "limit": 5000}, timeout=60).json()["data"]["result"]
     return [line for stream in streams for _time, line, *_ in stream["values"]]
+
+
+def restarts(pod: str) -> int:
+    """How often the container of a pod was started again."""
+    return int(kube("get", "pod", pod, "--output", "jsonpath={.status.containerStatuses[0].restartCount}"))
 
 
 def test_spans_logs_and_metrics_say_which_pod_they_are_from() -> None:
@@ -80,6 +94,17 @@ def test_spans_logs_and_metrics_say_which_pod_they_are_from() -> None:
     until(lambda: counted() >= set(pods("order-service")), ARRIVAL_TIMEOUT)
 
 
+@pytest.fixture(scope="module")
+def two_of_each() -> Iterator[None]:
+    """Two pods of each service, as base/ has it, so that a lost one stops nothing."""
+    for service in SERVICES:
+        scale(service, 2)
+    yield
+    for service in SERVICES:
+        scale(service, 1)
+
+
+@pytest.mark.usefixtures("two_of_each")
 def test_nothing_is_lost_while_pods_of_each_service_are_deleted() -> None:
     load = Load.start(RATE, 60)
     deleted = []
@@ -87,25 +112,27 @@ def test_nothing_is_lost_while_pods_of_each_service_are_deleted() -> None:
         (pod, *_others) = pods(service)
         kube("delete", "pod", pod, "--wait=false")
         deleted.append(pod)
-        until(lambda service=service, pod=pod: pods(service) and pod not in pods(service))  # type: ignore[misc]
+        until(lambda service=service, pod=pod: len(set(pods(service)) - {pod}) == 2)  # type: ignore[misc]
     traces = assert_nothing_is_lost(load)
     # What they sent while they ended arrived, with the attributes of a pod that is gone.
     assert set(deleted) <= pods_in(traces).keys()
     until(lambda: all(logs_of(pod) for pod in deleted), ARRIVAL_TIMEOUT)
 
 
-def test_no_order_is_lost_when_pods_are_killed() -> None:
-    """Without a grace period no request is finished and no telemetry sent: only the orders are certain."""
+@pytest.mark.usefixtures("two_of_each")
+def test_no_order_is_lost_when_processes_are_killed() -> None:
+    """After SIGKILL no request is finished and no telemetry sent: only the orders are certain."""
     load = Load.start(RATE, 45, "--retry-for", "60s")
     for service in SERVICES:
         (pod, *_others) = pods(service)
-        kube("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
-        until(lambda service=service, pod=pod: pods(service) and pod not in pods(service))  # type: ignore[misc]
+        kube("exec", pod, "--", "python", "-c", KILL)
+        until(lambda pod=pod: restarts(pod) and pod in pods(service))  # type: ignore[misc]  # noqa: B023
     report = load.report()
     assert (report["failed"], report["answered"]) == (0, report["sent"]), report
     until(lambda: load.orders() == {"CONFIRMED": report["sent"]}, ARRIVAL_TIMEOUT)
 
 
+@pytest.mark.usefixtures("two_of_each")
 def test_nothing_is_lost_while_a_new_version_with_a_migration_replaces_the_old_one(tmp_path: Path) -> None:
     command = "jsonpath={.spec.template.spec.containers[0].image}"
     image = kube("get", "deployment", "order-service", "--output", command)
