@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dev down test test-stack test-outside lint format chaos fuzz new-service generate bench screenshots reset clean
+.PHONY: help setup demo up dev down test test-stack test-cluster test-outside lint format chaos fuzz new-service generate bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ test: setup web/dist/.built ## Run every test and check
 
 test-stack: .venv/.complete ## Test the container stack that `make up` has started
 	@.venv/bin/pytest tests/stack --timeout 300
+
+test-cluster: .venv/.complete ## Test the stack that `waybill cluster` has started in a Kubernetes cluster (CLUSTER_LOAD="kind load docker-image")
+	@docker compose --progress quiet build load
+	@.venv/bin/pytest tests/cluster -s --timeout 900
 
 test-outside: .venv/.complete web/dist/.built ## Make projects of their own and run their tests
 	@.venv/bin/pytest tests/outside --timeout 900

@@ -80,6 +80,9 @@ class ServerSettings(Settings):
     """gunicorn workers: processes."""
     threads: int = Field(default=8, ge=1, le=256)
     """Requests that one worker serves at the same time; also the size of its connection pools."""
+    max_connection_age: float = Field(default=30, gt=0)
+    """Seconds after which a response ends its connection, more or less: a client that keeps connections, as our own
+    do, would never use a replica that was added later."""
     log_level: LogLevel = "INFO"
     log_format: Literal["json", "console"] = "json"
     """`json` for machines; `console` for a person at a terminal, in color unless NO_COLOR is set."""

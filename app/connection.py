@@ -69,6 +69,7 @@ class Connection:
     """A connection: what has arrived of its next request, and what is to be sent."""
 
     timeout: float
+    old_at: float
     on_event: Callable[..., object]
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:

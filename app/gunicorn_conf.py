@@ -34,6 +34,7 @@ def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests of a worker that has booted."""
     # Arbiter and worker read the same setting: a worker that drained for all of it would be killed before its exit.
     worker.cfg.set("graceful_timeout", DRAIN_TIMEOUT)
+    worker.max_connection_age = _settings.max_connection_age
     lifecycle.start()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
+from random import uniform
 from selectors import EVENT_READ, EVENT_WRITE
 from time import monotonic
 from typing import Any
@@ -63,6 +64,9 @@ REFUSALS: dict[type[BaseException], tuple[int, str]] = {
 class Worker(ThreadWorker):
     """ThreadWorker with its socket handling replaced; booting, signals, the loop and WSGI are gunicorn's."""
 
+    max_connection_age: float
+    """Seconds; gunicorn_conf.py sets it."""
+
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Refuse TLS, which would block the event loop: it belongs in a proxy in front."""
@@ -90,6 +94,8 @@ class Worker(ThreadWorker):
             return
         self.nr_conns += 1
         conn = Connection(self.cfg, sock, client, listener.getsockname())
+        # Not all at the same moment, if they came at the same.
+        conn.old_at = monotonic() + self.max_connection_age * uniform(0.8, 1.2)  # noqa: S311
         self._wait_for_request(conn, REQUEST_TIMEOUT)
         if self.nr_conns >= self.worker_connections:
             self._make_room()
@@ -102,6 +108,8 @@ class Worker(ThreadWorker):
 
     def handle(self, conn: Any) -> bool:
         """Run the application, in a thread; return whether the connection can be kept."""
+        if monotonic() >= conn.old_at:
+            conn.request.force_close()
         try:
             keep = self.handle_request(conn.request, conn)
             conn.sock.flush()

@@ -51,6 +51,22 @@ def test_clients_that_never_finish_a_request_hold_up_nobody_and_are_told_at_the_
         assert time.monotonic() - start >= REQUEST_TIMEOUT - 1
 
 
+def test_a_connection_that_is_old_ends_with_a_response_that_says_so(tmp_path: Path, module_database_url: str) -> None:
+    settings = {"DATABASE_URL": module_database_url, "MAX_CONNECTION_AGE": "2", "OTEL_SDK_DISABLED": "true"}
+    with running_service(PROBE, tmp_path, **settings) as running, connect(running.port) as sock:
+        kept = 0
+        while True:
+            sock.sendall(HEALTH)
+            answer = read(sock)
+            assert answer.status == 200
+            if answer.headers["Connection"] == "close":
+                break
+            kept += 1
+            time.sleep(0.05)
+        assert sock.recv(1) == b"", "the connection is closed"
+        assert kept > 0
+
+
 def test_silent_connections_over_the_limit_make_room_for_a_new_one(service: ServiceProcess) -> None:
     with ExitStack() as stack:
         silent = [stack.enter_context(connect(service.port)) for _ in range(1100)]
