@@ -23,24 +23,32 @@ LOAD, READER = "load", "back-office"
 MAX_SEED = 1_000_000
 
 
-def start(settings: LocalSettings, name: str, seed: int | None = None, minutes: float | None = None) -> Attempt:
+def start(
+    settings: LocalSettings,
+    name: str,
+    seed: int | None = None,
+    minutes: float | None = None,
+    *,
+    unnamed: bool = False,
+    rehearsed: bool = False,
+) -> Attempt:
     """Start a lab, wait until it is in force and return the attempt. Raise a ClientError."""
     lab = definitions.find(name)
     if not plan.is_running(settings.waybill_data):
-        raise ClientError(plan.NOT_RUNNING)
+        raise ClientError(plan.not_running())
     if on := plan.current(settings):
         raise ClientError(f"{on.says}: {on.off} first.")
     case = definitions.case(lab, random.randrange(MAX_SEED) if seed is None else seed)  # noqa: S311
-    attempt = Attempt(lab=name, seed=case.seed)
+    attempt = Attempt(lab=name, seed=case.seed, unnamed=unnamed, rehearsed=rehearsed)
     minutes = minutes or lab.minutes * LONGEST
     plan.bring(
         settings,
         Plan(
             faults=_faults(settings, case),
-            more=_traffic(settings, case),
+            more=traffic(settings, case),
             attempt=attempt.id,
             ends_at=time.time() + minutes * 60,
-            says=f"the lab {name} is on",
+            says=f"{attempt.name} is on" if unnamed else f"the lab {name} is on",
             off="end it with `waybill lab stop`",
         ),
     )
@@ -71,7 +79,7 @@ def _fault(settings: LocalSettings, case: Case, kind: str, fields: Mapping[str, 
     raise ClientError(f"{case.lab.name}: there is no kind of fault {kind!r}.")
 
 
-def _traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
+def traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
     """Return the processes that stand for customers and for a back office."""
     load = case.lab.load
     if load is None:
@@ -103,6 +111,8 @@ def check_fix(settings: LocalSettings, attempt: Attempt) -> str:
     if attempt.solved:
         raise ClientError("the solution was shown, so a repair no longer counts. Start the lab again.")
     verdict = Grader(settings, attempt).fix()
+    latest = attempts.current(settings)  # what was answered while the probes ran is kept
+    attempt.answers, attempt.hints = latest.answers, latest.hints
     attempt.fixed = verdict.right
     attempts.save(settings, attempt)
     return verdict.reason
@@ -110,27 +120,27 @@ def check_fix(settings: LocalSettings, attempt: Attempt) -> str:
 
 def repair(settings: LocalSettings, key: str) -> None:
     """Repair what is no code: a link, a setting, a neighbor. Raise a ClientError if nothing is wrong there."""
-    attempt, on = _on(settings)
+    _, on = _on(settings)
     if key.startswith("release") or key not in {fault.key for fault in on.faults}:
         raise ClientError(f"the teams looked at `{key}` and found nothing wrong there. What points at it?")
     plan.bring(settings, on.without(key))
-    _changed(settings, attempt)
+    _changed(settings)
 
 
 def rollback(settings: LocalSettings, service: str) -> None:
     """Let a service run the release before. Raise a ClientError if it does already."""
-    attempt, on = _on(settings)
+    _, on = _on(settings)
     release = _release(on, service)
     plan.bring(settings, on.without(release.key))
-    _changed(settings, attempt)
+    _changed(settings)
 
 
 def redeploy(settings: LocalSettings, service: str) -> Release:
     """Release the code of a service as it was edited. Raise a ClientError if it cannot start."""
-    attempt, on = _on(settings)
+    _, on = _on(settings)
     release = releases.rebuild(settings, _release(on, service))
     plan.bring(settings, on.with_fault(release))
-    _changed(settings, attempt)
+    _changed(settings)
     return release
 
 
@@ -175,7 +185,8 @@ def _release(on: Plan, service: str) -> Release:
     raise ClientError(f"{service}-service runs the release of the repository: there is none before it to go back to.")
 
 
-def _changed(settings: LocalSettings, attempt: Attempt) -> None:
+def _changed(settings: LocalSettings) -> None:
     """Forget what new orders have shown before the change."""
+    attempt = attempts.current(settings)
     attempt.fixed = False
     attempts.save(settings, attempt)
