@@ -6,12 +6,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from labs import definitions, faults, plan
+from labs import classroom, definitions, faults, plan
 from labs.definitions import HINT_COST, WEIGHTS, Case
 from local.settings import LocalSettings
 from waybill_explorer.client import ClientError
 
 NONE = "no lab is on: start one with `waybill lab start NAME`."
+UNNAMED = "a lab of the wheel"
 
 
 class Answer(BaseModel):
@@ -39,11 +40,27 @@ class Attempt(BaseModel):
     """Whether new orders have shown that it is repaired."""
     solved: bool = False
     """Whether the solution was shown, after which answers no longer count."""
+    solution: dict[str, str] = {}
+    """Key -> the right answer, once the solution was shown."""
+    unnamed: bool = False
+    """Whether it came from `waybill lab wheel`, which does not say which lab it is."""
+    rehearsed: bool = False
+    """Whether `waybill lab rehearse` or `export` played it: it is no learner's score."""
 
     @property
     def case(self) -> Case:
         """Return the lab as its seed makes it."""
         return definitions.case(definitions.find(self.lab), self.seed)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the lab, or what stands for it while it is not to be known."""
+        return UNNAMED if self.unnamed and not (self.solved or self.ended) else self.lab
+
+    @property
+    def finished(self) -> bool:
+        """Return whether all of it is answered and fixed, or the solution was shown: the debrief tells no secret."""
+        return self.solved or all(earned == possible for earned, possible in self.points().values())
 
     @property
     def since(self) -> int:
@@ -83,20 +100,28 @@ def current(settings: LocalSettings) -> Attempt:
 
 
 def save(settings: LocalSettings, attempt: Attempt) -> None:
-    """Write an attempt."""
+    """Write an attempt, and send its progress to the board of the class, if there is one."""
     file = _file(settings, attempt.id)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(attempt.model_dump_json(indent=2) + "\n")
+    classroom.send(settings, attempt)
 
 
-def best(settings: LocalSettings) -> dict[str, int]:
-    """Return the best score of each lab that was attempted."""
-    scores: dict[str, int] = {}
-    for file in (faults.folder(settings) / "attempts").glob("*.json"):
-        attempt = Attempt.model_validate_json(file.read_text())
-        if attempt.lab in definitions.labs():
-            scores[attempt.lab] = max(scores.get(attempt.lab, 0), attempt.score())
-    return scores
+def all_attempts(settings: LocalSettings) -> list[Attempt]:
+    """Return the learner's attempts at the labs of the catalog, the oldest first."""
+    files = (faults.folder(settings) / "attempts").glob("*.json")
+    found = [Attempt.model_validate_json(file.read_text()) for file in files]
+    kept = [attempt for attempt in found if attempt.lab in definitions.labs() and not attempt.rehearsed]
+    return sorted(kept, key=lambda attempt: attempt.started)
+
+
+def best(settings: LocalSettings) -> dict[str, Attempt]:
+    """Return the attempt with the best score of each lab that was attempted."""
+    found: dict[str, Attempt] = {}
+    for attempt in all_attempts(settings):
+        if attempt.lab not in found or attempt.score() > found[attempt.lab].score():
+            found[attempt.lab] = attempt
+    return found
 
 
 def _file(settings: LocalSettings, identity: str) -> Path:

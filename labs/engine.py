@@ -26,25 +26,33 @@ HARMLESS = "OTEL_BLRP_SCHEDULE_DELAY=900"
 """Milliseconds after which a batch of log records is sent; the stack has 1,000."""
 
 
-def start(settings: LocalSettings, name: str, seed: int | None = None, minutes: float | None = None) -> Attempt:
+def start(
+    settings: LocalSettings,
+    name: str,
+    seed: int | None = None,
+    minutes: float | None = None,
+    *,
+    unnamed: bool = False,
+    rehearsed: bool = False,
+) -> Attempt:
     """Start a lab, wait until it is in force and return the attempt. Raise a ClientError."""
     lab = definitions.find(name)
     if not plan.is_running(settings.waybill_data):
-        raise ClientError(plan.NOT_RUNNING)
+        raise ClientError(plan.not_running())
     if on := plan.current(settings):
         raise ClientError(f"{on.says}: {on.off} first.")
     case = definitions.case(lab, random.randrange(MAX_SEED) if seed is None else seed)  # noqa: S311
-    attempt = Attempt(lab=name, seed=case.seed)
+    attempt = Attempt(lab=name, seed=case.seed, unnamed=unnamed, rehearsed=rehearsed)
     minutes = minutes or lab.minutes * LONGEST
     plan.bring(
         settings,
         Plan(
             faults=_faults(settings, case),
             others=_others(settings, case),
-            more=_traffic(settings, case),
+            more=traffic(settings, case),
             attempt=attempt.id,
             ends_at=time.time() + minutes * 60,
-            says=f"the lab {name} is on",
+            says=f"{attempt.name} is on" if unnamed else f"the lab {name} is on",
             off="end it with `waybill lab stop`",
         ),
     )
@@ -86,7 +94,7 @@ def _others(settings: LocalSettings, case: Case) -> tuple[Fault, ...]:
     )
 
 
-def _traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
+def traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
     """Return the processes that stand for customers and for a back office."""
     load = case.lab.load
     if load is None:
@@ -119,6 +127,8 @@ def check_fix(settings: LocalSettings, attempt: Attempt) -> str:
     if attempt.solved:
         raise ClientError("the solution was shown, so a repair no longer counts. Start the lab again.")
     verdict = Proof(settings, attempt).judge()
+    latest = attempts.current(settings)  # what was answered while the probes ran is kept
+    attempt.answers, attempt.hints = latest.answers, latest.hints
     attempt.fixed = verdict.right
     attempts.save(settings, attempt)
     return verdict.reason
@@ -132,23 +142,23 @@ def repair(settings: LocalSettings, key: str) -> None:
     if key.startswith("release") or key not in {fault.key for fault in on.faults}:
         raise ClientError(f"the teams looked at `{key}` and found nothing wrong there. What points at it?")
     plan.bring(settings, on.without(key))
-    _changed(settings, attempt)
+    _changed(settings)
 
 
 def rollback(settings: LocalSettings, service: str) -> None:
     """Let a service run the release before. Raise a ClientError if it does already."""
-    attempt, on = _on(settings)
+    _, on = _on(settings)
     release = _release(on, service)
     plan.bring(settings, on.without(release.key))
-    _changed(settings, attempt)
+    _changed(settings)
 
 
 def redeploy(settings: LocalSettings, service: str) -> Release:
     """Release the code of a service as it was edited. Raise a ClientError if it cannot start."""
-    attempt, on = _on(settings)
+    _, on = _on(settings)
     release = releases.rebuild(settings, _release(on, service))
     plan.bring(settings, on.with_fault(release))
-    _changed(settings, attempt)
+    _changed(settings)
     return release
 
 
@@ -195,7 +205,8 @@ def _release(on: Plan, service: str) -> Release:
     raise ClientError(f"{service}-service runs the release of the repository: there is none before it to go back to.")
 
 
-def _changed(settings: LocalSettings, attempt: Attempt) -> None:
+def _changed(settings: LocalSettings) -> None:
     """Forget what new orders have shown before the change."""
+    attempt = attempts.current(settings)
     attempt.fixed = False
     attempts.save(settings, attempt)

@@ -4,7 +4,6 @@ Begin with `waybill lab start first-look`. Each seed makes another case, and ans
 has recorded. Wrong answers cost nothing; each says what it overlooks.
 """
 
-import json
 import time
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from labs import attempts, definitions, engine, faults
+from labs import attempts, class_cli, classroom, definitions, engine, faults, view, wheel
 from labs.attempts import Attempt
 from labs.definitions import HINT_COST
 from local.console import Commands, errors, out, print_json
@@ -26,41 +25,33 @@ from waybill_explorer.client import ClientError
 app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode="markdown", help=__doc__)
 
 Name = Annotated[str, typer.Argument(help="A lab of `waybill lab list`.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed: the same case.", show_default="random")]
+Minutes = Annotated[float | None, typer.Option(min=1, help="When it ends by itself.")]
+STARTING = "Starting; processes are replaced, which can take a minute"
 Service = Annotated[str, typer.Argument(help="order, inventory, payment or notification.")]
 
 
 @app.command("list")
 def list_labs(as_json: Json = False) -> None:
     """List the labs with their minutes and your best scores."""
-    best = attempts.best(_settings())
-    found = definitions.labs()
+    found = view.catalog(_settings())
     if as_json:
-        print_json(
-            [
-                {
-                    "name": name,
-                    "title": lab.title,
-                    "minutes": lab.minutes,
-                    "lessons": lab.lessons,
-                    "best": best.get(name),
-                }
-                for name, lab in found.items()
-            ]
-        )
+        print_json(found)
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("lab", "minutes", "best", ""):
         table.add_column(column)
-    for name, lab in sorted(found.items(), key=lambda item: item[1].minutes):
-        table.add_row(name, str(lab.minutes), str(best.get(name, "-")), Text(lab.title, "dim"))
+    for lab in found:
+        best = "-" if lab["best"] is None else str(lab["best"])
+        table.add_row(lab["name"], str(lab["minutes"]), best, Text(lab["title"], "dim"))
     out.print(table)
 
 
 @app.command()
 def start(
     name: Name,
-    seed: Annotated[int | None, typer.Option(help="The same seed: the same case.", show_default="random")] = None,
-    minutes: Annotated[float | None, typer.Option(min=1, help="When it ends by itself.")] = None,
+    seed: Seed = None,
+    minutes: Minutes = None,
     as_json: Json = False,
 ) -> None:
     """Start a lab: processes change, customers place orders, the clock runs.
@@ -68,8 +59,22 @@ def start(
     Example: `waybill lab start paid-twice`
     """
     settings = _settings()
-    with errors.status("Starting; processes are replaced, which can take a minute"):
+    definitions.find(name)
+    seed = classroom.seed_of(settings, name) if seed is None else seed
+    with errors.status(STARTING):
         attempt = engine.start(settings, name, seed, minutes)
+    _brief(attempt, as_json=as_json)
+
+
+@app.command("wheel")
+def spin(
+    seed: Seed = None,
+    minutes: Minutes = None,
+    as_json: Json = False,
+) -> None:
+    """Start any lab, and do not say which: perhaps one in which nothing is wrong."""
+    with errors.status(STARTING):
+        attempt = wheel.spin(_settings(), seed, minutes)
     _brief(attempt, as_json=as_json)
 
 
@@ -84,17 +89,13 @@ def hint(as_json: Json = False) -> None:
     """Print the next hint; each costs 5 points."""
     settings = _settings()
     attempt = attempts.current(settings)
-    hints = attempt.case.lab.hints()
-    if attempt.hints >= len(hints):
-        raise ClientError("there is no further hint. `waybill lab solve` shows the solution.")
-    attempt.hints += 1
-    attempts.save(settings, attempt)
-    text = hints[attempt.hints - 1]
+    text = view.next_hint(settings, attempt)
+    of = len(attempt.case.lab.hints())
     if as_json:
-        print_json({"hint": text, "number": attempt.hints, "of": len(hints), "cost": HINT_COST})
+        print_json({"hint": text, "number": attempt.hints, "of": of, "cost": HINT_COST})
         return
     out.print(Markdown(text))
-    out.print(Text(f"Hint {attempt.hints} of {len(hints)}: {HINT_COST} points less", "dim"))
+    out.print(Text(f"Hint {attempt.hints} of {of}: {HINT_COST} points less", "dim"))
 
 
 @app.command()
@@ -177,15 +178,15 @@ def repair(
 
 
 @app.command()
-def solve() -> None:
+def solve(as_json: Json = False) -> None:
     """Print the answers and the debrief. The attempt keeps the points that it has."""
     settings = _settings()
     attempt = attempts.current(settings)
-    from labs import solution
-
-    answers = solution.answers(settings, attempt)
-    attempt.solved = True
-    attempts.save(settings, attempt)
+    answers = view.solve(settings, attempt)
+    if as_json:
+        fix = f"waybill lab {attempt.case.fix}" if attempt.case.fix else None
+        print_json({"answers": answers, "fix": fix, "debrief": attempt.case.lab.text("debrief.md")})
+        return
     for question in attempt.case.questions:
         out.print(Text(f"{question.key}: ", "bold").append(answers[question.key]), soft_wrap=True)
     if attempt.case.fix:
@@ -200,11 +201,43 @@ def stop(as_json: Json = False) -> None:
     with errors.status("Waiting until the stack is as it was"):
         attempt = engine.stop(settings)
     if as_json:
-        print_json(_as_json(attempt, ""))
+        print_json(view.summary(attempt))
         return
     out.print(f"{attempt.lab}: {attempt.score()} points. The stack is as it was.")
     if attempt.score() == 100 or attempt.solved:
         out.print(f"What it was, and how to find it faster: labs/catalog/{attempt.lab}/debrief.md")
+
+
+@app.command("export")
+def export_command(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder NAME/seed-N of it gets the files.")],
+    seeds: Annotated[str, typer.Option(help="Which cases, such as 1-20 or 1,4,7-9.")] = "1",
+    orders: Annotated[
+        int | None, typer.Option(min=1, help="In each window at least.", show_default="the lab's own")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Play cases of a lab and write their telemetry with the truth of each request, for research on root causes.
+
+    Of each case there are ordinary traffic and then the fault, as OTLP/JSON of all three signals. It takes some minutes
+    for each. A case that is in the folder is not played again. `labs/DATA.md` explains the files.
+
+    Example: `waybill lab export paid-twice --seeds 1-20 data`
+    """
+    from labs import export
+
+    settings, found = _settings(), []
+    for seed in export.seeds_of(seeds):
+        with errors.status(f"{name}, seed {seed}") as now:
+            path = folder / name / f"seed-{seed}"
+            found.append(export.export(settings, name, seed, path, orders, lambda text: now.update(text)))
+        if not as_json:
+            (row,) = export.summary(found[-1:])
+            hurt = f"{row['hurt']} of {row['requests']} requests hurt"
+            out.print(f"{path}: {row['kind']} {row['service']}, {hurt}", soft_wrap=True)
+    if as_json:
+        print_json(export.summary(found))
 
 
 @app.command()
@@ -274,14 +307,11 @@ def _settings() -> LocalSettings:
 def _brief(attempt: Attempt, *, as_json: bool) -> None:
     case = attempt.case
     if as_json:
-        questions = [
-            {"key": one.key, "part": one.part, "ask": one.ask, "kind": one.kind, "choices": one.choices}
-            for one in case.questions
-        ]
-        story = definitions.filled(case.lab.text("lab.md"), case)
-        print_json({**_as_json(attempt, ""), "title": case.lab.title, "story": story, "questions": questions})
+        title = case.lab.title if attempt.name == attempt.lab else attempt.name
+        told = {"title": title, "story": view.story(attempt), "questions": view.questions(attempt)}
+        print_json({**view.summary(attempt), **told})
         return
-    out.print(Markdown(definitions.filled(case.lab.text("lab.md"), case)))
+    out.print(Markdown(view.story(attempt)))
     out.print()
     for question in case.questions:
         out.print(Text(f"{question.key:<12}", "bold").append(Text(question.ask, "default")), soft_wrap=True)
@@ -295,9 +325,9 @@ def _brief(attempt: Attempt, *, as_json: bool) -> None:
 
 def _status(attempt: Attempt, reason: str, *, as_json: bool) -> None:
     if as_json:
-        print_json(_as_json(attempt, reason))
+        print_json({**view.summary(attempt), "not_fixed": reason})
         return
-    out.print(Text(f"{attempt.lab}, for {(time.time() - attempt.started) / 60:.0f} min", "bold"))
+    out.print(Text(f"{attempt.name}, for {(time.time() - attempt.started) / 60:.0f} min", "bold"))
     for part, (earned, possible) in attempt.points().items():
         keys = [question.key for question in attempt.case.questions if question.part == part]
         marks = ", ".join(f"{key} {_mark(attempt, key)}" for key in keys)
@@ -313,16 +343,8 @@ def _mark(attempt: Attempt, key: str) -> str:
     return "-" if given is None else "✓" if given.right else "✗"
 
 
-def _as_json(attempt: Attempt, reason: str) -> dict[str, Any]:
-    return {
-        **json.loads(attempt.model_dump_json()),
-        "score": attempt.score(),
-        "parts": {
-            part: {"earned": earned, "possible": possible} for part, (earned, possible) in attempt.points().items()
-        },
-        "not_fixed": reason,
-    }
-
+for command_name, command in class_cli.COMMANDS.items():
+    app.command(command_name)(command)
 
 if (Path(__file__).parent / "path" / "cli.py").exists():
     app.add_typer(import_module("labs.path.cli").app, name="path")

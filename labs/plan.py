@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from labs import announce, data, faults, releases
 from labs.faults import Data, Fault, Link, Neighbor, Release
-from local import wanted
+from local import containers, wanted
 from local.registry import REGISTRY
 from local.settings import LocalSettings
 from local.wanted import Wanted, WantedProcess
@@ -20,6 +20,10 @@ from waybill_explorer.client import ClientError
 
 POLL_SECONDS = 0.1
 NOT_RUNNING = "no local stack runs here: start it with `make demo` in another terminal."
+NO_CONTAINERS = (
+    "the container stack is up, and it has no labs yet: they run on the local stack alone. Stop it with `make down`, "
+    "then run `make demo` in another terminal."
+)
 
 
 class Plan(BaseModel):
@@ -79,6 +83,11 @@ def is_running(folder: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def not_running() -> str:
+    """Return what to do where no local stack runs; that of the containers has no labs."""
+    return NO_CONTAINERS if containers.listed() else NOT_RUNNING
 
 
 def bring(settings: LocalSettings, plan: Plan | None) -> None:

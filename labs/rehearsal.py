@@ -56,7 +56,7 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
     before = _processes(settings)
 
     say(f"{name}: starting")
-    attempt = engine.start(settings, name, seed)
+    attempt = engine.start(settings, name, seed, rehearsed=True)
     case = attempt.case
     row["kind"] = ", ".join(case.fault) or "none"
     if lab.fix:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from local.registry import DATABASES, REGISTRY, SERVICES, Service
-from local.settings import HOST, LocalSettings
+from local.settings import HOST, ROOT, LocalSettings
 
 PYTHON = sys.executable
 STOREFRONT_COLOR = 5
+LABS = "labs.web:extension"
+"""The view of the labs, a folder that can be removed, in the explorer."""
 LOG_COLORS = ("bright_blue", "dark_orange", "green", "magenta", "yellow", "bright_black", "cyan", "orange4")
 """The terminal's names of the explorer's colors 1 to 8, as near as they come."""
 ONE_PER_SERVICE = ("OTEL_SERVICE_NAME",)
@@ -110,12 +112,13 @@ def _service(settings: LocalSettings, service: Service) -> ProcessSpec:
 
 
 def _explorer_page(settings: LocalSettings) -> dict[str, str]:
-    """Return what the explorer's page shows of this stack: a link to the shop, and a color for each service."""
+    """Return what the explorer's page shows of this stack: a link to the shop, a color for each service, the labs."""
     links = [
         {"title": "Place an order", "url": f"{_url(settings.port(name))}/"} for name in SERVICES if REGISTRY[name].page
     ]
     colors = {service.host: service.color for service in REGISTRY.values() if service.color}
     page = {
+        "WAYBILL_EXTENSIONS": LABS if (ROOT / "labs" / "web.py").exists() else "",
         "WAYBILL_LINKS": json.dumps(links),
         "WAYBILL_COLORS": json.dumps({**colors, "storefront": STOREFRONT_COLOR}),
     }

@@ -120,7 +120,7 @@ def test_a_trace_comes_back_as_the_otlp_it_was(backend: Backend, service: str) -
 
 def test_without_a_built_page_the_address_says_how_to_build_it_and_what_there_is(tmp_path: Path) -> None:
     app = Flask("test", static_folder=None)
-    app.register_blueprint(explorer("GET /api/services", {}, tmp_path))
+    app.register_blueprint(explorer("GET /api/services", {}, built=tmp_path))
     answer = app.test_client().get("/trace/abc")
     assert answer.mimetype == "text/plain"
     assert "make web/dist/.built" in answer.text

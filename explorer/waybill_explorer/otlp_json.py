@@ -69,7 +69,7 @@ def _check(db: sqlite3.Connection, trace_ids: list[bytes]) -> None:
 
 
 def _resource_spans(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
-    parts = _Parts(ResourceSpans, "scope_spans", "spans")
+    parts = Parts(ResourceSpans, "scope_spans", "spans")
     for part, resource in queries.trace_parts(db, trace_id):
         for scope_spans in part.scope_spans:
             for span in scope_spans.spans:
@@ -79,7 +79,7 @@ def _resource_spans(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
 
 
 def _resource_logs(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
-    parts = _Parts(ResourceLogs, "scope_logs", "log_records")
+    parts = Parts(ResourceLogs, "scope_logs", "log_records")
     rows = db.execute(
         "SELECT rest, logs.body AS text, trace_id, span_id, resources.body AS resource FROM logs"
         " JOIN resources ON resources.id = logs.resource WHERE trace_id = ?",
@@ -93,8 +93,8 @@ def _resource_logs(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
     return parts.as_json()
 
 
-class _Parts:
-    """The spans or log records of one trace by resource and scope; each of these is in order of its first item."""
+class Parts:
+    """Spans or log records by resource and scope; each of these is in order of its first item."""
 
     def __init__(self, message: Callable[[], Any], scopes: str, items: str) -> None:
         self.message = message
@@ -120,19 +120,20 @@ class _Parts:
                 inside.ParseFromString(scope_key)
                 ordered = sorted(items, key=lambda item: (item[0], item[1].SerializeToString(deterministic=True)))
                 getattr(inside, self.items).extend(item for _, item in ordered)
-            yield _ids_to_hex(json_format.MessageToDict(part, use_integers_for_enums=True))
+            yield ids_to_hex(json_format.MessageToDict(part, use_integers_for_enums=True))
 
 
 def _first(items: list[tuple[Any, Message]]) -> Any:
     return min(order for order, _ in items)
 
 
-def _ids_to_hex(node: Any) -> Any:
+def ids_to_hex(node: Any) -> Any:
+    """Return a message as protobuf writes it in JSON with its ids in hex, as OTLP wants them."""
     if isinstance(node, list):
-        return [_ids_to_hex(item) for item in node]
+        return [ids_to_hex(item) for item in node]
     if isinstance(node, dict):
         return {
-            key: base64.b64decode(value).hex() if key in HEX_FIELDS and isinstance(value, str) else _ids_to_hex(value)
+            key: base64.b64decode(value).hex() if key in HEX_FIELDS and isinstance(value, str) else ids_to_hex(value)
             for key, value in node.items()
         }
     return node

@@ -1,5 +1,6 @@
 """The page: one document for every address it has, its assets and its configuration."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ SECURITY = {
 }
 
 
-def page_config(settings: Settings) -> dict[str, Any]:
-    """Return what the page reads at its start: links, colors of services, how to send telemetry here."""
+def page_config(settings: Settings, extensions: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the page reads at its start: links, colors of services, extensions, how to send telemetry here."""
     return {
+        "extensions": list(extensions),
         "links": [link.model_dump(mode="json") for link in settings.waybill_links],
         "colors": settings.waybill_colors,
         "export": instructions.export_command(settings.otlp_url),
@@ -32,8 +34,11 @@ def page_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def explorer(usage: str, config: dict[str, Any], built: Path = BUILT) -> Blueprint:
-    """Make the page's routes; `usage` is shown where it is not built, `config` is what `page_config` returns."""
+def explorer(usage: str, config: dict[str, Any], views: Sequence[str] = (), built: Path = BUILT) -> Blueprint:
+    """Make the page's routes; `usage` is shown where it is not built, `config` is what `page_config` returns.
+
+    `views` are the names of the extensions, of which each has an address.
+    """
     routes = Blueprint("explorer", __name__)
 
     def page(**_: str) -> Response:
@@ -41,7 +46,16 @@ def explorer(usage: str, config: dict[str, Any], built: Path = BUILT) -> Bluepri
             return Response(NOT_BUILT + usage, mimetype="text/plain")
         return send_from_directory(built, "index.html", max_age=0)
 
-    for path in ("/", "/trace/<id>", "/services", "/services/<path:name>", "/metrics", "/logs", "/compare"):
+    for path in (
+        "/",
+        "/trace/<id>",
+        "/services",
+        "/services/<path:name>",
+        "/metrics",
+        "/logs",
+        "/compare",
+        *(f"/{view}" for view in views),
+    ):
         routes.add_url_rule(path, view_func=page)
 
     @routes.get("/<nowhere>")

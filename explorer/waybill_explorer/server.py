@@ -14,6 +14,7 @@ from gunicorn.http.errors import ParseException
 
 from waybill_explorer import store
 from waybill_explorer.api import USAGE, error_response, read_api
+from waybill_explorer.extensions import load_extensions
 from waybill_explorer.hosts import is_allowed
 from waybill_explorer.page import explorer, page_config
 from waybill_explorer.receiver import otlp_answer, otlp_grpc, otlp_http, status_message
@@ -32,6 +33,7 @@ class Server(BaseApplication):
     def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self.settings = settings
         self.listeners = listeners
+        self.extensions = load_extensions(settings.waybill_extensions)
         super().__init__()
 
     def load_config(self) -> None:
@@ -59,7 +61,10 @@ class Server(BaseApplication):
         app.register_blueprint(otlp_http(self.writer, settings.waybill_cors_origins))
         app.register_blueprint(read_api(self.writer))
         app.register_blueprint(transfer_api(self.writer))
-        app.register_blueprint(explorer(USAGE, page_config(settings)))
+        names = [extension.name for extension in self.extensions]
+        for extension in self.extensions:
+            app.register_blueprint(extension)
+        app.register_blueprint(explorer(USAGE, page_config(settings, names), names))
         logging.getLogger(__name__).info("ready, data in %s", settings.waybill_data)
         return app
 

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     waybill_colors: dict[str, Color] = {}
     """JSON: the color (1-8) of a service by its name; other services get one of the remaining colors."""
 
+    waybill_extensions: str = ""
+    """Extensions of the server, separated by spaces: `package.module:function` (see extensions.py)."""
+
     @property
     def database(self) -> Path:
         """The SQLite file."""

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import IO
 
@@ -13,12 +13,15 @@ from gunicorn.http.errors import ParseException
 from waybill_explorer import parameters
 from waybill_explorer.api import error_response
 from waybill_explorer.decode import compact_json
+from waybill_explorer.hosts import is_same_origin
+from waybill_explorer.otlp_between import export_logs, export_metrics
 from waybill_explorer.otlp_json import NotStored, TooLargeToExport, export
 from waybill_explorer.store import Unavailable, Writer, reading
 from waybill_explorer.trace_queries import find_ids
 from waybill_explorer.transfer.files import BadFile, FileTooLarge, spool
 from waybill_explorer.transfer.importing import Import, ImportJson
 
+Between = Callable[[sqlite3.Connection, int, int], Iterator[str]]
 LINES = "application/x-ndjson"
 """Accepted by a client that wants to see progress: lines with `done` (0 to 1), the last one the usual response."""
 WAIT = 60.0
@@ -32,7 +35,7 @@ def transfer_api(writer: Writer) -> Blueprint:
 
     @routes.post("/api/import")
     def import_file() -> Response:
-        if not _is_same_origin():
+        if not is_same_origin(request.headers, request.host_url):
             return error_response(403, "a page of another site may not import files here")
         try:
             file = spool(request.stream, writer.path.parent)
@@ -60,20 +63,35 @@ def transfer_api(writer: Writer) -> Blueprint:
         response.headers["Content-Disposition"] = 'attachment; filename="traces.json"'
         return response
 
+    @routes.get("/api/export/logs")
+    def logs_of_a_time() -> Response:
+        return _of_a_time(writer, export_logs)
+
+    @routes.get("/api/export/metrics")
+    def metrics_of_a_time() -> Response:
+        return _of_a_time(writer, export_metrics)
+
     return routes
+
+
+def _of_a_time(writer: Writer, export_between: Between) -> Response:
+    """Return all of a signal between the parameters `start` and `end`."""
+    with ExitStack() as opened:
+        db = opened.enter_context(reading(writer.path))
+        start, end = parameters.integer("start", 0), parameters.integer("end", parameters.MAX_TIME)
+        try:
+            pieces = export_between(db, start, end)
+        except TooLargeToExport as error:
+            return error_response(413, str(error))
+        response = Response(pieces, mimetype="application/json")
+        response.call_on_close(opened.pop_all().close)
+    return response
 
 
 def _found(db: sqlite3.Connection) -> list[bytes]:
     """Return the ids of all that the search finds, up to its limit."""
     rows = find_ids(db, parameters.summary_query())
     return [db.execute("SELECT trace_id FROM traces WHERE id = ?", (row,)).fetchone()[0] for row in rows]
-
-
-def _is_same_origin() -> bool:
-    """Return whether a request is not of another site's page. Programs send neither header, browsers one or both."""
-    origin = request.headers.get("Origin")
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    return site in ("same-origin", "none") and (origin is None or origin == request.host_url.rstrip("/"))
 
 
 def _progress(writer: Writer, file: IO[bytes], one_at_a_time: threading.Lock) -> Iterator[tuple[int, str]]:

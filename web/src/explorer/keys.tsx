@@ -2,17 +2,20 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Icon, ICONS } from "./common/parts.tsx";
 import { showNeighbor, toggleLive } from "./common/now.ts";
+import { hasLabs } from "./common/config.ts";
 import { address, navigate } from "./common/router.ts";
 import "./keys.css";
 
 const isListOpen = signal(false);
-export const VIEWS = [
+const VIEWS = [
   ["/", "Traces"],
   ["/services", "Services"],
   ["/metrics", "Metrics"],
   ["/logs", "Logs"],
   ["/compare", "Compare"],
 ] as const;
+/** The views of this explorer, by their addresses; the key of each is its number. */
+export const views = (): readonly (readonly [string, string])[] => (hasLabs() ? [...VIEWS, ["/labs", "Labs"]] : VIEWS);
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
   [
@@ -46,7 +49,7 @@ document.addEventListener("keydown", (event) => {
   const isTyping = target.closest("input:not([type=checkbox]), select, textarea") !== null;
   if (event.key === "Escape" && isTyping) return target.blur();
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const view = VIEWS[Number(event.key) - 1];
+  const view = views()[Number(event.key) - 1];
   if (event.key === "/") document.querySelector<HTMLElement>("[data-search]")?.focus();
   else if (event.key === "?") isListOpen.value = true;
   else if (event.key === "p") toggleLive();

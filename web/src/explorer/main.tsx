@@ -6,8 +6,9 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { Masthead } from "../shared/masthead.tsx";
 import { Groups } from "./compare/groups.tsx";
-import { config, readConfig } from "./common/config.ts";
-import { KeyList, KeysButton, VIEWS } from "./keys.tsx";
+import { config, hasLabs, readConfig } from "./common/config.ts";
+import { lazy } from "./common/lazy.tsx";
+import { KeyList, KeysButton, views } from "./keys.tsx";
 import { Logs } from "./logs/logs.tsx";
 import { Metrics } from "./metrics/metrics.tsx";
 import { hasTime } from "./common/now.ts";
@@ -20,10 +21,12 @@ import { Transfers } from "./transfer/transfer.tsx";
 import { Traces } from "./traces/traces.tsx";
 import "./main.css";
 
+const Labs = lazy(async () => (await import("./labs/labs.tsx")).Labs);
+
 function App() {
   const [, view = "", name] = url.value.pathname.split("/").map(decode);
   useEffect(() => {
-    document.title = `${name ?? (VIEWS.find(([path]) => path === `/${view}`)?.[1] || "Explorer")} · Waybill`;
+    document.title = `${name ?? (views().find(([path]) => path === `/${view}`)?.[1] || "Explorer")} · Waybill`;
   }, [view, name]);
   return (
     <>
@@ -32,7 +35,7 @@ function App() {
       </a>
       <Masthead name="Waybill" home={address("/")}>
         <nav class="views" aria-label="Views">
-          {VIEWS.map(([path, title]) => (
+          {views().map(([path, title]) => (
             <a key={path} href={address(path)} aria-current={isIn(path, view) ? "page" : undefined}>
               {title}
             </a>
@@ -68,6 +71,7 @@ function View({ view, name }: { view: string; name: string | undefined }) {
   if (view === "metrics") return <Metrics />;
   if (view === "logs") return <Logs />;
   if (view === "compare") return <Groups />;
+  if (view === "labs" && hasLabs()) return <Labs />;
   if (view === "") return <Traces />;
   return (
     <main class="page">
@@ -80,7 +84,7 @@ function View({ view, name }: { view: string; name: string | undefined }) {
   );
 }
 
-const isKnown = (view: string): boolean => VIEWS.some(([path]) => path === `/${view}`);
+const isKnown = (view: string): boolean => views().some(([path]) => path === `/${view}`);
 const isIn = (path: string, view: string): boolean => path === `/${view === "trace" ? "" : view}`;
 
 function decode(part: string): string {

@@ -3,6 +3,8 @@ import { signal } from "@preact/signals";
 import { ask } from "./api.ts";
 
 export interface Config {
+  /** What this server has beside the explorer's own routes. */
+  extensions: string[];
   /** Where the header and the empty views lead. */
   links: { title: string; url: string }[];
   /** The number (1-8) of a service's color. */
@@ -13,7 +15,10 @@ export interface Config {
   languages: [string, string][];
 }
 
-export const config = signal<Config>({ links: [], colors: {}, export: "", languages: [] });
+export const config = signal<Config>({ extensions: [], links: [], colors: {}, export: "", languages: [] });
+
+/** Whether there are labs to practice with: a view, and a way to name a span as evidence. */
+export const hasLabs = (): boolean => config.value.extensions.includes("labs");
 
 /** Read the configuration; without an answer the page works with none. */
 export async function readConfig(): Promise<void> {

@@ -4,11 +4,13 @@ import { isUtc } from "../../shared/format.ts";
 import { setParams, url } from "./router.ts";
 import { ALL, betweenParams, neighbor, rangeOf } from "./time-range.ts";
 
+/** Views whose content has no time: one trace has its own, and an exercise is now. */
+const TIMELESS = /^\/(trace\/|labs$)/;
 /** What a view shows when its address names no time: charts over all times would cost much and tell little. */
 const USUAL: Record<string, string> = { services: "15m", metrics: "15m" };
 
 /** Whether the view of this address has a time at all: one trace has its own. */
-export const hasTime = computed(() => !url.value.pathname.startsWith("/trace/"));
+export const hasTime = computed(() => !TIMELESS.test(url.value.pathname));
 export const range = computed(() => rangeOf(url.value.searchParams, USUAL[url.value.pathname.split("/")[1]!] ?? ALL));
 export const nowUs = (): number => Date.now() * 1000;
 

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Log, useQuery } from "../common/api.ts";
 import { CopyButton, Failure, Service, Time } from "../common/parts.tsx";
+import { UseAsEvidence } from "../common/evidence.tsx";
 import { attributeTerm, fieldTerm, withTerm } from "../common/query-terms.ts";
 import { address, traceLink } from "../common/router.ts";
 import { Pairs } from "../trace/span-details.tsx";
@@ -70,6 +71,7 @@ function LineDetails({ log, query }: { log: Log; query: string }) {
         )}
         <CopyButton text={log.body} name="Copy the text" label="Copy the text" />
       </p>
+      {log.trace_id && log.span_id && <UseAsEvidence traceId={log.trace_id} spanId={log.span_id} />}
       {isInContext && <Context log={log} />}
       <dl class="log-values">
         {known.map(([key, value, term]) => value && <Value key={key} name={key} value={value} term={term} query={query} />)}

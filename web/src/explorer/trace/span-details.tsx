@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { duration, plural, time } from "../../shared/format.ts";
 import { Icon, ICONS, Service } from "../common/parts.tsx";
 import { address, setParams, traceLink } from "../common/router.ts";
+import { UseAsEvidence } from "../common/evidence.tsx";
 import { formatSql } from "./sql.ts";
 import { type Span, type SpanEvent, type TagValue, total, type Trace } from "./trace.ts";
 import { levelClass } from "./waterfall-row.tsx";
@@ -55,6 +56,7 @@ export function SpanDetails({ span, trace, notes }: Props) {
         {span.failed && <span class="badge bad">failed</span>}
         {span.refused && <span class="badge warn">refused</span>}
       </p>
+      <UseAsEvidence traceId={trace.traceID} spanId={span.spanID} />
       <dl class="figures">
         <Figure name="Took" value={duration(span.duration)} />
         <Figure name="Started at" value={`+${duration(span.start - trace.start)}`} />
