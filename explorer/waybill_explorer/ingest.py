@@ -7,10 +7,11 @@ owns the connection (`Ingest`). What each signal's batch holds is in traces.py, 
 import hashlib
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
@@ -38,21 +39,30 @@ class Rejected:
         self.reason = self.reason or f"{field}: {reason}"
 
 
-class Batch(Protocol):
-    """What is to be stored of one export."""
+@dataclass
+class Batch(ABC):
+    """What is to be stored of one export, or of several of one signal."""
 
-    rejected: Rejected
-    is_dated: bool
+    rows: list[Any] = field(default_factory=list)
+    rejected: Rejected = field(default_factory=Rejected)
+    is_dated: bool = True
     """Every item has a time of its own, so the same bytes again are the same items."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def parts(self, size: int) -> "list[Batch]":
-        """Return batches of `size` items that may be written one after the other, each in a transaction of its own.
+        """Return batches of `size` rows that may be written one after the other, each in a transaction of its own.
 
-        Only what may be written twice is parted: if a later part fails, the export is sent again.
+        A row of a part that is written again is not stored again: if a later part fails, the export is sent again.
         """
+        return [type(self)(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
+    def joined(self, others: "list[Batch]") -> "Batch":
+        """Return a batch with the rows of others too, which is written in fewer steps than each of them."""
+        return type(self)([row for batch in (self, *others) for row in batch.rows])
+
+    @abstractmethod
     def write(self, ingest: "Ingest") -> None:
         """Write the rows, inside the transaction of `ingest`."""
 
@@ -134,9 +144,18 @@ class Ingest:
 def stored_resource(resource: Resource) -> StoredResource:
     """Return what is stored of a resource."""
     body = resource.SerializeToString(deterministic=True)
+    return _repeated_resource(body) if len(body) < CACHED_TEXT else _stored_resource(body)
+
+
+def _stored_resource(body: bytes) -> StoredResource:
+    resource = Resource.FromString(body)
     service = service_of(resource)
     digest = hashlib.blake2b(body, digest_size=16).digest()
     return StoredResource(service, body, digest, texts_of_resource(resource, service))
+
+
+_repeated_resource = lru_cache(maxsize=256)(_stored_resource)
+"""Nearly every export has a resource that another one had."""
 
 
 def service_of(resource: Resource) -> str:

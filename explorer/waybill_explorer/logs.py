@@ -11,7 +11,6 @@ from waybill_explorer.decode import compact_json, plain_attributes, plain_value
 from waybill_explorer.ingest import (
     Batch,
     Ingest,
-    Rejected,
     StoredResource,
     association,
     encoded,
@@ -28,15 +27,10 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
 @dataclass
-class LogBatch:
-    """The log records of one export: each with its resource, its row of `logs` without id and resource, its texts."""
+class LogBatch(Batch):
+    """The log records of some exports: each with its resource, its row of `logs` without id and resource, its texts."""
 
     rows: list[tuple[StoredResource, tuple[Any, ...], list[Sent]]] = field(default_factory=list)
-    rejected: Rejected = field(default_factory=Rejected)
-    is_dated: bool = True
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def parts(self, size: int) -> list[Batch]:  # noqa: ARG002
         """Return one part: a record has nothing that tells it from a second one like it, and 20,000 take 0.2 s."""

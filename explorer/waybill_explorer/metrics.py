@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags, Metric
 
 from waybill_explorer.decode import compact_json, plain_attributes
-from waybill_explorer.ingest import Batch, Ingest, Rejected, StoredResource, association, stored_resource, too_large
+from waybill_explorer.ingest import Batch, Ingest, StoredResource, association, stored_resource, too_large
 
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 ENDED = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
@@ -26,19 +26,13 @@ class PointRow(NamedTuple):
 
 
 @dataclass
-class PointBatch:
-    """The data points of one export."""
+class PointBatch(Batch):
+    """The data points of some exports."""
 
     rows: list[PointRow] = field(default_factory=list)
-    rejected: Rejected = field(default_factory=Rejected)
-    is_dated: bool = True
 
     def __len__(self) -> int:
         return len(self.rows) + sum(len(row.exemplars) for row in self.rows)
-
-    def parts(self, size: int) -> list[Batch]:
-        """Return the points in parts: one that is written again is not stored again."""
-        return [PointBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
     def write(self, ingest: Ingest) -> None:
         """Write the points; one of the same series and time replaces what is stored."""

@@ -320,7 +320,9 @@ class Writer:
         try:
             ingest = self._connect()
             ingest.db.execute("BEGIN IMMEDIATE")
-            answers = [self._add(ingest, export, answered, is_whole) for export in exports]
+            new, answers = self._not_answered(exports, answered, is_whole)
+            for first, *others in new.values():
+                first.joined(others).write(ingest) if others else first.write(ingest)
             ingest.db.execute("COMMIT")
         except sqlite3.Error as error:
             self._say_once(f"{self.path} cannot be written: {error}. Exports are refused until it can.")
@@ -342,21 +344,27 @@ class Writer:
         for export, answer in zip(exports, answers, strict=True):
             export.stored.set_result(answer)
 
-    def _add(
-        self, ingest: Ingest, export: Export, answered: dict[tuple[str, bytes], Answered], is_whole: bool
-    ) -> Rejected | None:
-        batch = export.batch
-        if batch is None:
-            raise AssertionError("only decoded exports get here")
-        key = (export.sender.host, export.digest)
-        earlier = (answered.get(key) or self._answered.get(key)) if is_whole else None
-        if earlier and earlier.is_before(export):
-            return earlier.rejected
-        batch.write(ingest)
-        rejected = batch.rejected if batch.rejected.count else None
-        if batch.is_dated and is_whole:
-            answered[key] = Answered(export.sender.connection, time.monotonic(), rejected)
-        return rejected
+    def _not_answered(
+        self, exports: list[Export], answered: dict[tuple[str, bytes], Answered], is_whole: bool
+    ) -> tuple[dict[str, list[Batch]], list[Rejected | None]]:
+        """Return by signal what is to be written of some exports, and the answer to each of them."""
+        new: dict[str, list[Batch]] = {}
+        answers = []
+        for export in exports:
+            batch = export.batch
+            if batch is None:
+                raise AssertionError("only decoded exports get here")
+            key = (export.sender.host, export.digest)
+            earlier = (answered.get(key) or self._answered.get(key)) if is_whole else None
+            if earlier and earlier.is_before(export):
+                answers.append(earlier.rejected)
+                continue
+            new.setdefault(export.signal, []).append(batch)
+            rejected = batch.rejected if batch.rejected.count else None
+            answers.append(rejected)
+            if batch.is_dated and is_whole:
+                answered[key] = Answered(export.sender.connection, time.monotonic(), rejected)
+        return new, answers
 
     def _remember(self, answered: dict[tuple[str, bytes], Answered]) -> None:
         self._answered.update(answered)

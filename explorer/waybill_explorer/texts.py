@@ -15,7 +15,7 @@ import math
 import sqlite3
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,14 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from waybill_explorer.decode import compact_json, plain_value
+from waybill_explorer.encoded import (
+    JoinedAttributes,
+    JoinedEvents,
+    JoinedLinks,
+    JoinedSpans,
+    JoinedStatus,
+    JoinedValues,
+)
 from waybill_explorer.value_tests import fold
 
 TRACES, LOGS = 0, 1
@@ -31,14 +39,17 @@ TRACES, LOGS = 0, 1
 NAME, SERVICE, KIND, LEVEL, LOGGER, TEXT = "\x01", "\x02", "\x03", "\x04", "\x05", "\x06"
 """Marks of what is no attribute."""
 SEPARATOR = "\0"
+SEPARATOR_BYTE = SEPARATOR.encode()
 MEMBERS = {TRACES: 256, LOGS: 1024}
 """Traces, or log lines, of a segment. A hit costs the reading of its segments, a segment the texts that all have."""
 MAX_BYTES = 2**20
-"""Characters of texts from which the next member begins a segment, so that long texts do not fill the memory."""
+"""Bytes of texts from which the next member begins a segment, so that long texts do not fill the memory."""
 OPEN = 8
 """Segments whose texts are remembered, so that a late span does not bring them all again."""
 LONG = 500
 """Bytes from which a text is remembered by its digest."""
+STRING, INTEGER = b"\x0a", b"\x18"
+"""What an encoded AnyValue begins with, by its type."""
 
 Sent = bytes | str
 """A text as it was sent: an encoded KeyValue, or the text itself."""
@@ -67,20 +78,30 @@ def value_text(value: AnyValue) -> str:
 def texts_of_span(span: Span, name: str, scope: str) -> list[Sent]:
     """Return all texts of a span."""
     texts: list[Sent] = [item.SerializeToString() for item in span.attributes]
-    texts += (NAME + name, KINDS[span.kind])
-    if scope:
-        texts.append(TEXT + scope)
-    if span.status.message:
-        texts.append(TEXT + span.status.message)
-    if span.events:  # the question costs a quarter of a loop over nothing
-        for event in span.events:
-            texts.append(TEXT + event.name)
-            texts += [item.SerializeToString() for item in event.attributes]
-    if span.links:
-        for link in span.links:
-            texts += [item.SerializeToString() for item in link.attributes]
-    if span.trace_state:
-        texts.append(TEXT + span.trace_state)
+    texts += (NAME + name, KINDS[span.kind], TEXT + scope, TEXT + span.status.message, TEXT + span.trace_state)
+    for event in span.events:
+        texts.append(TEXT + event.name)
+        texts += [item.SerializeToString() for item in event.attributes]
+    for link in span.links:
+        texts += [item.SerializeToString() for item in link.attributes]
+    return texts
+
+
+def texts_of_spans(spans: Collection[bytes]) -> set[Sent]:
+    """Return the texts that encoded spans have in themselves, without their names, in a step for all of them."""
+    joined = JoinedSpans.FromString(b"".join(spans))
+    texts: set[Sent] = set(joined.attributes)
+    texts.update(map(KINDS.__getitem__, set(joined.kind)))
+    if len(joined.kind) < len(spans):
+        texts.add(KINDS[Span.SPAN_KIND_UNSPECIFIED])  # zero is not on the wire
+    texts.update(map(TEXT.__add__, joined.trace_state))
+    if joined.events:
+        events = JoinedEvents.FromString(b"".join(joined.events))
+        texts.update(events.attributes, map(TEXT.__add__, events.name))
+    if joined.links:
+        texts.update(JoinedLinks.FromString(b"".join(joined.links)).attributes)
+    if joined.status:
+        texts.update(map(TEXT.__add__, JoinedStatus.FromString(b"".join(joined.status)).message))
     return texts
 
 
@@ -134,6 +155,38 @@ def _folded(sent: Sent) -> str:
     return fold(plain(sent))
 
 
+def stored_texts(sent: Collection[Sent]) -> list[bytes]:
+    """Return texts as they are stored; those that are not ASCII a second time without capitals."""
+    texts = [one.encode(errors="replace") for one in sent if isinstance(one, str)]
+    texts += _attribute_texts([one for one in sent if isinstance(one, bytes)])
+    together = b"".join(texts)
+    if SEPARATOR_BYTE in together:
+        texts = [text.replace(SEPARATOR_BYTE, b" ") for text in texts]
+    if not together.isascii():
+        texts += [fold(text.decode(errors="replace")).encode(errors="replace") for text in texts if not text.isascii()]
+    return texts
+
+
+def _attribute_texts(encoded: list[bytes]) -> list[bytes]:
+    """Return `key=value` of attributes, in a step for all of one type where nothing of them is empty."""
+    joined = JoinedAttributes.FromString(b"".join(encoded))
+    if not len(joined.key) == len(joined.value) == len(encoded):
+        return [plain(one).encode(errors="replace") for one in encoded]
+    of_type: dict[bytes, tuple[list[bytes], list[bytes]]] = {STRING: ([], []), INTEGER: ([], [])}
+    texts = []
+    for key, value in zip(joined.key, joined.value, strict=True):
+        if found := of_type.get(value[:1]):
+            found[0].append(key)
+            found[1].append(value)
+        else:
+            texts.append(key + b"=" + value_text(AnyValue.FromString(value)).encode(errors="replace"))
+    for tag, write in ((STRING, b"%b=%b"), (INTEGER, b"%b=%d")):
+        keys, values = of_type[tag]
+        same = JoinedValues.FromString(b"".join(values))
+        texts += [write % pair for pair in zip(keys, [*same.string_value, *same.int_value], strict=True)]
+    return texts
+
+
 class Segment:
     """What is known of the texts of a segment; at first nothing, then some are stored a second time."""
 
@@ -141,18 +194,18 @@ class Segment:
         self.size = 0
         self._known: set[Sent] = set()
 
-    def take(self, sent: set[Sent]) -> Iterator[str]:
-        """Yield those that are new, as they are stored."""
-        for one in sent - self._known:
-            key = one if len(one) < LONG else _digest(one)
-            if key is not one and key in self._known:
-                continue
-            self._known.add(key)
-            text = plain(one)
-            self.size += len(text)
-            yield text
-            if not text.isascii():
-                yield fold(text)
+    def take(self, sent: set[Sent]) -> set[Sent]:
+        """Return those that are new, and know them from now on."""
+        new = sent - self._known
+        if long := {one for one in new if len(one) >= LONG}:
+            by_digest = {_digest(one): one for one in long}
+            new -= long
+            self._known |= new
+            new.update(by_digest[digest] for digest in by_digest.keys() - self._known)
+            self._known |= by_digest.keys()
+        else:
+            self._known |= new
+        return new
 
 
 class Texts:
@@ -185,9 +238,9 @@ class Texts:
         self._open.move_to_end(segment)
         while len(self._open) > OPEN:
             self._open.popitem(last=False)
-        new = list(known.take(sent))
-        if new:
-            data = SEPARATOR.join(["", *new, ""]).encode(errors="replace")
+        if new := known.take(sent):
+            data = SEPARATOR_BYTE.join([b"", *stored_texts(new), b""])
+            known.size += len(data)
             self._db.execute(
                 "INSERT INTO texts (signal, segment, data) VALUES (?, ?, ?)", (self._signal, segment, data)
             )

@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -18,7 +19,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from waybill_explorer.ingest import (
     Batch,
     Ingest,
-    Rejected,
     StoredResource,
     encoded,
     is_span_id,
@@ -28,7 +28,7 @@ from waybill_explorer.ingest import (
     wire_header,
 )
 from waybill_explorer.outcome import Outcome, Problem, outcomes, response_status, sent_outcome
-from waybill_explorer.texts import Sent, texts_of_span
+from waybill_explorer.texts import NAME, TEXT, Sent, texts_of_spans
 
 NO_NAME = "empty-span-name"
 ANY = ""
@@ -61,15 +61,23 @@ INSERT INTO matches VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     longest = max(longest, excluded.longest), failed = max(failed, excluded.failed)"""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """The resource and scope that spans of one export have in common."""
+
+    resource: StoredResource
+    schema: bytes
+    scope: bytes
+    """Both encoded as fields of ResourceSpans and ScopeSpans, without what is in them."""
+    texts: tuple[Sent, ...]
+
+
 class SpanRow(NamedTuple):
     """What is needed of a span to store it; times in microseconds, `start` is None where the span has no time."""
 
     trace_id: bytes
     key: int
-    resource: StoredResource
-    schema: bytes
-    scope: bytes
-    """Both encoded as fields of ResourceSpans and ScopeSpans, without what is in them."""
+    origin: Origin
     data: bytes
     name: str
     start: int | None
@@ -79,8 +87,6 @@ class SpanRow(NamedTuple):
     rank: int
     """Of the candidates for the root of its trace the lowest is it."""
     problem: "ProblemRow | None"
-    texts: list[Sent]
-    """What a search may look for (texts.py)."""
 
 
 class ProblemRow(NamedTuple):
@@ -109,113 +115,121 @@ class Match:
         self.failed = failed
 
     def add(self, start: int, longest: int, failed: int) -> None:
-        self.start = min(self.start, start)
-        self.longest = max(self.longest, longest)
+        if start < self.start:
+            self.start = start
+        if longest > self.longest:
+            self.longest = longest
         self.failed |= failed
 
 
 @dataclass
 class TraceRows:
-    """What one export says of one trace."""
+    """What some exports say of one trace."""
 
+    trace_id: bytes
     start: int = NEVER
     end: int = 0
     spans: int = 0
     root_rank: int = 2**63 - 1
     root: tuple[str, str] = ("", "")
     problems: list[ProblemRow] = field(default_factory=list)
-    parts: dict[tuple[StoredResource, bytes, bytes], list[bytes]] = field(default_factory=dict)
-    """Encoded spans by resource, its schema and scope."""
-    texts: set[Sent] = field(default_factory=set)
+    parts: dict[Origin, list[bytes]] = field(default_factory=dict)
+    """Spans as fields of ScopeSpans: of each the header and then its bytes."""
     matches: dict[tuple[str, str], Match] = field(default_factory=dict)
 
     def add(self, row: SpanRow) -> None:
         """Add a span."""
+        _, _, origin, data, name, start, end, failed, rank, problem = row
+        operation = (origin.resource.service, name)
         self.spans += 1
-        if row.problem:
-            self.problems.append(row.problem)
-        if row.start is not None:
-            self.start, self.end = min(self.start, row.start), max(self.end, row.end)
-        self.texts.update(row.texts)
-        service = row.resource.service
-        if row.rank < self.root_rank:
-            self.root_rank, self.root = row.rank, (service, row.name)
-        parts = self.parts.setdefault((row.resource, row.schema, row.scope), [])
-        parts += (wire_header(2, len(row.data)), row.data)
-        start, longest = (NEVER, 0) if row.start is None else (row.start, row.end - row.start)
-        match = self.matches.get((service, row.name))
-        if match is None:
-            self.matches[service, row.name] = Match(start, longest, row.failed)
+        if problem:
+            self.problems.append(problem)
+        if rank < self.root_rank:
+            self.root_rank, self.root = rank, operation
+        if start is None:
+            start, longest = NEVER, 0
         else:
-            match.add(start, longest, row.failed)
+            longest = end - start
+            self.start, self.end = min(self.start, start), max(self.end, end)
+        parts = self.parts.get(origin)
+        if parts is None:
+            self.parts[origin] = [wire_header(2, len(data)), data]
+        else:
+            parts += (wire_header(2, len(data)), data)
+        match = self.matches.get(operation)
+        if match is None:
+            self.matches[operation] = Match(start, longest, failed)
+        else:
+            match.add(start, longest, failed)
 
     def all_matches(self, untimed: int) -> dict[tuple[str, str], Match]:
         """Return the matches, with those of any operation and of any service; `untimed` stands in for no start."""
         everything = Match(NEVER, 0, 0)
         found: dict[tuple[str, str], Match] = {(ANY, ANY): everything}
-        for (service, name), match in self.matches.items():
-            values = (min(match.start, untimed) if match.start == NEVER else match.start, match.longest, match.failed)
+        for operation, match in self.matches.items():
+            values = (untimed if match.start == NEVER else match.start, match.longest, match.failed)
             everything.add(*values)
-            found[service, name] = Match(*values)
-            found.setdefault((service, ANY), Match(*values)).add(*values)
+            found[operation] = Match(*values)
+            of_service = (operation[0], ANY)
+            if of_service in found:
+                found[of_service].add(*values)
+            else:
+                found[of_service] = Match(*values)
         return found
 
     def chunks(self) -> Iterator[tuple[StoredResource, bytes]]:
         """Yield the ScopeSpans that go into one row of `chunks`, as the bytes of a ResourceSpans."""
         of_resource: dict[tuple[StoredResource, bytes], list[bytes]] = {}
-        for (resource, schema, scope), parts in self.parts.items():
-            body = b"".join((scope, *parts))
-            of_resource.setdefault((resource, schema), [schema]).extend((wire_header(2, len(body)), body))
+        for origin, parts in self.parts.items():
+            body = b"".join((origin.scope, *parts))
+            of_resource.setdefault((origin.resource, origin.schema), [origin.schema]).extend(
+                (wire_header(2, len(body)), body)
+            )
         for (resource, _), bodies in of_resource.items():
             yield resource, b"".join(bodies)
 
 
 @dataclass
-class SpanBatch:
-    """The spans of one export."""
+class SpanBatch(Batch):
+    """The spans of some exports."""
 
     rows: list[SpanRow] = field(default_factory=list)
-    rejected: Rejected = field(default_factory=Rejected)
-    is_dated: bool = True
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def parts(self, size: int) -> list[Batch]:
-        """Return the spans in parts: one that is written again is not stored again."""
-        return [SpanBatch(self.rows[i : i + size]) for i in range(0, len(self.rows), size)]
 
     def write(self, ingest: Ingest) -> None:
         """Write the spans that are not stored yet: one that is sent again counts once."""
-        keys = [(ingest.trace(row.trace_id), row.key) for row in self.rows]
-        new = _insert_keys(ingest, keys)
         traces: dict[int, TraceRows] = {}
-        ids: dict[int, bytes] = {}
-        for key, row in zip(keys, self.rows, strict=True):
-            if key in new:
-                new.remove(key)
-                trace = key[0]
-                if trace not in traces:
-                    traces[trace], ids[trace] = TraceRows(), row.trace_id
-                traces[trace].add(row)
+        for trace, row in _not_stored(ingest, self.rows):
+            if trace not in traces:
+                traces[trace] = TraceRows(row.trace_id)
+            traces[trace].add(row)
         rows, chunks, matches = [], [], []
-        texts: dict[int, set[Sent]] = {}
+        segments: dict[int, list[TraceRows]] = {}
+        operations: dict[tuple[str, str], int] = {}
         for trace, t in traces.items():
-            rows.append((trace, ids[trace], t.start, t.end, t.spans, t.root_rank, *t.root))
+            rows.append((trace, t.trace_id, t.start, t.end, t.spans, t.root_rank, *t.root))
             chunks += [(trace, ingest.resource(resource), data) for resource, data in t.chunks()]
-            segment = texts.setdefault(ingest.trace_texts.segment(trace), set())
-            segment.update(t.texts, *(resource.texts for resource, *_ in t.parts))
+            segments.setdefault(ingest.trace_texts.segment(trace), []).append(t)
             untimed = min(t.start, trace)  # the id of a trace is the time at which it arrived
             for operation, m in t.all_matches(untimed).items():
-                matches.append((ingest.operation(*operation), m.start, trace, m.longest, m.failed))
+                if operation not in operations:
+                    operations[operation] = ingest.operation(*operation)
+                matches.append((operations[operation], m.start, trace, m.longest, m.failed))
         ingest.db.executemany(UPSERT_TRACE, rows)
         for trace, t in traces.items():
             if t.problems:
                 _count_problems(ingest.db, trace, t.problems)
         ingest.db.executemany("INSERT INTO chunks (trace, resource, data) VALUES (?, ?, ?)", chunks)
         ingest.db.executemany(UPSERT_MATCH, matches)
-        for number, sent in texts.items():
-            ingest.trace_texts.add(number, sent)
+        for segment, members in segments.items():
+            ingest.trace_texts.add(segment, _texts(members))
+
+
+def _texts(traces: list[TraceRows]) -> set[Sent]:
+    """Return what a search may look for in traces."""
+    texts = texts_of_spans([span for t in traces for parts in t.parts.values() for span in parts[1::2]])
+    texts.update(*{origin.texts for t in traces for origin in t.parts})
+    texts.update({NAME + name for t in traces for _, name in t.matches})
+    return texts
 
 
 def _count_problems(db: sqlite3.Connection, trace: int, new: list[ProblemRow]) -> None:
@@ -244,20 +258,20 @@ def _count_problems(db: sqlite3.Connection, trace: int, new: list[ProblemRow]) -
         )
 
 
-def _insert_keys(ingest: Ingest, keys: list[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Insert the keys of spans and give those that were not there yet."""
-    new: set[tuple[int, int]] = set()
+def _not_stored(ingest: Ingest, rows: list[SpanRow]) -> Iterator[tuple[int, SpanRow]]:
+    """Insert the keys of spans; yield those that were not there yet, each once, with the id of their trace."""
+    traces = {trace_id: ingest.trace(trace_id) for trace_id in dict.fromkeys(row.trace_id for row in rows)}
+    by_key = {(traces[row.trace_id], row.key): row for row in rows}
+    keys = list(by_key)
     for first in range(0, len(keys), LOOKED_UP_TOGETHER):
         some = keys[first : first + LOOKED_UP_TOGETHER]
         marks = ",".join(["(?,?)"] * len(some))
-        values = [number for key in some for number in key]
-        new.update(
-            ingest.db.execute(
-                f"INSERT INTO spans VALUES {marks} ON CONFLICT DO NOTHING RETURNING trace, key",  # noqa: S608
-                values,
-            ).fetchall()
-        )
-    return new
+        new = ingest.db.execute(
+            f"INSERT INTO spans VALUES {marks} ON CONFLICT DO NOTHING RETURNING trace, key",  # noqa: S608
+            [*chain.from_iterable(some)],
+        ).fetchall()
+        for key in new:
+            yield key[0], by_key[key]
 
 
 def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch:
@@ -269,6 +283,7 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
         large_resource = too_large(len(resource.body), item_limit)
         for s, scope_spans in enumerate(resource_spans.scope_spans):
             scope = encoded(1, scope_spans.scope.SerializeToString()) + encoded(3, scope_spans.schema_url.encode())
+            origin = Origin(resource, schema, scope, (*resource.texts, TEXT + scope_spans.scope.name))
             place = f"resourceSpans[{r}].scopeSpans[{s}]"
             if problem := large_resource or too_large(len(scope), item_limit):
                 if scope_spans.spans:
@@ -281,7 +296,7 @@ def read_spans(request: ExportTraceServiceRequest, item_limit: int) -> SpanBatch
                 if problem := problem or too_large(len(data), item_limit):
                     batch.rejected.add(f"{place}.spans[{i}]{bad_field}", problem)
                 else:
-                    batch.rows.append(_row(span, resource, schema, scope, scope_spans.scope.name, data))
+                    batch.rows.append(_row(span, origin, data))
     batch.is_dated = all(row.start is not None for row in batch.rows)
     return batch
 
@@ -309,18 +324,16 @@ def _encoded(span: Span) -> bytes:
     return span.SerializeToString()
 
 
-def _row(span: Span, resource: StoredResource, schema: bytes, scope: bytes, scope_name: str, data: bytes) -> SpanRow:
+def _row(span: Span, origin: Origin, data: bytes) -> SpanRow:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     name = span.name or NO_NAME
     begins = (start or end) // 1000
     ends = max(begins, end // 1000)
-    number = span_key(span, resource.service)
+    number = span_key(span, origin.resource.service)
     return SpanRow(
         span.trace_id,
         number,
-        resource,
-        schema,
-        scope,
+        origin,
         data,
         name,
         begins or None,
@@ -328,7 +341,6 @@ def _row(span: Span, resource: StoredResource, schema: bytes, scope: bytes, scop
         int(span.status.code == Status.STATUS_CODE_ERROR),
         _rank(span, begins),
         _problem_row(span, data, number, ends),
-        texts_of_span(span, name, scope_name),
     )
 
 
