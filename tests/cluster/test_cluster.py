@@ -65,7 +65,7 @@ def logs_of(pod: str) -> list[str]:
     """What Loki has of a pod."""
     query = f'{{service_name=~".+"}} | k8s_pod_name="{pod}"'
     url = f"http://{HOST}:{settings.loki_port}/loki/api/v1/query_range"
-    streams = requests.get(url, {"query": query, "limit": 5000}, timeout=60).json()["data"]["result"]
+    streams = requests.get(url, {"query": query, "limit": "5000"}, timeout=60).json()["data"]["result"]
     return [line for stream in streams for _time, line, *_ in stream["values"]]
 
 
