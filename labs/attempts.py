@@ -78,9 +78,7 @@ def current(settings: LocalSettings) -> Attempt:
         raise ClientError("the local stack was stopped, and with it the lab: start both again.")
     attempt = find(settings, found.attempt)
     if attempt is None:
-        raise ClientError(
-            "the lab is still starting: its command returns when it is ready. If that was interrupted: `waybill lab stop`."
-        )
+        raise ClientError("the lab is still starting. If its start was interrupted, end it with `waybill lab stop`.")
     return attempt
 
 
