@@ -93,10 +93,18 @@ def current(settings: LocalSettings) -> Attempt:
         raise ClientError(NONE)
     if not plan.is_running(settings.waybill_data):
         raise ClientError("the local stack was stopped, and with it the lab: start both again.")
+    attempt = find(settings, found.attempt)
+    if attempt is None:
+        raise ClientError("the lab is still starting. If its start was interrupted, end it with `waybill lab stop`.")
+    return attempt
+
+
+def find(settings: LocalSettings, identity: str) -> Attempt | None:
+    """Return an attempt, or None if its lab has not been ready yet."""
     try:
-        return Attempt.model_validate_json(_file(settings, found.attempt).read_text())
+        return Attempt.model_validate_json(_file(settings, identity).read_text())
     except FileNotFoundError:
-        raise ClientError("the lab is still starting: its command returns when it is ready.") from None
+        return None
 
 
 def save(settings: LocalSettings, attempt: Attempt) -> None:

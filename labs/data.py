@@ -14,6 +14,8 @@ from local.settings import LocalSettings, read_settings
 from waybill_explorer.client import ClientError
 
 PYTHON = sys.executable
+LOCK_WAIT = 600
+"""Seconds to wait for the service's own transactions: what is not undone would stay."""
 
 
 def change(
@@ -42,7 +44,10 @@ def restore(settings: LocalSettings, path: Path) -> None:
 def execute(settings: LocalSettings, service: str, statements: Sequence[str]) -> None:
     """Run SQL statements in one transaction. Raise a ClientError."""
     url = make_url(settings.database_url(service))
-    engine = create_engine(url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    waiting = {"timeout": LOCK_WAIT} if url.drivername == "sqlite" else {}
+    engine = create_engine(url, connect_args=waiting)
     try:
         with engine.begin() as connection:
             for statement in statements:

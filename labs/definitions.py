@@ -97,6 +97,8 @@ class Load(_Table):
 
     rate: float = Field(gt=0, le=50)
     tokens: str = "tok_approve=1"
+    concurrency: int = 8
+    """Orders on their way at most, so that a slow machine gets fewer orders instead of a queue."""
 
 
 class Fix(_Table):

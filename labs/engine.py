@@ -44,18 +44,20 @@ def start(
     case = definitions.case(lab, random.randrange(MAX_SEED) if seed is None else seed)  # noqa: S311
     attempt = Attempt(lab=name, seed=case.seed, unnamed=unnamed, rehearsed=rehearsed)
     minutes = minutes or lab.minutes * LONGEST
-    plan.bring(
-        settings,
-        Plan(
-            faults=_faults(settings, case),
-            others=_others(settings, case),
-            more=traffic(settings, case),
-            attempt=attempt.id,
-            ends_at=time.time() + minutes * 60,
-            says=f"{attempt.name} is on" if unnamed else f"the lab {name} is on",
-            off="end it with `waybill lab stop`",
-        ),
+    found = Plan(
+        faults=_faults(settings, case),
+        others=_others(settings, case),
+        more=traffic(settings, case),
+        attempt=attempt.id,
+        ends_at=time.time() + minutes * 60,
+        says=f"{attempt.name} is on" if unnamed else f"the lab {name} is on",
+        off="end it with `waybill lab stop`",
     )
+    try:
+        plan.bring(settings, found)
+    except ClientError:
+        plan.undo_data(settings, found, None)
+        raise
     attempt.started = time.time()
     attempts.save(settings, attempt)
     return attempt
@@ -100,8 +102,10 @@ def traffic(settings: LocalSettings, case: Case) -> dict[str, WantedProcess]:
     if load is None:
         return {}
     rate = float(case.values.get("rate", load.rate))
-    options = ("--rate", f"{rate:g}", "--duration", "24h", "--tokens", load.tokens)
-    found = {LOAD: WantedProcess(command=(sys.executable, "-m", "local.cli", "load", *options))}
+    options = ("--rate", f"{rate:g}", "--concurrency", str(load.concurrency), "--duration", "24h")
+    found = {
+        LOAD: WantedProcess(command=(sys.executable, "-m", "local.cli", "load", *options, "--tokens", load.tokens))
+    }
     if pages := case.values.get("pages"):
         url = f"http://{HOST}:{settings.port('order')}/orders?limit={pages}"
         found[READER] = WantedProcess(command=(sys.executable, "-m", "labs.reader", url))
@@ -182,10 +186,18 @@ def act(settings: LocalSettings, command: str) -> None:
         repair(settings, rest)
 
 
-def stop(settings: LocalSettings) -> Attempt:
-    """End the lab and bring everything back as it was. Raise a ClientError if no lab is on."""
-    attempt, _ = _on(settings)
+def stop(settings: LocalSettings) -> Attempt | None:
+    """End the lab and bring everything back as it was. Raise a ClientError if no lab is on.
+
+    Return the attempt, or None if its start was interrupted.
+    """
+    on = plan.current(settings)
+    if on is None or not on.attempt:
+        raise ClientError(attempts.NONE)
+    attempt = attempts.find(settings, on.attempt)
     plan.clear(settings)
+    if attempt is None:
+        return None
     attempt.ended = time.time()
     attempts.save(settings, attempt)
     return attempt

@@ -43,9 +43,10 @@ class Evidence:
             raise ClientError(f"{response.url} responds with {response.status_code} and not with traces.")
         return [read_trace(data) for data in body["data"]]
 
-    def orders(self) -> list[Trace]:
+    def orders(self, limit: int = NEWEST) -> list[Trace]:
         """Return the newest traces of orders that are complete: their own span is there, and all named parents."""
-        return [trace for trace in self.traces(*ORDERS) if not trace.missing and trace.root.parent_id is None]
+        found = self.traces(*ORDERS, limit=limit)
+        return [trace for trace in found if not trace.missing and trace.root.parent_id is None]
 
     def fetched(self, trace_id: str) -> Fetched | None:
         """Return a trace with its logs, or None if it is not stored."""

@@ -97,24 +97,10 @@ def log_records(fetched: Fetched) -> float:
     return float(len(fetched.logs or []))
 
 
-def median_wait_ms(evidence: Evidence, ms: float) -> float:
-    """Return the median duration of the statements that wait for a lock for `ms` and more."""
-    found = [
-        span.duration / 1000
-        for trace in evidence.orders()
-        for span in predicates.matching(trace, "waits_for_lock", {"ms": ms})
-    ]
-    return median(_some(found))
-
-
-def median_cache_ms(evidence: Evidence, ms: float) -> float:
-    """Return the median duration of the operations of the cache that take `ms` and more."""
-    found = [
-        span.duration / 1000
-        for trace in evidence.orders()
-        for span in predicates.matching(trace, "slow_cache", {"ms": ms})
-    ]
-    return median(_some(found))
+def median_of(evidence: Evidence, name: str, arguments: Mapping[str, Any]) -> float:
+    """Return the median duration (ms) of the spans of orders for which a predicate holds."""
+    spans = (span for trace in evidence.orders() for span in predicates.matching(trace, name, dict(arguments)))
+    return median(_some([span.duration / 1000 for span in spans]))
 
 
 def series_per_hundred(evidence: Evidence, instrument: str, attribute: str) -> float:
@@ -136,7 +122,7 @@ def level(evidence: Evidence, instrument: str) -> float:
 
 def traced_percentage(evidence: Evidence) -> float:
     """Return how many of the orders since the beginning have a trace, by the metric of the requests."""
-    return 100 * len(evidence.traces(*ORDERS, limit=MOST)) / _some([_orders_by_metric(evidence)])[0]
+    return 100 * len(evidence.traces(*ORDERS, limit=MOST)) / _orders_by_metric(evidence)
 
 
 def failing_percentage(evidence: Evidence) -> float:
@@ -175,11 +161,11 @@ def extra_mb(evidence: Evidence) -> float:
     growth = memory_growth(evidence)
     (instance,) = special_instance(evidence, "memory")
     others = [amount for key, amount in growth.items() if key != instance]
-    return 100 * (growth[instance] - median(_some(others))) / _some([_orders_by_metric(evidence)])[0]
+    return 100 * (growth[instance] - median(_some(others))) / _orders_by_metric(evidence)
 
 
 def memory_growth(evidence: Evidence, since: int | None = None) -> dict[str, float]:
-    """Return by how many MB each instance of order-service has grown, those that still report."""
+    """Return by how many MB each instance of order-service has grown since a time (µs), or since the beginning."""
     values = evidence.series(
         "process.memory.usage", stat="value", by="service.instance.id", service="order-service", since=since
     )
@@ -205,7 +191,9 @@ def _instances(amounts: Mapping[str, float]) -> list[str]:
 
 
 def _orders_by_metric(evidence: Evidence) -> float:
-    return evidence.counts("http.server.request.duration", "http.route", "order-service").get("/orders", 0.0)
+    """Return how many orders came, by the metric of the requests. Raise a ClientError without any."""
+    counts = evidence.counts("http.server.request.duration", "http.route", "order-service")
+    return sum(_some([count for route, count in counts.items() if route == "/orders"]))
 
 
 NUMBERS: dict[str, Number] = {
@@ -215,8 +203,7 @@ NUMBERS: dict[str, Number] = {
     "median_ms": median_ms,
     "repetitions": repetitions,
     "percentile_ms": percentile_ms,
-    "median_wait_ms": median_wait_ms,
-    "median_cache_ms": median_cache_ms,
+    "median_of": median_of,
     "series_per_hundred": series_per_hundred,
     "level": level,
     "traced_percentage": traced_percentage,

@@ -200,6 +200,9 @@ def stop(as_json: Json = False) -> None:
     settings = _settings()
     with errors.status("Waiting until the stack is as it was"):
         attempt = engine.stop(settings)
+    if attempt is None:
+        out.print("Its start was interrupted. The stack is as it was.")
+        return
     if as_json:
         print_json(view.summary(attempt))
         return

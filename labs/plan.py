@@ -100,10 +100,13 @@ def bring(settings: LocalSettings, plan: Plan | None) -> None:
         raise ClientError(NOT_RUNNING)
     before = current(settings)
     with exclusive(settings):
+        # First: if that fails, the plan is still on, and the next attempt undoes it.
+        undo_data(settings, before, plan)
         try:
             _put(settings, plan)
         except ClientError:
             _put(settings, before)
+            undo_data(settings, plan, before)
             _clean_up(settings, plan, before)
             raise
     _clean_up(settings, before, plan)
@@ -116,6 +119,7 @@ def clear(settings: LocalSettings) -> None:
         bring(settings, None)
         return
     before = current(settings)
+    undo_data(settings, before, None)
     wanted.write(settings.waybill_data, None)
     _clean_up(settings, before, None)
 
@@ -180,14 +184,22 @@ def _reason(last_words: str) -> str:
     return "; ".join(line for line in lines if line and not line.startswith("{"))
 
 
-def _clean_up(settings: LocalSettings, before: Plan | None, after: Plan | None) -> None:
-    """Undo what is no process, for each fault that is no longer on."""
+def _ended(before: Plan | None, after: Plan | None) -> list[Fault]:
+    """Return the faults that are no longer on."""
     kept = {fault.key for fault in after.faults} if after else set()
-    for fault in before.faults if before else ():
-        if fault.key in kept:
-            continue
+    return [fault for fault in before.faults if fault.key not in kept] if before else []
+
+
+def undo_data(settings: LocalSettings, before: Plan | None, after: Plan | None) -> None:
+    """Undo the changes of data that are no longer on; what is undone already stays so. Raise a ClientError."""
+    for fault in _ended(before, after):
         if isinstance(fault, Data):
             data.restore(settings, fault.file)
+
+
+def _clean_up(settings: LocalSettings, before: Plan | None, after: Plan | None) -> None:
+    """Remove the rules of links that are no longer on."""
+    for fault in _ended(before, after):
         if isinstance(fault, Link):
             faults.rule_file(settings, fault.service).unlink(missing_ok=True)
 

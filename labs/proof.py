@@ -1,8 +1,13 @@
 """Whether a repair helps: requests of our own, and what they show."""
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
 from typing import Any
+
+import requests
 
 from labs import expected, plan, predicates
 from labs.attempts import Attempt
@@ -25,6 +30,7 @@ PROBE_PAUSE = 0.25
 PATIENCE = 60.0
 """Seconds without any news of a trace or a metric after which it is judged as it is."""
 POLL_SECONDS = 1.0
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 HANG = "hang"
 REQUESTS = "http.server.request.duration"
 NOT_ARRIVED = "the trace {} of a new order has not arrived"
@@ -82,9 +88,10 @@ class Proof:
         with new_session() as session:
             for number in range(PROBES * (INSTANCES if wanted.instances else 1)):
                 if wanted.get:
-                    response = session.get(api + wanted.get)
+                    response = _patiently(partial(session.get, api + wanted.get))
                 else:
-                    response = client.place_order(api, _order(skus, wanted.quantity, number))
+                    order = _order(skus, wanted.quantity, number)
+                    response = _patiently(partial(client.place_order, api, order, str(uuid.uuid4())))
                 trace_id = client.trace_id_of(response)
                 if not response.ok or not trace_id:
                     return Verdict(False, f"a new request is refused: {response.status_code} {response.text[:200]}")
@@ -101,6 +108,16 @@ class Proof:
         if fetched is None or not fetched.complete:
             raise ClientError(f"{NOT_ARRIVED.format(trace_id)}. Check again; `waybill doctor` says what is wrong.")
         return fetched.trace
+
+
+def _patiently(send: Callable[[], requests.Response]) -> requests.Response:
+    """Return the response to a request, which is sent again while the service asks for that. Raise a ClientError."""
+    began = time.monotonic()
+    while (response := send()).status_code in BUSY:
+        if time.monotonic() - began > PATIENCE:
+            raise ClientError(f"order-service is busy, it responds with {response.status_code}. Check again later.")
+        time.sleep(POLL_SECONDS)
+    return response
 
 
 def _order(skus: list[str], quantity: int, number: int) -> dict[str, Any]:

@@ -61,13 +61,15 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
     row["kind"] = ", ".join(case.fault) or "none"
     if lab.fix:
         say(f"{name}: checking without a repair")
-        engine.check_fix(settings, attempt)
+        _until(lambda: [engine.check_fix(settings, attempt)], "the untouched stack cannot be judged")
     row["untouched"] = attempt.score()
     _require(attempt.score() < UNTOUCHED_BELOW, f"untouched, it gives {attempt.score()} points")
 
     say(f"{name}: waiting for {lab.enough} orders")
     evidence = Evidence(settings, attempt.since)
-    _until(lambda: len(evidence.orders()) >= lab.enough, f"{lab.enough} orders have not come")
+    if lab.enough:
+        # Of twice as many: the newest are not complete yet.
+        _until(lambda: len(evidence.orders(2 * lab.enough)) >= lab.enough, f"{lab.enough} orders have not come")
     _compare_with_the_record(settings, attempt)
 
     say(f"{name}: answering")
@@ -87,11 +89,7 @@ def _play(settings: LocalSettings, name: str, seed: int, row: dict[str, Any], sa
         say(f"{name}: repairing")
         for command in case.fixes:
             engine.act(settings, command)
-
-        def repaired() -> tuple[str]:
-            return (engine.check_fix(settings, attempt),)
-
-        (reason,) = _until(repaired, "the repair cannot be judged")
+        (reason,) = _until(lambda: [engine.check_fix(settings, attempt)], "the repair cannot be judged")
         _require(not reason, f"the repair does not help: {reason}")
     row["solved"] = attempt.score()
     _require(attempt.score() == 100, f"the solution gives {attempt.score()} points")

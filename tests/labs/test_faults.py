@@ -238,6 +238,24 @@ def test_faults_of_a_stack_that_no_longer_runs_are_cleared_with_their_undo(setti
     engine.dispose()
 
 
+def test_what_cannot_be_undone_stays_on_until_it_can(settings: LocalSettings) -> None:
+    engine = create_engine(settings.database_url("order"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE notes (id INTEGER)"))
+    changed = data.change(settings, "order", ["DROP TABLE notes"], ["INSERT INTO notes VALUES (1)"])
+    put(settings, a_plan(changed))
+
+    with pytest.raises(ClientError, match="the database of order refuses it"):
+        plan.clear(settings)
+    assert plan.current(settings) == a_plan(changed)
+
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE notes (id INTEGER)"))
+    plan.clear(settings)
+    assert plan.current(settings) is None
+    engine.dispose()
+
+
 def test_the_deploy_log_tells_of_each_change_and_gives_nothing_away(settings: LocalSettings, tmp_path: Path) -> None:
     release = Release(service="order", version="0.2.1", folder=tmp_path)
     all_kinds: list[Fault] = [

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from labs import attempts, definitions, expected, predicates
+from labs import attempts, definitions, engine, expected, plan, predicates
 from labs.attempts import Answer, Attempt
 from labs.evidence import Evidence
 from labs.grading import Grader
+from labs.plan import Plan
 from local.settings import LocalSettings
 from waybill_explorer.client import ClientError, Fetched
 from waybill_explorer.trace_tree import Trace, read_trace
@@ -257,3 +258,18 @@ def test_numbers_of_metrics_are_computed_from_what_was_counted(
     assert expected.level(evidence, "orders.active") == 8
     with pytest.raises(ClientError, match="not enough recorded yet"):
         expected.special_instance(evidence, "memory")
+
+
+def test_a_lab_whose_start_was_interrupted_can_be_stopped(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = Plan(ends_at=2e9, says="the lab is on", off="end it", attempt="0123456789ab")
+    ended: list[LocalSettings] = []
+    monkeypatch.setattr(plan, "current", lambda _settings: on)
+    monkeypatch.setattr(plan, "is_running", lambda _folder: True)
+    monkeypatch.setattr(plan, "clear", ended.append)
+
+    with pytest.raises(ClientError, match="end it with `waybill lab stop`"):
+        attempts.current(settings)
+    assert engine.stop(settings) is None
+    assert ended == [settings]

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from labs import definitions, plan, proof
 from labs.attempts import Attempt
@@ -105,6 +106,22 @@ def test_a_slow_machine_is_no_reason_against_a_repair_once_no_fault_is_on(
     assert "1 of 1 new orders still show it" in judge.judge().reason
     monkeypatch.setattr(plan, "current", lambda _settings: on.without(setting.key))
     assert judge.judge().right
+
+
+def test_a_busy_service_is_asked_again_and_never_counts_as_not_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "POLL_SECONDS", 0)
+    statuses = iter([503, 429, 201])
+
+    def send() -> requests.Response:
+        response = requests.Response()
+        response.status_code = next(statuses)
+        return response
+
+    assert proof._patiently(send).status_code == 201
+    monkeypatch.setattr(proof, "PATIENCE", -1)
+    statuses = iter([503])
+    with pytest.raises(ClientError, match="order-service is busy, it responds with 503"):
+        proof._patiently(send)
 
 
 def test_a_request_without_a_response_is_a_hang_only_if_order_service_has_ended_no_other(
