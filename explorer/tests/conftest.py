@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from waybill_explorer.receiver import SERVICES
@@ -161,6 +161,10 @@ def any_value(value: Any) -> AnyValue:
         result = AnyValue()
         result.array_value.values.extend(any_value(item) for item in value)
         return result
+    if isinstance(value, dict):
+        return AnyValue(kvlist_value=KeyValueList(values=attributes(value)))
+    if value is None:
+        return AnyValue()
     names = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value", bytes: "bytes_value"}
     return AnyValue(**{names[type(value)]: value})
 

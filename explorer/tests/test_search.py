@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from waybill_explorer import log_queries, store, texts, trace_queries
+from waybill_explorer import log_queries, store, texts, trace_queries, trace_search
 from waybill_explorer.log_search import SELECT, LogLine, holds
+from waybill_explorer.needles import needles_of_text
 from waybill_explorer.query_language import QueryError, parse
 from waybill_explorer.trace_search import StoredTrace, fits, for_traces
 
-from .conftest import SECOND, START, Backend, logs, span, spans, start
+from .conftest import SECOND, START, Backend, attributes, logs, span, spans, start
 
 ERROR = Status(code=Status.STATUS_CODE_ERROR, message="the card was declined")
 US = START // 1000
@@ -223,14 +224,21 @@ WORDS = st.sampled_from(
         "\N{LATIN SMALL LETTER LONG S}",
     ]
 )
-VALUES = st.one_of(WORDS, st.integers(-3, 600), st.booleans(), st.floats(), st.lists(WORDS, max_size=2))
+NUMBERS = st.one_of(st.integers(-3, 600), st.integers(-(2**63), 2**63 - 1), st.floats())
+VALUES = st.one_of(
+    *(WORDS, NUMBERS, st.booleans(), st.lists(WORDS, max_size=2), st.none(), st.binary(max_size=4)),
+    st.dictionaries(WORDS, WORDS, max_size=1),
+    WORDS.map(lambda word: f"{word} long" * 200),
+)
 KEYS = st.sampled_from(["k", "K", "k.k", "straße", "level", "a=b"])
-SOME_ATTRIBUTES = st.dictionaries(KEYS, VALUES, max_size=3)
+SOME_ATTRIBUTES = st.dictionaries(st.one_of(KEYS, st.just(""), st.just("\6k")), VALUES, max_size=3)
+ENCODED = SOME_ATTRIBUTES.map(attributes)
 SOME_TERMS = st.one_of(
     st.builds('"{}"{}"{}"'.format, KEYS, st.sampled_from([":", "=", "!="]), WORDS),
     st.builds('"{}"{}{}'.format, KEYS, st.sampled_from([":", "=", "!=", ">", "<="]), st.integers(-3, 600)),
     st.builds('"{}":{}'.format, KEYS, st.sampled_from(["g*", "*ß*", "*"])),
     WORDS.filter(lambda word: bool(word.strip("\0"))).map('"{}"'.format),
+    st.sampled_from(['"5"', '"0"', "tru", "empty", "lon", "AA", '"[\\""', '"k=get"', '"=g"', "nan"]),
     KEYS.map('exists:"{}"'.format),
     st.sampled_from(
         ["service:one", "service=two", "name:get", "total>3ms", "duration<5ms", "status:error", "kind:client"]
@@ -246,8 +254,15 @@ SOME_QUERIES = st.recursive(
     ),
     max_leaves=5,
 )
+ELSEWHERE = st.one_of(
+    st.builds(lambda word: {"status": Status(message=word, code=Status.STATUS_CODE_ERROR)}, WORDS),
+    st.builds(lambda word: {"trace_state": word}, WORDS),
+    st.builds(lambda word, values: {"events": [Span.Event(name=word, attributes=values)]}, WORDS, ENCODED),
+    st.builds(lambda values: {"links": [Span.Link(attributes=values)]}, ENCODED),
+    st.builds(lambda kind: {"kind": kind}, st.integers(0, 5)),
+)
 SOME_SPANS = st.tuples(
-    st.integers(0, 12), st.sampled_from(["one", "two"]), WORDS, st.integers(0, 9), SOME_ATTRIBUTES, st.booleans()
+    st.integers(0, 12), st.sampled_from(["one", "two"]), WORDS, st.integers(0, 9), SOME_ATTRIBUTES, ELSEWHERE
 )
 SOME_LINES = st.tuples(st.integers(0, 12), WORDS, st.sampled_from([9, 17]), SOME_ATTRIBUTES)
 
@@ -256,30 +271,26 @@ SOME_LINES = st.tuples(st.integers(0, 12), WORDS, st.sampled_from([9, 17]), SOME
     st.lists(SOME_SPANS, min_size=1, max_size=12),
     st.lists(SOME_LINES, max_size=8),
     st.lists(SOME_QUERIES, min_size=1, max_size=8),
+    st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_index_loses_nothing_and_pages_give_each_once(
-    small: Callable[..., Path], some_spans: list[Any], some_lines: list[Any], queries: list[str]
+    small: Callable[..., Path], some_spans: list[Any], some_lines: list[Any], queries: list[str], together: bool
 ) -> None:
     """What a search finds is what fits, looked at one by one."""
+    made = [
+        (service, span(bytes([trace + 1]) * 16, name, ms=ms, at=START + trace, attributes=values, **more))
+        for trace, service, name, ms, values, more in some_spans
+    ]
+    members = {service: [one for other, one in made if other == service] for service, _ in made}
+    of_services = members.items() if together else [(service, [one]) for service, one in made]
     exports: list[Any] = [
-        spans(
-            service,
-            span(
-                bytes([trace + 1]) * 16,
-                name,
-                ms=ms,
-                at=START + trace,
-                attributes=attributes,
-                kind=3,
-                status=ERROR if bad else None,
-            ),
-        )
-        for trace, service, name, ms, attributes, bad in some_spans
+        spans(service, *some, resource={"K": "Straße"} if service == "two" else None, scope="ab c")
+        for service, some in of_services
     ]
     exports += [
-        logs("three", {"trace_id": bytes([t + 1]) * 16, "body": body, "severity_number": n, "attributes": attributes})
-        for t, body, n, attributes in some_lines
+        logs("three", {"trace_id": bytes([t + 1]) * 16, "body": body, "severity_number": n, "attributes": values})
+        for t, body, n, values in some_lines
     ]
     with store.reading(small(*exports)) as db:
         numbers = [row["id"] for row in db.execute("SELECT id FROM traces")]
@@ -293,6 +304,55 @@ def test_the_index_loses_nothing_and_pages_give_each_once(
             except QueryError:
                 continue
             assert sorted(found) == sorted(row["id"] for row in rows if holds(node, LogLine(row))), query
+
+
+@given(st.one_of(st.text(), KEYS), st.one_of(VALUES, st.text(), st.binary(), st.integers(-99, 99).map(float)))
+@settings(max_examples=500, deadline=None)
+def test_what_is_looked_for_in_bytes_is_in_an_attribute_of_that_text(key: str, value: Any) -> None:
+    (attribute,) = attributes({key: value})
+    encoded = attribute.SerializeToString()
+    (text, *_) = texts.stored_texts([encoded])
+    needles = needles_of_text(text)
+    assert needles is None or any(needle in encoded for needle in needles)
+    (beside,) = attributes({key: "another"})
+    if (
+        needles
+        and "=" not in key
+        and text[:1] >= b" "
+        and isinstance(value, str | int)
+        and value != "another"
+        and value
+    ):
+        assert not any(needle in beside.SerializeToString() for needle in needles)
+
+
+def test_only_a_trace_that_may_fit_is_decoded(small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+
+    class Counted(StoredTrace):
+        def __init__(self, db: Any, number: int) -> None:
+            decoded.append(number)
+            super().__init__(db, number)
+
+    monkeypatch.setattr(trace_search, "StoredTrace", Counted)
+    ids = [new_id(f"t{number}") for number in range(9)]
+    path = small(
+        *(
+            spans("s", span(one, attributes={"id": one.hex(), "n": n % 2}), span(one, "other", attributes={"m": n}))
+            for n, one in enumerate(ids)
+        )
+    )
+    with store.reading(path) as db:
+        for query, expected in (
+            (ids[4].hex(), [ids[4].hex()]),
+            (f"id={ids[5].hex()}", [ids[5].hex()]),
+            ("name:other m=3", [ids[3].hex()]),
+            ("id:* m>=0", []),
+            ("n=1 name:other", []),
+        ):
+            decoded.clear()
+            assert paged_traces(db, query) == expected, query
+            assert len(decoded) == len(expected), query
 
 
 def bytes_of(db: Any, number: int) -> str:

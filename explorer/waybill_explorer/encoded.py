@@ -29,6 +29,8 @@ _FIELDS: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
     ),
     "Event": (("attributes", 3, "bytes", True),),
     "Resource": (("attributes", 1, "bytes", True),),
+    "SplitResource": (("scope_spans", 2, "SplitScope", True),),
+    "SplitScope": (("spans", 2, "bytes", True),),
     "JoinedSpans": (
         ("trace_state", 3, "string", True),
         ("kind", 6, "int32", True),
@@ -73,6 +75,8 @@ EncodedSpans = _classes["ResourceSpans"]
 """A row of `chunks`."""
 EncodedResource = _classes["Resource"]
 """A row of `resources`."""
+SplitResource = _classes["SplitResource"]
+"""A row of `chunks` whose spans stay encoded."""
 JoinedSpans = _classes["JoinedSpans"]
 JoinedEvents = _classes["JoinedEvents"]
 JoinedLinks = _classes["JoinedLinks"]

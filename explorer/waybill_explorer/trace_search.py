@@ -8,6 +8,7 @@ terms of log lines, which must hold for one line of the trace.
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -30,6 +31,7 @@ from waybill_explorer.log_search import (
     resource_values,
     trace_id_begins,
 )
+from waybill_explorer.needles import Narrowing
 from waybill_explorer.outcome import Outcome, Problem, outcomes, sent_outcome
 from waybill_explorer.query_language import ATTRIBUTE, All, Either, Leaf, Logged, Node, Not, Term, Words
 from waybill_explorer.texts import (
@@ -51,6 +53,8 @@ KEPT_SPANS = 1_000
 """Spans of a trace that are kept between two terms; those of a larger one are read again, so that memory is bounded."""
 MAX_LOG_SEGMENTS = 64
 """Segments of log lines that are read to find their traces. A text that is in more of them is soon found in traces."""
+MAX_RANGES = 50
+"""Ranges of ids that the database compares; of more of them most traces are in one."""
 TOTAL = "max(traces.end - traces.start, 0)"
 
 
@@ -261,11 +265,18 @@ class TraceSearch:
         self._db = db
         self.sql = condition(self.node, _condition_of_leaf)
         self._possible = ANYWHERE
+        self._starts: list[int] = []
+        self._narrowing: Narrowing | None = None
         if not self.sql.exact:
             spans = segments_with(db, TRACES, [leaf for leaf in leaves(node) if not _is_of_logs(leaf)])
             logs = segments_with(db, LOGS, [leaf for leaf in leaves(node) if _is_of_logs(leaf) or _is_text(leaf)])
-            self._possible = possible(self.node, lambda leaf: self._where(leaf, spans, logs))
-        self._starts = segment_starts(db, TRACES) if self._possible.segments is not None else []
+            maybe_logged: set[Leaf | Logged] = set()
+            self._possible = possible(self.node, lambda leaf: self._where(leaf, spans, logs, maybe_logged))
+            self._starts = segment_starts(db, TRACES)
+            if self._possible.segments is not None:
+                in_them = _ids_between(self._ranges(self._possible.segments), self._possible.members)
+                self.sql = replace(self.sql, condition=f"({self.sql.condition}) AND ({in_them})")
+            self._narrowing = Narrowing(db, self.node, spans.keys() - maybe_logged)
 
     @property
     def is_nowhere(self) -> bool:
@@ -273,27 +284,49 @@ class TraceSearch:
 
     def may_have(self, number: int) -> bool:
         """Return whether the trace of this id can fit."""
-        segments = self._possible.segments
-        if segments is None or number in self._possible.members:
+        place = bisect_right(self._starts, number)
+        if number in self._possible.members or not place or not self._narrowing:
             return True
-        return self._starts[bisect_right(self._starts, number) - 1] in segments
+        segment = self._starts[place - 1]
+        if self._possible.segments is not None and segment not in self._possible.segments:
+            return False
+        narrowed = self._narrowing.traces(segment, self._end(place))
+        return narrowed is None or number in narrowed
+
+    def _end(self, place: int) -> int:
+        return self._starts[place] if place < len(self._starts) else 2**63 - 1
+
+    def _ranges(self, segments: frozenset[int]) -> list[tuple[int, int]]:
+        """Return the ids at which consecutive segments begin and end."""
+        ranges: list[tuple[int, int]] = []
+        for place, segment in enumerate(self._starts, start=1):
+            if segment in segments:
+                begin = ranges.pop()[0] if ranges and ranges[-1][1] == segment else segment
+                ranges.append((begin, self._end(place)))
+        return ranges
 
     def fits(self, number: int) -> bool:
         """Return whether a trace, for which the condition holds, fits."""
         return self.sql.exact or fits(self.node, StoredTrace(self._db, number))
 
-    def _where(self, node: Leaf | Logged, spans: dict[Leaf, Possible], logs: dict[Leaf, Possible]) -> Possible:
+    def _where(
+        self,
+        node: Leaf | Logged,
+        spans: dict[Leaf, Possible],
+        logs: dict[Leaf, Possible],
+        maybe_logged: set[Leaf | Logged],
+    ) -> Possible:
+        """Return where a leaf may be; texts that may be in log lines of any trace are added to `maybe_logged`."""
         if isinstance(node, Logged):
             in_logs = possible(
                 node.node, lambda leaf: ANYWHERE if isinstance(leaf, Logged) else logs.get(leaf, ANYWHERE)
             )
             return self._traces_of_lines(node.node, in_logs)
         if isinstance(node, Words):
-            return (
-                spans.get(node, ANYWHERE)
-                | self._by_id(node.text)
-                | self._traces_of_lines(node, logs.get(node, ANYWHERE))
-            )
+            logged = self._traces_of_lines(node, logs.get(node, ANYWHERE))
+            if logged == ANYWHERE:
+                maybe_logged.add(node)
+            return spans.get(node, ANYWHERE) | self._by_id(node.text) | logged
         return spans.get(node, ANYWHERE)
 
     def _by_id(self, text: str) -> Possible:
@@ -310,6 +343,14 @@ class TraceSearch:
         ids = {line.row["trace_id"] for line in lines_of_segments(self._db, where.segments) if holds(node, line)}
         numbers = (self._db.execute("SELECT id FROM traces WHERE trace_id = ?", (one,)).fetchone() for one in ids)
         return Possible(frozenset(), frozenset(row[0] for row in numbers if row))
+
+
+def _ids_between(ranges: list[tuple[int, int]], members: frozenset[int]) -> str:
+    """Return the condition that a trace is in one of some ranges of ids or one of some; if they are many, none."""
+    if len(ranges) > MAX_RANGES or len(members) > MAX_RANGES:
+        return "1"
+    between = [f"trace >= {begin} AND trace < {end}" for begin, end in ranges]
+    return " OR ".join([*between, f"trace IN ({','.join(map(str, members))})"])
 
 
 def _is_of_logs(leaf: Leaf) -> bool:
