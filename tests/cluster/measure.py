@@ -30,9 +30,7 @@ def main() -> None:
 
 def measure_pods() -> None:
     """Orders per second with one process in each pod."""
-    say(
-        "| pods of each service | workers in each | orders per second | P50, ms | memory of a pod of order-service, MiB |"
-    )
+    say("| pods of each service | workers in each | orders per second | P50, ms | memory of a pod, MiB |")
     for number in (1, 2, 4):
         for service in REGISTRY.values():
             scale(service.host, number)
