@@ -5,6 +5,7 @@ load share the cores of its node, so read the ratios.
 """
 
 import json
+import sys
 import time
 from contextlib import ExitStack
 
@@ -13,36 +14,56 @@ from local.registry import REGISTRY
 from tests.cluster.conftest import Load, kube, pods, say, scale, settings, sql
 
 RATE = 60
-SECONDS = 30
+SECONDS = 20
 STORED = (1_000, 1_000_000)
 
 
 def main() -> None:
-    """Measure one thing after the other."""
+    """Measure what is named: pods, workers, stored; or all of it."""
+    parts = {"pods": measure_pods, "workers": measure_workers, "stored": measure_stored}
     with ExitStack() as forwards:
         forwards.enter_context(forwarded("jaeger", getattr(settings, FORWARDED["jaeger"])))
         sql("inventory", "UPDATE items SET stock = 1000000000")
-        say("| pods of each service | workers in each | orders per second | P50, ms | memory of an order pod, MiB |")
-        for number in (1, 2, 4):
-            for service in REGISTRY.values():
-                scale(service.host, number)
-            say(saturated(number, 1))
+        for name in sys.argv[1:] or parts:
+            parts[name]()
+
+
+def measure_pods() -> None:
+    """Orders per second with one process in each pod."""
+    say("| pods of each service | workers in each | orders per second | P50, ms | memory of a pod, MiB |")
+    for number in (1, 2, 4):
         for service in REGISTRY.values():
-            scale(service.host, 1)
-        for workers in (2, 4):
-            for service in REGISTRY.values():
-                memory = f"--limits=memory={workers * service.memory}Mi"
-                kube("set", "resources", f"deployment/{service.host}", "--containers=service", memory)
-                kube("set", "env", f"deployment/{service.host}", "--containers=service", f"WEB_CONCURRENCY={workers}")
-            for service in REGISTRY.values():
-                kube("rollout", "status", f"deployment/{service.host}", "--timeout=300s")
-            say(saturated(1, workers))
+            scale(service.host, number)
+        say(saturated(number, 1))
+    for service in REGISTRY.values():
+        scale(service.host, 1)
+
+
+def measure_workers() -> None:
+    """Orders per second with several processes in one pod of each service."""
+    for workers in (2, 4):
         for service in REGISTRY.values():
-            kube("set", "env", f"deployment/{service.host}", "--containers=service", "WEB_CONCURRENCY-")
-            kube("rollout", "status", f"deployment/{service.host}", "--timeout=300s")
-        say("| stored orders | blocks that PostgreSQL reads or finds for an order | P50, ms |")
-        for number in STORED:
-            say(with_stored(number))
+            memory = f"--limits=memory={workers * service.memory}Mi"
+            kube("set", "resources", f"deployment/{service.host}", "--containers=service", memory)
+            kube("set", "env", f"deployment/{service.host}", "--containers=service", f"WEB_CONCURRENCY={workers}")
+        rolled_out()
+        say(saturated(1, workers))
+    for service in REGISTRY.values():
+        kube("set", "env", f"deployment/{service.host}", "--containers=service", "WEB_CONCURRENCY-")
+    rolled_out()
+
+
+def rolled_out() -> None:
+    """Wait until the new pods of all services are ready."""
+    for service in REGISTRY.values():
+        kube("rollout", "status", f"deployment/{service.host}", "--timeout=600s")
+
+
+def measure_stored() -> None:
+    """What an order costs PostgreSQL, with few orders and with many."""
+    say("| stored orders | blocks that PostgreSQL reads or finds for an order | P50, ms |")
+    for number in STORED:
+        say(with_stored(number))
 
 
 def saturated(number: int, workers: int) -> str:
@@ -76,11 +97,12 @@ def with_stored(number: int) -> str:
 
 
 FILL = (
-    "INSERT INTO orders SELECT (jsonb_populate_record(o, jsonb_build_object("
-    "'id', gen_random_uuid(), 'idempotency_key', gen_random_uuid()::text))).* "
-    "FROM (SELECT * FROM orders WHERE status = 'CONFIRMED' LIMIT 1) o, generate_series(1, {missing})"
+    "INSERT INTO orders SELECT filled.* FROM (SELECT o FROM orders o WHERE status = 'CONFIRMED' LIMIT 1) one, "
+    "generate_series(1, {missing}) number, LATERAL jsonb_populate_record(one.o, jsonb_build_object("
+    "'id', gen_random_uuid(), 'idempotency_key', gen_random_uuid()::text || number, "
+    "'created_at', now() - number * interval '1 second')) filled"
 )
-"""Copies of a settled order, under other ids and keys."""
+"""Copies of a settled order, a second apart, under other ids and keys."""
 
 
 def blocks() -> int:
