@@ -72,6 +72,7 @@ def test_each_question_of_each_case_can_be_judged_and_says_what_a_wrong_answer_o
                 assert question.predicate in predicates.PREDICATES, where
             if question.kind not in ("choice", "order"):
                 assert question.wrong, where
+            assert case.wrong.get(question.key, "") != (question.right or None), where
 
 
 def test_a_seed_always_makes_the_same_and_seeds_differ() -> None:
