@@ -43,8 +43,8 @@ SPANS_PER_TRACE = 9
 EXPORT = 512
 ROUND = EXPORT * SPANS_PER_TRACE
 KEYS = ("http.request.method", "url.path", "server.address", "http.route", "network.peer.address")
-NUMBERS = ("http.response.status_code", "server.port", "network.peer.port")
-PATH, PORT = KEYS.index("url.path"), len(KEYS) + NUMBERS.index("network.peer.port")
+NUMBERS = {"http.response.status_code": 200, "server.port": 8080, "network.peer.port": 40_000}
+PATH, PORT = KEYS.index("url.path"), len(KEYS) + list(NUMBERS).index("network.peer.port")
 IN_FLIGHT = 4
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -68,8 +68,8 @@ def template() -> list[tuple[ExportTraceServiceRequest, list[tuple[int, Span]]]]
                     span.parent_span_id = secrets.token_bytes(8)
                 for key in KEYS:
                     span.attributes.add(key=key, value=AnyValue(string_value=f"{key} of {name}"))
-                for key in NUMBERS:
-                    span.attributes.add(key=key, value=AnyValue(int_value=8080))
+                for key, number in NUMBERS.items():
+                    span.attributes.add(key=key, value=AnyValue(int_value=number))
                 spans.append((trace, span))
             exports.append((request, spans))
     return exports
@@ -227,7 +227,7 @@ def query(port: int) -> None:
         ("an attribute value that is nowhere", "url.path=/orders/none"),
         ("a number that is nowhere", "http.response.status_code>=9000"),
         ("the text of one trace", f"{oldest}-x"),
-        ("two terms that no span has both", "http.route:process_order network.peer.port<100"),
+        ("two terms that no span has both", "name:process_order http.route:charge_payment"),
         ("the newest 50 with a text", "payment-service"),
     ):
         print(f"{name:42} {timed(port, f'/api/summaries?limit=50&q={quote(query)}', times=3)}")

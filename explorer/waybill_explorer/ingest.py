@@ -21,6 +21,7 @@ MAX_ITEM = 1024 * 1024
 """Bytes of one span, log record, data point or resource: one of them cannot push all others out of the file."""
 NO_SERVICE = "OTLPResourceNoServiceName"
 """The service of a resource without attributes, as Jaeger names it."""
+NO_TRACE_ID, NO_SPAN_ID = bytes(16), bytes(8)
 CACHED = 20_000
 CACHED_TEXT = 2_000
 """Ids by longer texts are looked up each time: 20,000 of them would take too much memory."""
@@ -173,12 +174,12 @@ def too_large(size: int, limit: int) -> str:
 
 def is_trace_id(trace_id: bytes) -> bool:
     """Return whether an id is one of W3C Trace Context: 16 bytes, not all zero."""
-    return len(trace_id) == 16 and any(trace_id)
+    return len(trace_id) == 16 and trace_id != NO_TRACE_ID
 
 
 def is_span_id(span_id: bytes) -> bool:
     """Return whether an id is one of W3C Trace Context: 8 bytes, not all zero."""
-    return len(span_id) == 8 and any(span_id)
+    return len(span_id) == 8 and span_id != NO_SPAN_ID
 
 
 def association(trace_id: bytes, span_id: bytes) -> tuple[bytes | None, bytes | None]:

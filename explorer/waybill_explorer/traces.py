@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from waybill_explorer.ingest import (
+    NO_SPAN_ID,
     Batch,
     Ingest,
     StoredResource,
@@ -319,7 +320,7 @@ def problem_of(span: Span) -> tuple[str, str]:
 
 
 def _encoded(span: Span) -> bytes:
-    if span.parent_span_id and not any(span.parent_span_id):
+    if span.parent_span_id == NO_SPAN_ID:
         span.parent_span_id = b""  # some senders write eight zero bytes where there is no parent
     return span.SerializeToString()
 
@@ -330,6 +331,7 @@ def _row(span: Span, origin: Origin, data: bytes) -> SpanRow:
     begins = (start or end) // 1000
     ends = max(begins, end // 1000)
     number = span_key(span, origin.resource.service)
+    is_error = span.status.code == Status.STATUS_CODE_ERROR
     return SpanRow(
         span.trace_id,
         number,
@@ -338,9 +340,9 @@ def _row(span: Span, origin: Origin, data: bytes) -> SpanRow:
         name,
         begins or None,
         ends,
-        int(span.status.code == Status.STATUS_CODE_ERROR),
+        int(is_error),
         _rank(span, begins),
-        _problem_row(span, data, number, ends),
+        _problem_row(span, data, number, ends, is_error),
     )
 
 
@@ -350,9 +352,16 @@ def span_key(span: Span, service: str) -> int:
     One that is sent again is the same in all of this. A client and a server may share an id (Zipkin, B3), and what a
     faulty sender gives the same id to is kept as well.
     """
-    times = f"{span.start_time_unix_nano} {span.end_time_unix_nano}"
-    identity = f"{span.kind} {times} {service}\0{span.name or NO_NAME}".encode()
-    return int.from_bytes(hashlib.blake2b(span.span_id + identity, digest_size=8).digest(), signed=True)
+    identity = (
+        span.span_id,
+        span.kind,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        service.encode(),
+        (span.name or NO_NAME).encode(),
+    )
+    digest = hashlib.blake2b(b"%b%d %d %d %b\0%b" % identity, digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
 
 
 def _rank(span: Span, begins: int) -> int:
@@ -366,8 +375,8 @@ def _rank(span: Span, begins: int) -> int:
     return rank
 
 
-def _problem_row(span: Span, data: bytes, key: int, end: int) -> ProblemRow | None:
-    if span.status.code != Status.STATUS_CODE_ERROR and (b"status_code" not in data or SUCCEEDED.search(data)):
+def _problem_row(span: Span, data: bytes, key: int, end: int, is_error: bool) -> ProblemRow | None:
+    if not is_error and (b"status_code" not in data or SUCCEEDED.search(data)):
         return None  # to read each attribute of each span would take as long as all the rest
     own = sent_outcome(span)
     if own is Outcome.OK:
