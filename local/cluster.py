@@ -122,12 +122,7 @@ def forwarded(service: str, port: int) -> Iterator[None]:
 
 def print_pods(traces: str) -> None:
     """Print the pods that the newest order went through, by the attributes that the Collector's agent added."""
-    query: dict[str, str | int] = {
-        "service": "order-service",
-        "operation": "POST /orders",
-        "limit": 1,
-        "lookback": "1h",
-    }
+    query = {"service": "order-service", "operation": "POST /orders", "limit": "1", "lookback": "1h"}
     found = requests.get(f"{traces}/api/traces", params=query, timeout=30).json()["data"]
     out.print("\nThe pods that it went through:")
     for attributes in pods_of(found[0]) if found else ():
