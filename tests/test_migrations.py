@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from local.registry import DATABASES
 from tests.conftest import ROOT, all_services_at, migrate, start_service
 from tests.support.tested_services import WITH_DATABASE
+from tests.support.waiting import CAP
 
 
 @pytest.fixture(params=WITH_DATABASE)
@@ -51,6 +53,36 @@ def catalogue(engine: Engine) -> list[tuple[str, int, int]]:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT sku, price, stock FROM items ORDER BY sku"))
         return [(row.sku, row.price, row.stock) for row in rows]
+
+
+def test_the_urls_of_the_databases_can_be_files(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in DATABASES:
+        (secrets / f"{name}_database_url").write_text(f"sqlite:///{tmp_path}/{name}.db\n")
+    command = [sys.executable, "-m", "migrations"]
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
+    subprocess.run(command, cwd=ROOT, env={**environment, "SECRETS_DIR": str(secrets)}, check=True)
+    assert all(tables(f"sqlite:///{tmp_path}/{name}.db") for name in DATABASES)
+
+
+def test_a_pod_waits_until_its_database_is_at_its_revision_or_at_a_later_one(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/order.db"
+    wait = [sys.executable, "-m", "migrations.wait", "order"]
+    environment = {**os.environ, "DATABASE_URL": url}
+    with subprocess.Popen(wait, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout
+        head = ScriptDirectory.from_config(config("order")).get_current_head()
+        assert waiting.stdout.readline() == f"waiting: the database is at revision None, the code needs {head}\n"
+        migrate("order", url, f"{head}-1")
+        assert waiting.stdout.readline().startswith("waiting: the database is at revision 0")
+        migrate("order", url)
+        assert waiting.wait(timeout=CAP) == 0
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9001'"))
+    engine.dispose()
+    subprocess.run(wait, cwd=ROOT, env=environment, check=True, timeout=CAP)
 
 
 def test_each_service_has_one_line_of_revisions(service: str) -> None:

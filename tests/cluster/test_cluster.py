@@ -66,8 +66,8 @@ def logs_of(pod: str, since: float = 0) -> list[str]:
     """What Loki has of a pod, since a time or in the last hour."""
     query = f'{{service_name=~".+"}} | k8s_pod_name="{pod}"'
     url = f"http://{HOST}:{settings.loki_port}/loki/api/v1/query_range"
-    start = {"start": str(int(since * 1e9))} if since else {}
-    streams = requests.get(url, {"query": query, "limit": "5000", **start}, timeout=60).json()["data"]["result"]
+    params: dict[str, str | int] = {"query": query, "limit": 5000, **({"start": int(since * 1e9)} if since else {})}
+    streams = requests.get(url, params, timeout=60).json()["data"]["result"]
     return [line for stream in streams for _time, line, *_ in stream["values"]]
 
 
