@@ -7,9 +7,7 @@ const OF_SPANS: readonly string[] = ["span", "two-spans"];
 
 /** The questions for which a span or its trace is evidence, and that have no right answer yet. */
 export const openQuestions = (attempt: Attempt): Question[] =>
-  attempt.questions.filter(
-    ({ key, kind }) => [...OF_A_TRACE, ...OF_SPANS].includes(kind) && !attempt.answers[key]?.right,
-  );
+  attempt.questions.filter(({ key, kind }) => [...OF_A_TRACE, ...OF_SPANS].includes(kind) && !attempt.answers[key]?.right);
 
 /** The answer to a question with one more span in it; one that is complete begins again. */
 export function withEvidence(kind: Question["kind"], before: string, traceId: string, spanId: string): string {
