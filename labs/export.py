@@ -21,6 +21,8 @@ FORMAT = 1
 """Of truth.json; another number if a field changes its meaning."""
 MOST_TRACES = 1500
 LONGEST_MINUTES = 120.0
+QUIET_SECONDS = 8.0
+"""A trace of which nothing has come for so long is complete: spans are sent every second, and a call takes less."""
 PATIENCE = 1200.0
 """Seconds after which what is awaited will not come: a hang, not a measure."""
 
@@ -86,11 +88,19 @@ def _record_normal(settings: LocalSettings, case: Case, enough: int, say: Say) -
 
 
 def _window(evidence: Evidence, since: int, enough: int) -> dict[str, int]:
-    """Return the time in which that many orders began, once one of later has arrived, and so all of them."""
+    """Return the time in which that many orders began, once nothing of them arrives any more."""
     _until(lambda: len(evidence.orders()) >= enough, f"{enough} orders have not come")
     end = _now()
-    later = Evidence(evidence.settings, end)
-    _until(lambda: any(trace.start > end for trace in later.orders()), "no further order has come")
+    last: dict[str, int] = {}
+
+    def settled() -> bool:
+        nonlocal last
+        traces = evidence.traces("order-service", limit=MOST_TRACES)
+        before, last = last, {trace.trace_id: len(trace.spans) for trace in traces if trace.start <= end}
+        time.sleep(QUIET_SECONDS)
+        return before == last
+
+    _until(settled, "there are always more spans of the orders of this time")
     return {"from": since, "to": end}
 
 

@@ -30,9 +30,9 @@ def table() -> list[Lesson]:
     return [
         Lesson(
             key=key,
-            title=one["title"],
+            title=one["says"],
             labs=tuple(name for name, lab in labs.items() if key in lab.lessons),
-            steps=tuple(one["steps"]),
+            steps=tuple(int(page.partition("-")[0]) for page in one["path"]),
         )
         for key, one in found.items()
     ]

@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS, ROOT, Stack, running_stack
+from tests.support.waiting import until
 
 IN_DOCS_FOLDER = ROOT / "docs" / "images"
 OTHERS_FOLDER = ROOT / ".screenshots"
@@ -35,12 +38,14 @@ AFTERWARDS = {
     "shop": "{shop}/",
     "order": "{shop}/",
 }
+HAS_LABS = (ROOT / "labs" / "web.py").exists()
+"""The labs are a folder that can be removed."""
 THEMES = ("light", "dark")
 HEIGHTS = {1280: 620, 390: 844}
 SHOP_HEIGHT = 1020
 IN_DOCS = {
     *((view, 1280, theme) for view in ("order", "traces", "span", "services", "metrics") for theme in THEMES),
-    *((view, 1280, "light") for view in ("log", "compare", "service", "logs")),
+    *((view, 1280, "light") for view in ("log", "compare", "service", "logs", "lab")),
     *(("trace", 390, theme) for theme in THEMES),
 }
 SECONDS_OF_LOAD = 75
@@ -99,6 +104,26 @@ def take(browser: Browser, views: dict[str, str], names: dict[str, str]) -> Iter
 
 
 @contextmanager
+def lab(stack: Stack) -> Iterator[None]:
+    """Have a lab on meanwhile, with a question that is answered wrong and a hint that is paid for."""
+
+    def act(what: str, **body: object) -> None:
+        requests.post(f"{stack.traces}/api/labs/{what}", json=body, timeout=60).raise_for_status()
+
+    def now() -> dict[str, Any]:
+        found: dict[str, Any] = requests.get(f"{stack.traces}/api/labs/now", timeout=60).json()["data"]
+        return found
+
+    act("start", name="two-seconds", seed=1)
+    until(lambda: now()["attempt"])
+    act("answer", key="service", value="notification")
+    act("hint")
+    yield
+    act("stop")
+    until(lambda: not now()["doing"])
+
+
+@contextmanager
 def load(stack: Stack) -> Iterator[None]:
     """Send orders meanwhile."""
     waybill = Path(sys.executable).with_name("waybill")
@@ -119,6 +144,10 @@ def screenshots(browser: Browser, stack: Stack) -> Iterator[Path]:
         yield from take(browser, WHILE_BUSY, names)
     time.sleep(SECONDS_TO_ARRIVE)
     yield from take(browser, AFTERWARDS, names | declined_order(browser, stack))
+    if HAS_LABS:
+        yield from take(browser, {"labs": "{traces}/labs"}, names)
+        with lab(stack):
+            yield from take(browser, {"lab": "{traces}/labs"}, names)
 
 
 def tell(paths: Iterable[Path]) -> None:

@@ -10,6 +10,12 @@ from pathlib import Path
 from tests.project_texts import ROOT
 from tests.support.fifth_service import copy_of_the_project, run
 
+EXTENSIONS = """
+from local.processes import process_table
+from local.settings import LocalSettings
+print(process_table(LocalSettings())[0].environment["WAYBILL_EXTENSIONS"])
+"""
+"""What the explorer of the local stack is given."""
 NEIGHBORS = ROOT / "labs" / "neighbors"
 """Services of other teams: they are on the kit, as any service is."""
 
@@ -38,6 +44,7 @@ def test_the_proxy_needs_only_the_standard_library() -> None:
 def test_without_the_folder_the_commands_documents_and_rules_are_as_they_should_be(tmp_path: Path) -> None:
     copy = copy_of_the_project(tmp_path / "copy")
     assert " lab " in run(copy, "-m", "local.cli", "--help").stdout
+    assert run(copy, "-c", EXTENSIONS).stdout == "labs.web:extension\n"
 
     shutil.rmtree(copy / "labs")
 
@@ -45,9 +52,13 @@ def test_without_the_folder_the_commands_documents_and_rules_are_as_they_should_
     assert help_text.returncode == 0, help_text.stderr
     assert " fault " not in help_text.stdout
     assert " lab " not in help_text.stdout
+    assert run(copy, "-c", EXTENSIONS).stdout == "\n"
     binaries = Path(sys.executable).parent
     for command in (["lint-imports", "--no-cache"], ["ruff", "check", "--no-cache"]):
         result = subprocess.run([binaries / command[0], *command[1:]], cwd=copy, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     tests = run(copy, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "tests/labs", "tests/test_docs.py")
     assert tests.returncode == 0, tests.stdout
+    found = run(copy, "-m", "pytest", "--collect-only", "-q", "-n0", "-p", "no:cacheprovider", "tests/browser")
+    assert found.returncode == 0, found.stdout
+    assert "test_labs" not in found.stdout
