@@ -88,7 +88,7 @@ def _order(shop: _Shop, incident: Incident, number: int, at: int) -> None:
     trace_id = secrets.token_bytes(16)
     since = at - incident.deployed
     is_new = since >= 0
-    is_slow = is_new and number % 3 == 0
+    is_slow = is_new and since // EVERY % 3 == 0
     is_refused = -4 * MINUTE <= since < -4 * MINUTE + 5 * EVERY
     is_broken = -3 * MINUTE <= since < -3 * MINUTE + 3 * EVERY
     is_unsent = 0 <= since - MINUTE < 8 * EVERY or since < -10 * MINUTE  # the earlier ones are no part of the quarter
