@@ -1,7 +1,8 @@
 """Pictures of every view, light and dark, 1280 and 390 pixels wide: `make screenshots`.
 
-Starts a stack of its own, sends it orders, places some more in the shop, and looks at it all. What the README and docs
-show (IN_DOCS) goes to docs/images, everything else to .screenshots.
+Starts a stack of its own, sends it orders, places some more in the shop, and looks at it all, or at the views named on
+the command line: `python -m tools.screenshots flame operations`. What the README and docs show (IN_DOCS) goes to
+docs/images, everything else to .screenshots.
 """
 
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,13 @@ WHILE_BUSY = {
     "metrics": "{traces}/metrics?name=http.server.request.duration&last=1m",
 }
 AFTERWARDS = {
+    "groups": "{traces}/compare?a=order.region%3Deu&b=payment.outcome%3Ddeclined",
+    "difference": "{traces}/?q=service%3Dorder-service&diff=refused",
     "traces": "{traces}/",
     "trace": "{traces}/trace/{trace}",
     "span": "{traces}/trace/{trace}?span={span}",
+    "flame": "{traces}/trace/{trace}?view=flame",
+    "operations": "{traces}/trace/{trace}?view=operations",
     "log": "{traces}/trace/{trace}?view=log",
     "compare": "{traces}/trace/{trace}?view=compare",
     "logs": "{traces}/logs",
@@ -42,10 +47,15 @@ HAS_LABS = (ROOT / "labs" / "web.py").exists()
 """The labs are a folder that can be removed."""
 THEMES = ("light", "dark")
 HEIGHTS = {1280: 620, 390: 844}
+NEED_LOAD = {*WHILE_BUSY, "groups", "difference"}
 SHOP_HEIGHT = 1020
 IN_DOCS = {
-    *((view, 1280, theme) for view in ("order", "traces", "span", "services", "metrics") for theme in THEMES),
-    *((view, 1280, "light") for view in ("log", "compare", "service", "logs", "lab")),
+    *(
+        (view, 1280, theme)
+        for view in ("order", "traces", "span", "flame", "operations", "compare", "groups", "services", "metrics")
+        for theme in THEMES
+    ),
+    *((view, 1280, "light") for view in ("log", "service", "logs", "lab")),
     *(("trace", 390, theme) for theme in THEMES),
 }
 SECONDS_OF_LOAD = 75
@@ -136,14 +146,16 @@ def load(stack: Stack) -> Iterator[None]:
         process.wait()
 
 
-def screenshots(browser: Browser, stack: Stack) -> Iterator[Path]:
-    """Everything, as a busy stack shows it and as one that has come to rest."""
+def screenshots(browser: Browser, stack: Stack, chosen: Collection[str]) -> Iterator[Path]:
+    """The chosen views, as a busy stack shows them and as one that has come to rest."""
     names = {"shop": stack.shop, "traces": stack.traces}
-    with load(stack):
-        time.sleep(SECONDS_OF_LOAD)
-        yield from take(browser, WHILE_BUSY, names)
+    busy, afterwards = ({view: views[view] for view in views if view in chosen} for views in (WHILE_BUSY, AFTERWARDS))
+    if NEED_LOAD & {*chosen}:
+        with load(stack):
+            time.sleep(SECONDS_OF_LOAD)
+            yield from take(browser, busy, names)
     time.sleep(SECONDS_TO_ARRIVE)
-    yield from take(browser, AFTERWARDS, names | declined_order(browser, stack))
+    yield from take(browser, afterwards, names | declined_order(browser, stack))
     if HAS_LABS:
         yield from take(browser, {"labs": "{traces}/labs"}, names)
         with lab(stack):
@@ -157,12 +169,16 @@ def tell(paths: Iterable[Path]) -> None:
 
 
 def main() -> None:
+    views = {**WHILE_BUSY, **AFTERWARDS}
+    chosen = sys.argv[1:] or list(views)
+    if unknown := {*chosen} - {*views}:
+        sys.exit(f"There is no view {', '.join(sorted(unknown))}. Choose of {', '.join(views)}.")
     chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if chromium is None:
         sys.exit("Chromium is not installed (Debian: apt install chromium)")
     with tempfile.TemporaryDirectory() as data, running_stack(Path(data)) as stack, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        tell(screenshots(browser, stack))
+        tell(screenshots(browser, stack, chosen))
         browser.close()
 
 

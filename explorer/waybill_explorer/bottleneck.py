@@ -136,7 +136,15 @@ def _brief(name: str) -> str:
 
 
 def _waited_for(span: Span) -> str:
-    return next((str(value) for key, value in span.tags.items() if WAITED_FOR.search(key)), "")
+    for key in span.tags:
+        if _says_what_was_waited_for(key):
+            return str(span.tags[key])
+    return ""
+
+
+@lru_cache(maxsize=1024)  # keys are few, and those of each span are looked at
+def _says_what_was_waited_for(key: str) -> bool:
+    return WAITED_FOR.search(key) is not None
 
 
 def _server(client: Span) -> Span | None:

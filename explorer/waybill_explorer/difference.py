@@ -16,7 +16,8 @@ with it.
 
 What the traces were selected by is no finding: attributes that a query names are left out.
 
-Of many traces a sample is read, until SAMPLE of each side or BUDGET is spent. The answer says how many that were.
+Of many traces a sample is read, until SAMPLE of each side or BUDGET is spent, and LEAST of each side in any case. The
+answer says how many that were.
 """
 
 import random
@@ -45,6 +46,10 @@ SAMPLE = 2_000
 """Traces read of each side."""
 BUDGET = 0.7
 """Seconds for reading; a trace that was begun is read to its end."""
+LEAST = 200
+"""Traces of each side that are read even if that takes longer, on a busy machine: of a few, nothing can be said."""
+MOST_SECONDS = 10.0
+"""Seconds after the budget is spent, when reading ends however few were read."""
 MIN_SUPPORT = 3
 MIN_DIFFERENCE = 0.1
 MAX_CHANCE = 0.01
@@ -269,7 +274,8 @@ def _count(
         for one, side in zip(pair, counts, strict=True):
             if one is not None:
                 side.add(*_facts(db, one, resources))
-        if time.monotonic() > deadline:
+        late = time.monotonic() - deadline
+        if late > MOST_SECONDS or (late > 0 and max(side.read for side in counts) >= LEAST):
             break
     return counts
 

@@ -23,11 +23,12 @@ def title(span: Span) -> str:
 def title_of(name: str, tags: Mapping[str, object]) -> str:
     """Return the title of a span by its name and those of its attributes that are STATEMENT_KEYS and SYSTEM_KEYS."""
     text = _first(tags, STATEMENT_KEYS)
-    if not text:
-        return one_line(name)
-    if is_sql(text):
-        return short_sql(text)
-    return one_line(f"{_first(tags, SYSTEM_KEYS)} {text}")
+    return _title(text[:MAX_CHARACTERS], _first(tags, SYSTEM_KEYS)) if text else one_line(name)
+
+
+@lru_cache(maxsize=256)  # a trace has thousands of spans, but few statements
+def _title(statement: str, system: str) -> str:
+    return short_sql(statement) if is_sql(statement) else one_line(f"{system} {statement}")
 
 
 def peer(span: Span) -> str:
@@ -44,7 +45,10 @@ def is_database(span: Span) -> bool:
 
 
 def _first(tags: Mapping[str, object], keys: tuple[str, ...]) -> str:
-    return str(next((tags[key] for key in keys if tags.get(key)), ""))
+    for key in keys:
+        if value := tags.get(key):
+            return str(value)
+    return ""
 
 
 def statement(span: Span) -> str:
@@ -59,12 +63,7 @@ def is_sql(text: str) -> bool:
 
 def short_sql(text: str) -> str:
     """Return SQL without column lists, quotes and qualifiers: `SELECT … FROM orders WHERE id = ?`."""
-    return _short_sql(one_line(text))
-
-
-@lru_cache(maxsize=256)  # a trace has thousands of spans, but few statements
-def _short_sql(sql: str) -> str:
-    sql = sql.replace('"', "")
+    sql = one_line(text).replace('"', "")
     sql = re.sub(r"(?i)^(SELECT) .*? (FROM)\b", r"\1 … \2", sql)
     sql = re.sub(r"(?i)^(INSERT INTO \w+) .*", r"\1", sql)
     sql = re.sub(r"(?i)^(UPDATE \w+ SET) .*? (WHERE)\b", r"\1 … \2", sql)

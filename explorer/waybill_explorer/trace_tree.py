@@ -165,7 +165,7 @@ def _read_span(raw: Mapping[str, Any], processes: dict[str, Process]) -> Span:
     references = raw.get("references") or []
     # Jaeger writes a span link as FOLLOWS_FROM; only a reference inside this trace can be a parent.
     parents = [ref for ref in references if ref["traceID"] == raw["traceID"]]
-    parent = min(parents, key=lambda ref: ref["refType"] != "CHILD_OF", default=None)
+    parent = next((ref for ref in parents if ref["refType"] == "CHILD_OF"), parents[0] if parents else None)
     process = str(raw.get("processID"))
     return Span(
         span_id=raw["spanID"],

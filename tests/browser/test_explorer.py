@@ -36,6 +36,7 @@ VIEWS: tuple[str, ...] = (
 DRAWN = ".chart, .row.span, .trace-log, .compare-table, .map, .log-list, .frame, .operations, .groups-table"
 """What a view is of; of each there is one of these."""
 VIEWS += ("/metrics?name=orders.processing_time", "/logs", "/?diff=refused", "/compare?a=approved&b=declined")
+VIEWS += ("/?q=declined&diff=found&against=approved",)
 
 
 def place(stack: Stack, token: str = "tok_approve") -> str:
@@ -616,6 +617,18 @@ def test_every_view_is_accessible_and_fits(
     waterfall(page).get_by_text("charge_payment", exact=True).click()
     expect(details(page)).to_be_visible()
     found["details"] = accessibility_problems(page)
+    page.goto(f"{stack.traces}/logs?q=trace%3D{declined}")
+    page.get_by_role("button", name="Show all of the line").first.click()
+    page.get_by_role("button", name="Lines around it").first.click()
+    expect(page.get_by_role("region", name="Lines around it").get_by_role("listitem").first).to_be_visible()
+    found["context"] = accessibility_problems(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.goto(f"{stack.traces}/metrics?name=cache.operations&by=cache.result")
+    page.get_by_text("As a table").first.click()
+    expect(page.get_by_role("table").first).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Time: ")).click()
+    expect(page.get_by_role("dialog", name="Choose a time")).to_be_visible()
+    found["table and time"] = accessibility_problems(page)
     assert {view: problems for view, problems in found.items() if problems} == {}
 
 

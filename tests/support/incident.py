@@ -2,7 +2,8 @@
 
 An order every three seconds, until a moment ago. Seven minutes ago payment-service 0.2 was deployed: each of its
 charges reads the fees three times, and each third one has to go to the card processor's backup, which takes two
-seconds. A minute later notification-service fails for a while. What of this is an answer is a field of Incident.
+seconds. Later notification-service fails for a while, a few cards are declined, and inventory-service fails. What of
+this is an answer is a field of Incident.
 """
 
 import secrets
@@ -88,10 +89,11 @@ def _order(shop: _Shop, incident: Incident, number: int, at: int) -> None:
     trace_id = secrets.token_bytes(16)
     since = at - incident.deployed
     is_new = since >= 0
-    is_slow = is_new and number % 3 == 0
-    is_refused = -4 * MINUTE <= since < -4 * MINUTE + 5 * EVERY
-    is_broken = -3 * MINUTE <= since < -3 * MINUTE + 3 * EVERY
-    is_unsent = 0 <= since - MINUTE < 8 * EVERY or since < -10 * MINUTE  # the earlier ones are no part of the quarter
+    is_slow = is_new and since // EVERY % 3 == 0
+    # Those of the last quarter of an hour stay in it however slow a test is; the earlier ones never were.
+    is_unsent = 0 <= since - MINUTE < 8 * EVERY or since < -10 * MINUTE
+    is_refused = 0 <= since - 3 * MINUTE < 5 * EVERY
+    is_broken = 0 <= since - 4 * MINUTE < 3 * EVERY
     charge_ms = 2_000 if is_slow else 60
     total = 120 + charge_ms + number % 7
     region = ("eu", "us", "ap")[number % 3]

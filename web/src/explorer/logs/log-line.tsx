@@ -79,7 +79,7 @@ function LineDetails({ log, query }: { log: Log; query: string }) {
       </dl>
       {Object.keys(log.resource).length > 0 && (
         <>
-          <h3 class="eyebrow">Resource</h3>
+          <h2 class="eyebrow">Resource</h2>
           <dl class="log-values">
             <Values values={log.resource} query={query} />
           </dl>
