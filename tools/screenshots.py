@@ -44,6 +44,7 @@ AFTERWARDS = {
     "order": "{shop}/",
 }
 HAS_LABS = (ROOT / "labs" / "web.py").exists()
+LABS = ("labs", "lab") if HAS_LABS else ()
 """The labs are a folder that can be removed."""
 THEMES = ("light", "dark")
 HEIGHTS = {1280: 620, 390: 844}
@@ -156,7 +157,7 @@ def screenshots(browser: Browser, stack: Stack, chosen: Collection[str]) -> Iter
             yield from take(browser, busy, names)
     time.sleep(SECONDS_TO_ARRIVE)
     yield from take(browser, afterwards, names | declined_order(browser, stack))
-    if HAS_LABS:
+    if {*LABS} & {*chosen}:
         yield from take(browser, {"labs": "{traces}/labs"}, names)
         with lab(stack):
             yield from take(browser, {"lab": "{traces}/labs"}, names)
@@ -169,8 +170,8 @@ def tell(paths: Iterable[Path]) -> None:
 
 
 def main() -> None:
-    views = {**WHILE_BUSY, **AFTERWARDS}
-    chosen = sys.argv[1:] or list(views)
+    views = [*WHILE_BUSY, *AFTERWARDS, *LABS]
+    chosen = sys.argv[1:] or views
     if unknown := {*chosen} - {*views}:
         sys.exit(f"There is no view {', '.join(sorted(unknown))}. Choose of {', '.join(views)}.")
     chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
