@@ -14,7 +14,7 @@ $(call cache,npm_config_cache,"$$HOME/.npm",npm)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dev down test test-stack test-cluster test-outside lint format chaos fuzz new-service generate bench screenshots reset clean
+.PHONY: help setup demo up dev down test test-stack test-cluster test-outside test-labs lint format chaos fuzz new-service generate bench screenshots reset clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-cluster: .venv/.complete ## Test the stack that `waybill cluster` has start
 
 test-outside: .venv/.complete web/dist/.built ## Make projects of their own and run their tests
 	@.venv/bin/pytest tests/outside --timeout 900
+
+test-labs: .venv/.complete web/dist/.built ## Play every lab with three seeds (an hour)
+	@.venv/bin/pytest tests/rehearsal --timeout 3600
 
 lint: .venv/.complete web/node_modules/.complete ## Check style, types and import rules
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
