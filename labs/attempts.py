@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from labs import classroom, definitions, faults, plan
 from labs.definitions import HINT_COST, WEIGHTS, Case
+from local import data_folder
 from local.settings import LocalSettings
 from waybill_explorer.client import ClientError
 
@@ -111,7 +112,7 @@ def save(settings: LocalSettings, attempt: Attempt) -> None:
     """Write an attempt, and send its progress to the board of the class, if there is one."""
     file = _file(settings, attempt.id)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(attempt.model_dump_json(indent=2) + "\n")
+    data_folder.write(file, attempt.model_dump_json(indent=2) + "\n")
     classroom.send(settings, attempt)
 
 

@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-import os
 import socket
 import sys
 import threading
@@ -17,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labs import codes, definitions, faults
+from local import data_folder
 from local.settings import LocalSettings, Port
 from waybill_explorer.client import ClientError
 
@@ -125,10 +125,7 @@ class Board:
 
     def _save(self) -> None:
         data = {name: learner.model_dump() for name, learner in self.learners.items()}
-        temporary = self._file.with_suffix(".tmp")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            json.dump(data, stream)
-        temporary.replace(self._file)
+        data_folder.write(self._file, json.dumps(data))
 
 
 def _cell(attempt: Progress) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Sent are the lab, the points of each part, hints, tries and times: never telemetry, never an answer.
 """
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import requests
 from pydantic import BaseModel
 
 from labs import codes, faults
+from local import data_folder
 from local.settings import LocalSettings
 from waybill_explorer.client import Advice, ClientError, json_of, new_session, request
 
@@ -68,8 +68,7 @@ def join(settings: LocalSettings, board: str, name: str, code: str) -> Place:
     found = Place(board=board, name=body["name"], token=body["token"], seeds=body["seeds"])
     file = _file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(found.model_dump_json(indent=2) + "\n")
+    data_folder.write(file, found.model_dump_json(indent=2) + "\n")
     return found
 
 

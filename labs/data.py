@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from labs.faults import Data, folder
+from local import data_folder
 from local.settings import LocalSettings, read_settings
 from waybill_explorer.client import ClientError
 
@@ -24,7 +25,7 @@ def change(
     """Run SQL statements in one transaction. Raise a ClientError, after which nothing has changed."""
     path = folder(settings) / f"undo-{name or uuid.uuid4().hex[:8]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"service": service, "statements": list(undo)}, indent=2) + "\n")
+    data_folder.write(path, json.dumps({"service": service, "statements": list(undo)}, indent=2) + "\n")
     try:
         execute(settings, service, statements)
     except ClientError:

@@ -11,6 +11,7 @@ from labs.attempts import Attempt
 from labs.definitions import Case, Lab, Question
 from labs.evidence import Evidence
 from labs.plan import Plan
+from local import data_folder
 from local.registry import REGISTRY
 from local.settings import LocalSettings
 from waybill_explorer.client import ClientError, TraceApi
@@ -67,7 +68,7 @@ def export(
     say("writing")
     folder.mkdir(parents=True, exist_ok=True)
     _write_telemetry(settings, folder, normal["from"], fault["to"])
-    truth_file.write_text(json.dumps(truth, indent=1) + "\n")
+    data_folder.write(truth_file, json.dumps(truth, indent=1) + "\n")
     return truth
 
 

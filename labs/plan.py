@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from labs import announce, data, faults, releases
 from labs.faults import Data, Fault, Link, Neighbor, Release
-from local import containers, wanted
+from local import containers, data_folder, wanted
 from local.registry import REGISTRY
 from local.settings import LocalSettings
 from local.wanted import Wanted, WantedProcess
@@ -145,7 +145,7 @@ def _put(settings: LocalSettings, plan: Plan | None) -> None:
     for fault in plan.faults:
         if isinstance(fault, Link):
             rule = {"kind": fault.mode, **fault.model_dump(include={"share", "path", "seconds"})}
-            faults.rule_file(settings, fault.service).write_text(json.dumps(rule) + "\n")
+            data_folder.write(faults.rule_file(settings, fault.service), json.dumps(rule) + "\n")
     state = Wanted(
         id=uuid.uuid4().hex,
         ends_at=plan.ends_at,

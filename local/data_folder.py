@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,14 @@ TAKE_OVER_ATTEMPTS = 10
 
 class StackError(SystemExit):
     """Why the local stack cannot do as asked; uncaught, it ends the command with its message and status 1."""
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file, readable by its owner alone. No reader sees half of it, and a killed process leaves no half."""
+    temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    temporary.replace(path)
 
 
 @contextmanager

@@ -332,8 +332,7 @@ class Supervisor:
         """Write a file of the data folder; its readers never see half of it."""
         path = self.data / name
         try:
-            path.with_suffix(".tmp").write_text(json.dumps(content, indent=2) + "\n")
-            path.with_suffix(".tmp").replace(path)
+            data_folder.write(path, json.dumps(content, indent=2) + "\n")
         except OSError as error:
             self._say((f"{path} could not be written: {error.strerror}", "yellow"))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from local import data_folder
 from local.processes import ProcessSpec
 from local.settings import ROOT
 
@@ -90,7 +91,7 @@ def write(data: Path, wanted: Wanted | None) -> None:
     if wanted is None:
         file(data).unlink(missing_ok=True)
     else:
-        _replace(file(data), wanted.model_dump_json(indent=2))
+        data_folder.write(file(data), wanted.model_dump_json(indent=2) + "\n")
 
 
 def state(data: Path) -> State | None:
@@ -106,7 +107,7 @@ def report(data: Path, now: State | None) -> None:
     if now is None:
         _state_file(data).unlink(missing_ok=True)
     else:
-        _replace(_state_file(data), now.model_dump_json(indent=2))
+        data_folder.write(_state_file(data), now.model_dump_json(indent=2) + "\n")
 
 
 def drop(data: Path) -> list[str]:
@@ -142,10 +143,3 @@ def changes(wanted: Wanted | None, table: Mapping[str, ProcessSpec]) -> dict[str
 
 def _state_file(data: Path) -> Path:
     return data / "wanted.state.json"
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text + "\n")
-    temporary.replace(path)

@@ -321,7 +321,7 @@ def test_what_is_looked_for_in_bytes_is_in_an_attribute_of_that_text(key: str, v
         and text[:1] >= b" "
         and isinstance(value, str | int)
         and value != "another"
-        and value
+        and str(value)[:1] not in "[{"
     ):
         assert not any(needle in beside.SerializeToString() for needle in needles)
 

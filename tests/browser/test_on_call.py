@@ -175,6 +175,14 @@ def front(explorer: Backend) -> str:
 
 
 @pytest.fixture
+def theirs_front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the page of a colleague's explorer, which has nothing yet."""
+    backend = start(tmp_path_factory.mktemp("theirs"))
+    yield f"http://127.0.0.1:{backend.traces_port}"
+    backend.stop()
+
+
+@pytest.fixture
 def page(new_page: NewPage) -> Page:
     """A page in the zone in which the truth is written down."""
     return new_page(timezone_id="UTC")
@@ -310,7 +318,7 @@ def test_05_what_sql_an_order_runs(page: Page, stack: Stack, orders: Orders) -> 
 
 
 def test_06_a_trace_for_a_colleague_without_a_stack(
-    page: Page, new_page: NewPage, stack: Stack, orders: Orders, front: str, tmp_path: Path
+    page: Page, new_page: NewPage, stack: Stack, orders: Orders, theirs_front: str, tmp_path: Path
 ) -> None:
     with the_way(6, page, stack.traces) as person:
         person.click(row_of(page, orders.declined).get_by_role("link").first)
@@ -320,15 +328,15 @@ def test_06_a_trace_for_a_colleague_without_a_stack(
         download.value.save_as(file)
 
         theirs = new_page()
-        theirs.goto(front)
+        theirs.goto(theirs_front)
         with theirs.expect_file_chooser() as chooser:
             person.click(theirs.get_by_text("Import", exact=True))
         chooser.value.set_files(file)
-        expect(theirs).to_have_url(f"{front}/trace/{orders.declined}")
+        expect(theirs).to_have_url(f"{theirs_front}/trace/{orders.declined}")
         expect(waterfall(theirs)).to_contain_text("the order is refused")
         sent, received = (
             requests.get(f"{explorer}/api/traces/{orders.declined}/otlp", timeout=60).text
-            for explorer in (stack.traces, front)
+            for explorer in (stack.traces, theirs_front)
         )
         assert sent == received
 

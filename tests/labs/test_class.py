@@ -1,8 +1,8 @@
 """A class: the board over real HTTP, learners with data folders of their own, signed results, slides, lessons."""
 
 import json
-import re
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

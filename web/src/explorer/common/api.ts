@@ -1,7 +1,7 @@
 // The read API: its answers' shapes and a hook that asks, again and again where a view is live.
 import { signal } from "@preact/signals";
 import type { LogJson, SummaryJson } from "./search-api.ts";
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { resolved } from "./time-range.ts";
 import type { TagValue } from "../trace/trace.ts";
 
@@ -168,6 +168,7 @@ function read<T>(text: string, path: string): State<T> {
 export function useQuery<T>(path: string | null, every = 0): Query<T> {
   const [state, setState] = useState<State<T>>(() => stateOf(path));
   const returned = returns.value;
+  const lastReturned = useRef<number | null>(null);
   // Not useEffect: that would ask only once the empty page is painted.
   useLayoutEffect(() => {
     if (path === null) return;
@@ -191,7 +192,10 @@ export function useQuery<T>(path: string | null, every = 0): Query<T> {
         if (every && !abort.signal.aborted) timer = setTimeout(() => void run(), every * (1 + (before?.length ?? 0) / LONG));
       }
     };
-    void run();
+    // To pause is not to ask once more.
+    const isPaused = !every && state.path === path && lastReturned.current === returned;
+    lastReturned.current = returned;
+    if (!isPaused) void run();
     return () => {
       abort.abort();
       clearTimeout(timer);
