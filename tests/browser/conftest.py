@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from local.registry import SERVICES
 from tests.support import processes
@@ -200,3 +200,8 @@ def accessibility_problems(page: Page) -> list[str]:
         for violation in found["violations"]
         for node in violation["nodes"]
     ]
+
+
+def scroll_to(target: Locator) -> None:
+    """Scroll to something in one step: Playwright's own way waits, and fails if it is drawn again meanwhile."""
+    target.evaluate("element => element.scrollIntoView({ block: 'center' })")

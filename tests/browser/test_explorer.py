@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Locator, Page, expect
 
 from explorer.tests.conftest import Backend, start
-from tests.browser.conftest import NewPage, Stack, accessibility_problems
+from tests.browser.conftest import NewPage, Stack, accessibility_problems, scroll_to
 from tests.support.otlp import HOSTILE, attributes, large_trace, send, span
 from tests.support.waiting import until
 from waybill_explorer import instructions
@@ -80,7 +80,7 @@ CLICK_A_DOT = """(chart) => {
 
 
 def click_a_dot(chart: Locator) -> None:
-    chart.scroll_into_view_if_needed()
+    scroll_to(chart)
     expect(chart.locator(".u-over")).to_be_visible()
     chart.evaluate(CLICK_A_DOT)
 

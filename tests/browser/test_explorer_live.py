@@ -10,7 +10,7 @@ import requests
 from playwright.sync_api import Page, Route, expect
 
 from explorer.tests.conftest import Backend, start
-from tests.browser.conftest import NewPage, Stack, accessibility_problems
+from tests.browser.conftest import NewPage, Stack, accessibility_problems, scroll_to
 from tests.browser.test_explorer import details, rows, search, waterfall
 from tests.support.otlp import attributes, send, span
 from tests.support.waiting import until
@@ -58,7 +58,7 @@ def test_back_returns_to_the_place_in_the_list(page: Page, stack: Stack) -> None
     page.goto(f"{stack.traces}/?service={service}")
     expect(rows(page)).to_have_count(60)
     row = rows(page).filter(has_text=re.compile(r"GET /7 "))
-    row.scroll_into_view_if_needed()
+    scroll_to(row)
     top = page.evaluate("scrollY")
     assert top > 0
     row.click()

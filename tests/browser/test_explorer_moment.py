@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import NewPage, Stack, accessibility_problems
+from tests.browser.conftest import NewPage, Stack, accessibility_problems, scroll_to
 from tests.browser.test_explorer import place, rows, search, waterfall
 from tests.support.otlp import attributes, send, span
 from tests.support.waiting import until
@@ -51,7 +51,7 @@ def choose_time(page: Page, start: str, end: str) -> None:
 def drag(page: Page, chart: Locator, start: float, end: float) -> None:
     """Drag over a chart between two shares of its width."""
     plot = chart.locator(".u-over")
-    plot.scroll_into_view_if_needed()
+    scroll_to(plot)
     box = plot.bounding_box()
     assert box
     y = box["y"] + box["height"] / 2

@@ -20,7 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from explorer.tests.conftest import SECOND, Backend, start
 from local import wanted
-from tests.browser.conftest import ROOT, NewPage, Stack
+from tests.browser.conftest import ROOT, NewPage, Stack, scroll_to
 from tests.browser.test_explorer import rows, search, waterfall
 from tests.support.incident import BACKUP, Incident, send_incident
 from tests.support.servers import free_port
@@ -222,7 +222,7 @@ def jump(chart: Locator) -> tuple[float, float, float]:
     """Move along a chart until its tooltip says that P99 is above a second: when that was (s), and where."""
     plot = chart.locator(".u-over")
     expect(plot).to_be_visible()
-    plot.scroll_into_view_if_needed()
+    scroll_to(plot)
     box = plot.bounding_box()
     assert box
     y = box["y"] + box["height"] / 2
@@ -408,7 +408,7 @@ HIGHEST_DOT = """(chart) => {
 def highest_dot(chart: Locator) -> tuple[str, float, float]:
     """Look for the highest dot of a chart: what its tooltip says, and where it is."""
     expect(chart.locator(".u-over")).to_be_visible()
-    chart.scroll_into_view_if_needed()
+    scroll_to(chart)
     text, x, y = until(lambda: chart.evaluate(HIGHEST_DOT))
     return text, x, y
 
