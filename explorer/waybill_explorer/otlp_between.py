@@ -12,7 +12,6 @@ from typing import Any
 
 from google.protobuf import json_format
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     Exemplar,
@@ -26,8 +25,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from waybill_explorer import queries
 from waybill_explorer.decode import compact_json
-from waybill_explorer.logs import whole_record
-from waybill_explorer.otlp_json import Parts, TooLargeToExport, ids_to_hex
+from waybill_explorer.otlp_json import TooLargeToExport, ids_to_hex, resource_logs
 
 MAX_ITEMS = 200_000
 """Log records or data points of one export."""
@@ -46,7 +44,7 @@ def export_logs(db: sqlite3.Connection, start: int, end: int) -> Iterator[str]:
     Raise TooLargeToExport before the first piece.
     """
     _check(db, "logs", start, end)
-    return _document("resourceLogs", _resource_logs(db, start, end))
+    return _document("resourceLogs", resource_logs(db, "time BETWEEN ? AND ?", start, end))
 
 
 def export_metrics(db: sqlite3.Connection, start: int, end: int) -> Iterator[str]:
@@ -72,21 +70,6 @@ def _document(name: str, parts: Iterable[Any]) -> Iterator[str]:
         yield comma + compact_json(part)
         comma = ","
     yield "]}"
-
-
-def _resource_logs(db: sqlite3.Connection, start: int, end: int) -> Iterator[Any]:
-    parts = Parts(ResourceLogs, "scope_logs", "log_records")
-    rows = db.execute(
-        "SELECT rest, logs.body AS text, trace_id, span_id, resources.body AS resource FROM logs"
-        " JOIN resources ON resources.id = logs.resource WHERE time BETWEEN ? AND ?",
-        (start, end),
-    )
-    for row in rows:
-        rest = ResourceLogs.FromString(row["rest"])
-        record = whole_record(rest, row["text"], row["trace_id"], row["span_id"])
-        order = (record.time_unix_nano or record.observed_time_unix_nano,)
-        parts.add(order, queries.resource_of(row["resource"]), rest.schema_url, rest.scope_logs[0], record)
-    return parts.as_json()
 
 
 def _resource_metrics(db: sqlite3.Connection, start: int, end: int) -> Iterator[Any]:

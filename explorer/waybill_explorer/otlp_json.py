@@ -79,11 +79,16 @@ def _resource_spans(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
 
 
 def _resource_logs(db: sqlite3.Connection, trace_id: bytes) -> Iterator[Json]:
+    return resource_logs(db, "trace_id = ?", trace_id)
+
+
+def resource_logs(db: sqlite3.Connection, condition: str, *values: bytes | int) -> Iterator[Json]:
+    """Return the log records for which a condition on `logs` holds, as they were sent."""
     parts = Parts(ResourceLogs, "scope_logs", "log_records")
     rows = db.execute(
-        "SELECT rest, logs.body AS text, trace_id, span_id, resources.body AS resource FROM logs"
-        " JOIN resources ON resources.id = logs.resource WHERE trace_id = ?",
-        (trace_id,),
+        "SELECT rest, logs.body AS text, trace_id, span_id, resources.body AS resource FROM logs"  # noqa: S608
+        f" JOIN resources ON resources.id = logs.resource WHERE {condition}",
+        values,
     )
     for row in rows:
         rest = ResourceLogs.FromString(row["rest"])
