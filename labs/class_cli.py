@@ -1,5 +1,6 @@
 """The commands of `waybill lab` for a class and its teacher: board, join, key, report, verify, slides, lessons."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -196,7 +197,7 @@ def _settings() -> LocalSettings:
     return read_settings(LocalSettings)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "board": board,
     "join": join,
     "leave": leave,

@@ -1,8 +1,8 @@
 """What the learner's own stack has recorded, read as the graders need it."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from sqlalchemy import create_engine, make_url, text
 
@@ -12,12 +12,24 @@ from waybill_explorer.bottleneck import bottleneck
 from waybill_explorer.client import ClientError, Fetched, json_of
 from waybill_explorer.trace_tree import Trace, critical_path, read_trace
 
+T = TypeVar("T")
+POLL_SECONDS = 1.0
 ORDERS = ("order-service", "POST /orders")
 NEWEST = 300
 """Traces from which a number is computed."""
 STEPS = 40
 SHORTEST_STEP = 10
 """Seconds: metrics are exported as often. Each series is read in STEPS steps at most, as there can be thousands."""
+
+
+def wait_for(found: Callable[[], T | None], patience: float, problem: str) -> T:
+    """Return what is found, once there is something. Raise a ClientError with the problem after so many seconds."""
+    began = time.monotonic()
+    while time.monotonic() - began < patience:
+        if value := found():
+            return value
+        time.sleep(POLL_SECONDS)
+    raise ClientError(problem)
 
 
 class Evidence:

@@ -9,7 +9,7 @@ from typing import Any
 from labs import definitions, engine, faults, plan, predicates
 from labs.attempts import Attempt
 from labs.definitions import Case, Lab, Question
-from labs.evidence import Evidence
+from labs.evidence import Evidence, wait_for
 from labs.plan import Plan
 from local import data_folder
 from local.registry import REGISTRY
@@ -26,6 +26,7 @@ QUIET_SECONDS = 8.0
 """A trace of which nothing has come for so long is complete: spans are sent every second, and a call takes less."""
 PATIENCE = 1200.0
 """Seconds after which what is awaited will not come: a hang, not a measure."""
+DOCTOR = ": look with `waybill doctor`."
 
 Say = Callable[[str], None]
 
@@ -90,7 +91,7 @@ def _record_normal(settings: LocalSettings, case: Case, enough: int, say: Say) -
 
 def _window(evidence: Evidence, since: int, enough: int) -> dict[str, int]:
     """Return the time in which that many orders began, once nothing of them arrives any more."""
-    _until(lambda: len(evidence.orders()) >= enough, f"{enough} orders have not come")
+    wait_for(lambda: len(evidence.orders()) >= enough, PATIENCE, f"{enough} orders have not come{DOCTOR}")
     end = _now()
     last: dict[str, int] = {}
 
@@ -101,7 +102,7 @@ def _window(evidence: Evidence, since: int, enough: int) -> dict[str, int]:
         time.sleep(QUIET_SECONDS)
         return before == last
 
-    _until(settled, "there are always more spans of the orders of this time")
+    wait_for(settled, PATIENCE, f"there are always more spans of the orders of this time{DOCTOR}")
     return {"from": since, "to": end}
 
 
@@ -184,14 +185,6 @@ def _exported(api: TraceApi, signal: str, start: int, end: int) -> str:
 
 def _now() -> int:
     return int(time.time() * 1e6)
-
-
-def _until(attempt: Callable[[], bool], problem: str) -> None:
-    began = time.monotonic()
-    while not attempt():
-        if time.monotonic() - began > PATIENCE:
-            raise ClientError(f"{problem}: look with `waybill doctor`.")
-        time.sleep(1)
 
 
 def summary(truths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -200,14 +200,11 @@ def stop(as_json: Json = False) -> None:
     settings = _settings()
     with errors.status("Waiting until the stack is as it was"):
         attempt = engine.stop(settings)
-    if attempt is None:
-        out.print("Its start was interrupted. The stack is as it was.")
-        return
     if as_json:
-        print_json(view.summary(attempt))
+        print_json(view.summary(attempt) if attempt else None)
         return
-    out.print(f"{attempt.lab}: {attempt.score()} points. The stack is as it was.")
-    if attempt.score() == 100 or attempt.solved:
+    out.print(view.ended(attempt))
+    if attempt and (attempt.score() == 100 or attempt.solved):
         out.print(f"What it was, and how to find it faster: labs/catalog/{attempt.lab}/debrief.md")
 
 

@@ -12,7 +12,7 @@ import requests
 from labs import expected, plan, predicates
 from labs.attempts import Attempt
 from labs.definitions import Fix
-from labs.evidence import Evidence
+from labs.evidence import POLL_SECONDS, Evidence, wait_for
 from labs.faults import Release
 from labs.grading import RIGHT, Verdict
 from labs.plan import Plan
@@ -29,7 +29,7 @@ PROBE_PAUSE = 0.25
 """Seconds between two probe orders: together they take longer than any fault pauses."""
 PATIENCE = 60.0
 """Seconds without any news of a trace or a metric after which it is judged as it is."""
-POLL_SECONDS = 1.0
+DOCTOR = ". Check again; `waybill doctor` says what is wrong."
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 HANG = "hang"
 REQUESTS = "http.server.request.duration"
@@ -106,7 +106,7 @@ class Proof:
     def _complete(self, trace_id: str) -> Trace:
         fetched = self.evidence.api.wait_for_trace(trace_id, PATIENCE)
         if fetched is None or not fetched.complete:
-            raise ClientError(f"{NOT_ARRIVED.format(trace_id)}. Check again; `waybill doctor` says what is wrong.")
+            raise ClientError(NOT_ARRIVED.format(trace_id) + DOCTOR)
         return fetched.trace
 
 
@@ -174,7 +174,7 @@ def _series(proof: Proof, wanted: Fix, ids: list[str], since: int) -> str:
         counts = proof.evidence.counts(instrument, attribute, since=since)
         return counts if sum(counts.values()) >= len(ids) or any(counts) else None
 
-    counts = _wait(counted, f"{instrument} has not counted the new orders")
+    counts = wait_for(counted, PATIENCE, f"{instrument} has not counted the new orders{DOCTOR}")
     found = sorted(key for key in counts if key)
     return f"{instrument} has {len(found)} new series, such as the one of {attribute}={found[0]}" if found else ""
 
@@ -190,7 +190,7 @@ def _memory(proof: Proof, wanted: Fix, _ids: list[str], since: int) -> str:
         )
         return used if used and used.keys() <= later.keys() else None
 
-    _wait(exported, "not every process of order-service has sent its metrics")
+    wait_for(exported, PATIENCE, f"not every process of order-service has sent its metrics{DOCTOR}")
     growth = expected.memory_growth(proof.evidence, since)
     grown = [instance for instance, mb in growth.items() if mb > float(wanted.arguments["mb"])]
     return f"{grown[0]} has grown by {growth[grown[0]]:.0f} MB with the new orders" if grown else ""
@@ -203,13 +203,3 @@ def _no_hang(_proof: Proof, _wanted: Fix, _ids: list[str], _since: int) -> str:
 
 SHOWN: dict[str, Shown] = {"untraced": _untraced, "series": _series, "memory": _memory, HANG: _no_hang}
 """What is looked for by another way than a predicate of spans."""
-
-
-def _wait(found: Callable[[], dict[str, float] | None], problem: str) -> dict[str, float]:
-    """Return what is there at last. Raise a ClientError if nothing comes."""
-    began = time.monotonic()
-    while time.monotonic() - began < PATIENCE:
-        if (values := found()) is not None:
-            return values
-        time.sleep(POLL_SECONDS)
-    raise ClientError(f"{problem}. Check again; `waybill doctor` says what is wrong.")

@@ -79,6 +79,12 @@ def solve(settings: LocalSettings, attempt: Attempt) -> dict[str, str]:
     return attempt.solution
 
 
+def ended(attempt: Attempt | None) -> str:
+    """Return what there is to say at the end of a lab; None is one whose start was interrupted."""
+    outcome = f"{attempt.lab}: {attempt.score()} points." if attempt else "Its start was interrupted."
+    return f"{outcome} The stack is as it was."
+
+
 def page(attempt: Attempt, ends_at: float) -> dict[str, Any]:
     """Return all that the view in the explorer shows of the attempt that is on."""
     case = attempt.case

@@ -110,15 +110,10 @@ def extension() -> Blueprint:
 
     @routes.post("/api/labs/stop")
     def stop() -> Response:
-        from labs import engine
+        from labs import engine, view
 
         settings = _settings()
-
-        def work() -> str:
-            attempt = engine.stop(settings)
-            return f"{attempt.lab}: {attempt.score()} points. The stack is as it was."
-
-        job.begin("Waiting until the stack is as it was.", work)
+        job.begin("Waiting until the stack is as it was.", lambda: view.ended(engine.stop(settings)))
         return _data(None)
 
     @routes.post("/api/labs/answer")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from labs import definitions, plan, proof
+from labs import definitions, evidence, plan, proof
 from labs.attempts import Attempt
 from labs.definitions import Fix
 from labs.faults import Link, Setting
@@ -48,7 +48,7 @@ def test_one_process_of_three_is_judged_by_its_own_probes(tmp_path: Path, monkey
 def test_a_metric_proves_it_once_it_has_counted_the_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = proof_of(tmp_path, "thousand-series")
     wanted = Fix(gone="series", arguments={"instrument": "notification.sent", "attribute": "customer.id"})
-    monkeypatch.setattr(proof, "POLL_SECONDS", 0)
+    monkeypatch.setattr(evidence, "POLL_SECONDS", 0)
     answers = iter([{"": 3.0}, {"": 25.0}])
     monkeypatch.setattr(judge.evidence, "counts", lambda *_arguments, **_options: next(answers))
     assert proof._series(judge, wanted, ["a"] * 20, 0) == ""
