@@ -89,7 +89,7 @@ def extension() -> Blueprint:
 
         lab = definitions.find(name)
         if not any(attempt.finished for attempt in attempts.all_attempts(_settings()) if attempt.lab == name):
-            raise ClientError(f"finish {name} first: its debrief tells what it was.")
+            raise ClientError(f"finish {name} first: its debrief says what it was.")
         return _data(lab.text("debrief.md"))
 
     @routes.post("/api/labs/start")

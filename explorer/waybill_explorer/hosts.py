@@ -1,4 +1,4 @@
-"""Refuses requests that name a host this backend does not have, and tells those of other sites' pages.
+"""Refuses requests that name a host this backend does not have, and recognizes those of other sites' pages.
 
 A page of another site can make its own name resolve to 127.0.0.1 (DNS rebinding). For the browser it then talks to its
 own site and may read every answer; what it cannot change is the Host header, which keeps the site's name.
